@@ -1,0 +1,100 @@
+"""The ``Authorization`` header: from a string to a scheme and a token, or to the error that it deserves.
+
+Nothing here raises: an exception's traceback shows the locals of every frame it passed, and these hold the token.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .errors import (
+    GuardError,
+    InvalidRequestError,
+    InvalidTokenError,
+    MissingAuthorizationError,
+    Reason,
+    UnsupportedTokenTypeError,
+)
+
+__all__ = ["MAX_TOKEN_LENGTH", "Credentials", "Secret", "read_authlib_credentials", "read_credentials"]
+
+MAX_TOKEN_LENGTH = 32_768
+"""Characters; a longer token is refused before anything else looks at it."""
+
+T = TypeVar("T")
+
+
+class Secret(Generic[T]):
+    """A value that no ``repr``, log or error page shows; only what performs an effect reveals it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def reveal(self) -> T:
+        """The value itself. Keep it out of locals, messages and keys."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not to be pickled or copied")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the client presented: the auth-scheme in lower case, and the token."""
+
+    scheme: str
+    token: Secret[str]
+
+
+# RFC 9110 §5.6.2 and §11.2
+_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{_SCHEME.pattern})")
+_TOKEN68 = re.compile(r" +(?P<token>[A-Za-z0-9._~+/-]+=*)")
+
+
+def read_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Credentials | GuardError:
+    """The credentials in ``header``, if they are of one of ``schemes`` (lower case) and well formed.
+
+    RFC 6750 §2.1, RFC 9110 §11.4: ``auth-scheme 1*SP token68``.
+    """
+    # RFC 9110 §5.5: white space around a field's value is not part of it.
+    value = header.reveal().strip(" \t") if header is not None else ""
+    if not value:
+        return MissingAuthorizationError()
+    match = _SCHEME.match(value, 0, MAX_TOKEN_LENGTH)
+    scheme = match.group().lower() if match else ""
+    if _repeats(value, schemes):
+        return InvalidRequestError(reason=Reason.REPEATED_CREDENTIALS)
+    if scheme not in schemes:
+        return UnsupportedTokenTypeError()
+    if len(value) > MAX_TOKEN_LENGTH:
+        return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
+    token = _TOKEN68.fullmatch(value, len(scheme))
+    if token is None:
+        return InvalidRequestError()
+    return Credentials(scheme, Secret(token["token"]))
+
+
+def _repeats(value: str, schemes: Collection[str]) -> bool:
+    # Servers join the lines of a repeated header with a comma. RFC 6750 §3.1: a request that "uses more than one
+    # method for including an access token" is an invalid_request.
+    later = _LATER_SCHEME.finditer(value, 0, MAX_TOKEN_LENGTH)
+    return any(match["scheme"].lower() in schemes for match in later)
+
+
+def read_authlib_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Credentials | GuardError:
+    """The credentials in ``header`` as Authlib reads them: any white space, and then whatever is there."""
+    if header is None or not header.reveal():
+        return MissingAuthorizationError()
+    parts = header.reveal().split(None, 1)
+    if len(parts) != 2 or parts[0].lower() not in schemes:
+        return UnsupportedTokenTypeError()
+    if len(parts[1]) > MAX_TOKEN_LENGTH:
+        return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
+    return Credentials(parts[0].lower(), Secret(parts[1]))

@@ -1,0 +1,65 @@
+"""What a flow may ask for: a closed set of requests, each a frozen value that performs nothing itself.
+
+A flow is a generator. It yields one of these, and is sent the result or thrown the error; `runtime` performs them,
+for threads and for event loops. So a rule that needs the outside world is still written once.
+"""
+
+from collections.abc import Callable, Generator, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from django.db.models import Model, QuerySet
+from django.dispatch import Signal
+
+from .credentials import Secret
+
+__all__ = ["Call", "Effect", "Flow", "Notify", "ReadModel", "Row"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The rows whose ``field`` holds exactly ``key``: at most two, since one more than one is refused anyway.
+
+    Lookups with equal ``group`` may share a query; ``None`` shares with nobody.
+    """
+
+    queryset: QuerySet[Model]
+    field: str
+    key: Secret[Any]
+    group: Hashable | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of users' code, which may query, block or be a coroutine function. Secrets are revealed to it."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A read of a model instance's own methods, made where we stand while it does not touch the database.
+
+    ``model`` is what is remembered when it does; ``blocking`` says so beforehand.
+    """
+
+    read: Callable[[Any], Any]
+    instance: Any
+    model: type
+    blocking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """A Django signal to send, with its receivers' own colours respected."""
+
+    signal: Signal
+    sender: type
+    arguments: Mapping[str, Any]
+
+
+T = TypeVar("T")
+Effect: TypeAlias = Row | Call | ReadModel | Notify
+Flow: TypeAlias = Generator[Effect, Any, T]

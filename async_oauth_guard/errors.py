@@ -1,0 +1,176 @@
+"""What a guard answers instead of the view.
+
+::
+
+    OAuth2Error                         Authlib's root: ``except OAuth2Error`` catches every refusal
+    └── GuardError                      carries a ``reason``, a challenge and how long to wait
+        ├── MissingAuthorizationError   401  nothing was presented            challenge without ``error``
+        ├── UnsupportedTokenTypeError   401  another scheme was presented     challenge without ``error``
+        ├── InvalidRequestError         400  the credentials are malformed
+        ├── InvalidTokenError           401  this token is no good
+        ├── InsufficientScopeError      403  the token is good, for something else
+        └── TemporarilyUnavailableError 503  we could not tell; no challenge
+
+Each is a subclass of Authlib's error of the same name and takes the same arguments.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2 import rfc6749, rfc6750
+
+__all__ = [
+    "GuardError",
+    "InsufficientScopeError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "MissingAuthorizationError",
+    "OAuth2Error",
+    "Reason",
+    "TemporarilyUnavailableError",
+    "UnsupportedTokenTypeError",
+    "adopt_error",
+]
+
+
+class Reason(enum.StrEnum):
+    """Why a request was refused. For logs, signals and metrics; clients never see it."""
+
+    MISSING_CREDENTIALS = "missing_credentials"
+    UNSUPPORTED_SCHEME = "unsupported_scheme"
+    MALFORMED_CREDENTIALS = "malformed_credentials"
+    REPEATED_CREDENTIALS = "repeated_credentials"
+    TOKEN_TOO_LONG = "token_too_long"
+    UNRECOGNISED_TOKEN = "unrecognised_token"
+    UNKNOWN_TOKEN = "unknown_token"
+    AMBIGUOUS_TOKEN = "ambiguous_token"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    INACTIVE_USER = "inactive_user"
+    WRONG_AUDIENCE = "wrong_audience"
+    MALFORMED_SCOPE = "malformed_scope"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    METHOD_NOT_NAMED = "method_not_named"
+    INSUFFICIENT_GROUPS = "insufficient_groups"
+    INSUFFICIENT_ROLES = "insufficient_roles"
+    INSUFFICIENT_ENTITLEMENTS = "insufficient_entitlements"
+    NO_USER = "no_user"
+    CHECK_FAILED = "check_failed"
+    REFUSED_BY_HOOK = "refused_by_hook"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+
+
+class GuardError(OAuth2Error):
+    """A refusal of ours: what Authlib's errors carry, and why.
+
+    Attributes:
+        reason: a `Reason`.
+        challenge: the value of ``WWW-Authenticate``, or ``None``.
+        retry_after: seconds to wait before another try, or ``None``.
+        scope: the scopes that would have sufficed, as the challenge names them; empty where none would.
+    """
+
+    default_reason = Reason.REFUSED_BY_HOOK
+    reason: Reason
+    challenge: str | None = None
+    retry_after: int | None = None
+    scope: tuple[str, ...] = ()
+    # What Authlib would have answered, where that is wanted (``compat="authlib"``).
+    authlib_error: OAuth2Error | None = None
+
+    def __init__(self, *args: Any, reason: Reason | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reason = self.default_reason if reason is None else reason
+
+    def get_body(self) -> list[tuple[str, str]]:
+        """The members of the JSON body, in order."""
+        if self.authlib_error is not None:
+            return list(self.authlib_error.get_body())
+        return list(super().get_body())
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """The header fields of the answer, but for ``Vary``, which belongs to the whole view."""
+        if self.authlib_error is not None:
+            return list(self.authlib_error.get_headers())
+        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        if self.challenge is not None:
+            headers.append(("WWW-Authenticate", self.challenge))
+        if self.retry_after is not None:
+            headers.append(("Retry-After", str(self.retry_after)))
+        return headers
+
+
+class MissingAuthorizationError(GuardError, rfc6749.MissingAuthorizationError):
+    """No credentials were presented (RFC 6750 §3.1: the challenge carries no error code)."""
+
+    default_reason = Reason.MISSING_CREDENTIALS
+    description = "The request carries no access token."
+
+
+class UnsupportedTokenTypeError(GuardError, rfc6749.UnsupportedTokenTypeError):
+    """Credentials of a scheme that no validator serves (RFC 6750 §3.1: no error code either)."""
+
+    default_reason = Reason.UNSUPPORTED_SCHEME
+    description = "The authentication scheme is not supported here."
+
+
+class InvalidRequestError(GuardError, rfc6749.InvalidRequestError):
+    """The credentials are malformed or repeated (RFC 6750 §3.1)."""
+
+    default_reason = Reason.MALFORMED_CREDENTIALS
+    description = "The credentials in the Authorization header are malformed or repeated."
+
+
+class InvalidTokenError(GuardError, rfc6750.InvalidTokenError):
+    """The token is expired, revoked, malformed, unknown or otherwise no good (RFC 6750 §3.1)."""
+
+
+class InsufficientScopeError(GuardError, rfc6750.InsufficientScopeError):
+    """The token is good, but does not reach this far (RFC 6750 §3.1)."""
+
+    default_reason = Reason.INSUFFICIENT_SCOPE
+
+
+class TemporarilyUnavailableError(GuardError):
+    """The token could not be judged, through no fault of the client's: never a reason to drop it.
+
+    The code is that of RFC 6749 §4.1.2.1; RFC 6750 registers none for this, so it stands in the body alone.
+    """
+
+    error = "temporarily_unavailable"
+    description = "The access token cannot be checked at the moment."
+    status_code = 503
+    default_reason = Reason.DATABASE_UNAVAILABLE
+    retry_after = 1
+
+
+_BY_CODE: Mapping[str, type[GuardError]] = {
+    str(cls.error): cls
+    for cls in (
+        MissingAuthorizationError,
+        UnsupportedTokenTypeError,
+        InvalidRequestError,
+        InvalidTokenError,
+        InsufficientScopeError,
+        TemporarilyUnavailableError,
+    )
+}
+
+
+def adopt_error(error: OAuth2Error) -> OAuth2Error:
+    """The error of ours that has the code of one of Authlib's, raised by a hook.
+
+    A description that the hook gave of its own is kept. An error with a code that is none of ours is answered
+    as its author made it.
+    """
+    cls = _BY_CODE.get(str(error.error))
+    if isinstance(error, GuardError) or cls is None:
+        return error
+    adopted = cls()
+    if error.description != type(error).description:
+        adopted.description = error.description
+    adopted.authlib_error = error
+    adopted.reason = Reason.REFUSED_BY_HOOK
+    return adopted
