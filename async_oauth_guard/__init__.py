@@ -1,1 +1,48 @@
-"""placeholder"""
+"""OAuth 2 access tokens for Django views, sync and async alike."""
+
+from .errors import (
+    GuardError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    MissingAuthorizationError,
+    OAuth2Error,
+    Reason,
+    TemporarilyUnavailableError,
+    UnsupportedTokenTypeError,
+)
+from .protector import ResourceProtector
+from .responses import render_json, render_problem
+from .signals import token_authenticated, token_rejected
+from .tokens import AccessToken
+from .validators.base import TokenValidator
+from .validators.model import BearerTokenValidator
+from .views import ProtectedResourceMixin, require_oauth
+
+__all__ = [
+    # errors
+    "GuardError",
+    "InsufficientScopeError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "MissingAuthorizationError",
+    "OAuth2Error",
+    "Reason",
+    "TemporarilyUnavailableError",
+    "UnsupportedTokenTypeError",
+    # tokens
+    "AccessToken",
+    # signals
+    "token_authenticated",
+    "token_rejected",
+    # validators
+    "BearerTokenValidator",
+    "TokenValidator",
+    # responses
+    "render_json",
+    "render_problem",
+    # protector, views
+    "ProtectedResourceMixin",
+    "ResourceProtector",
+    "require_oauth",
+]

@@ -9,7 +9,8 @@
         ├── InvalidRequestError         400  the credentials are malformed
         ├── InvalidTokenError           401  this token is no good
         ├── InsufficientScopeError      403  the token is good, for something else
-        └── TemporarilyUnavailableError 503  we could not tell; no challenge
+        ├── TemporarilyUnavailableError 503  we could not tell; no challenge
+        └── HookError                   ...  a hook's own error, of a code that none of these has
 
 Each is a subclass of Authlib's error of the same name and takes the same arguments.
 """
@@ -23,6 +24,7 @@ from authlib.oauth2 import rfc6749, rfc6750
 
 __all__ = [
     "GuardError",
+    "HookError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -69,7 +71,8 @@ class GuardError(OAuth2Error):
         reason: a `Reason`.
         challenge: the value of ``WWW-Authenticate``, or ``None``.
         retry_after: seconds to wait before another try, or ``None``.
-        scope: the scopes that would have sufficed, as the challenge names them; empty where none would.
+        scope: the scopes that would suffice, as the challenge names them; empty where none would.
+        validator: the validator that refused, if it was one.
     """
 
     default_reason = Reason.REFUSED_BY_HOOK
@@ -77,23 +80,27 @@ class GuardError(OAuth2Error):
     challenge: str | None = None
     retry_after: int | None = None
     scope: tuple[str, ...] = ()
-    # What Authlib would have answered, where that is wanted (``compat="authlib"``).
-    authlib_error: OAuth2Error | None = None
+    validator: Any = None
+    # The error whose body and header fields are sent in place of ours, where that is wanted.
+    stand_in: OAuth2Error | None = None
 
-    def __init__(self, *args: Any, reason: Reason | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, reason: Reason | None = None, scope: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.reason = self.default_reason if reason is None else reason
+        self.scope = scope
 
     def get_body(self) -> list[tuple[str, str]]:
         """The members of the JSON body, in order."""
-        if self.authlib_error is not None:
-            return list(self.authlib_error.get_body())
+        if self.stand_in is not None:
+            return list(self.stand_in.get_body())
         return list(super().get_body())
 
     def get_headers(self) -> list[tuple[str, str]]:
-        """The header fields of the answer, but for ``Vary``, which belongs to the whole view."""
-        if self.authlib_error is not None:
-            return list(self.authlib_error.get_headers())
+        """The header fields of the answer, but for ``Vary``, which belongs to the view as a whole."""
+        if self.stand_in is not None:
+            return list(self.stand_in.get_headers())
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
         if self.challenge is not None:
             headers.append(("WWW-Authenticate", self.challenge))
@@ -146,6 +153,16 @@ class TemporarilyUnavailableError(GuardError):
     retry_after = 1
 
 
+class HookError(GuardError):
+    """An error of Authlib's kind with a code of its own, raised by a hook and answered as its author made it."""
+
+    def __init__(self, origin: OAuth2Error) -> None:
+        super().__init__(error=origin.error)
+        self.description = origin.description
+        self.status_code = origin.status_code
+        self.stand_in = origin
+
+
 _BY_CODE: Mapping[str, type[GuardError]] = {
     str(cls.error): cls
     for cls in (
@@ -159,18 +176,14 @@ _BY_CODE: Mapping[str, type[GuardError]] = {
 }
 
 
-def adopt_error(error: OAuth2Error) -> OAuth2Error:
-    """The error of ours that has the code of one of Authlib's, raised by a hook.
-
-    A description that the hook gave of its own is kept. An error with a code that is none of ours is answered
-    as its author made it.
-    """
-    cls = _BY_CODE.get(str(error.error))
-    if isinstance(error, GuardError) or cls is None:
+def adopt_error(error: OAuth2Error) -> GuardError:
+    """The error of ours with the code of one that a hook raised; a description that the hook gave is kept."""
+    if isinstance(error, GuardError):
         return error
-    adopted = cls()
+    cls = _BY_CODE.get(str(error.error))
+    if cls is None:
+        return HookError(error)
+    adopted = cls(reason=Reason.REFUSED_BY_HOOK)
     if error.description != type(error).description:
         adopted.description = error.description
-    adopted.authlib_error = error
-    adopted.reason = Reason.REFUSED_BY_HOOK
     return adopted

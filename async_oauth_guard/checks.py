@@ -1,0 +1,150 @@
+"""System checks: what ``manage.py check`` says of the guards, each with an id and a hint."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Field, Model
+from django.urls import get_resolver
+
+from .conf import SETTING, GuardSettings
+from .protector import ALL_PROTECTORS
+from .validators.model import BearerTokenValidator
+from .validators.toolkit import ToolkitTokenValidator
+
+__all__ = ["check_guards", "check_settings", "check_toolkit_rows", "register_checks"]
+
+APP = "async_oauth_guard"
+
+
+def register_checks() -> None:
+    """Make Django run the checks of this module."""
+    register(check_settings, Tags.security)
+    register(check_guards, Tags.security)
+    register(check_toolkit_rows, Tags.database)
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E002: a key of the setting is unknown, or has a value that cannot work. E004: one that no challenge can carry."""
+    if not hasattr(settings, SETTING):
+        return []
+    return list(_setting_errors(GuardSettings()))
+
+
+def _setting_errors(values: GuardSettings) -> Iterator[CheckMessage]:
+    for name in (key.lower() for key in values.KEYS):
+        try:
+            getattr(values, name)
+        except ImproperlyConfigured as error:
+            yield _setting_error(str(error), unfit=isinstance(error.__cause__, ValueError) and "challenge" in str(error))
+            if "unknown key" in str(error):
+                # Every property would say the same.
+                return
+
+
+def _setting_error(message: str, unfit: bool) -> CheckMessage:
+    if unfit:
+        hint = "Use printable ASCII, and names that RFC 6750 §3 does not define itself."
+        return Error(message, hint=hint, id=f"{APP}.E004")
+    return Error(message, hint=f"Correct {SETTING} in the settings.", id=f"{APP}.E002")
+
+
+def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E001: a protector has no validator. E003, W001, W003: see the checks of token models below."""
+    if getattr(settings, "ROOT_URLCONF", None):
+        # Views are guarded when their modules are imported.
+        get_resolver().url_patterns  # noqa: B018
+    return [*_validator_errors(), *(message for validator in _model_validators() for message in _model_messages(validator))]
+
+
+def _validator_errors() -> Iterator[CheckMessage]:
+    for protector in ALL_PROTECTORS:
+        if protector.is_used and _validators_of(protector) == []:
+            yield Error(
+                "A ResourceProtector guards views, but has no token validator.",
+                hint=f"Pass it a validator, call register_token_validator(), or fill {SETTING}['VALIDATORS'].",
+                id=f"{APP}.E001",
+            )
+
+
+def _validators_of(protector: Any) -> list[Any] | None:
+    try:
+        return list(protector.validators)
+    except ImproperlyConfigured:
+        # Said by check_settings, or there is no setting, and the ready-made protector guards nothing.
+        return None if hasattr(settings, SETTING) else []
+
+
+def _model_validators() -> Iterator[BearerTokenValidator]:
+    seen: list[BearerTokenValidator] = []
+    for protector in ALL_PROTECTORS:
+        for validator in _validators_of(protector) or ():
+            if isinstance(validator, BearerTokenValidator) and validator not in seen:
+                seen.append(validator)
+    return iter(seen)
+
+
+def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
+    try:
+        field, model = validator.column.field, validator.token_model
+    except ImproperlyConfigured as error:
+        hint = "Name a model as 'app_label.Model', and in lookup= one of its columns."
+        yield Error(str(error), hint=hint, id=f"{APP}.E003")
+        return
+    if not _is_indexed(field, model):
+        yield Warning(
+            f"{model._meta.label}.{field.name} has no index, and every guarded request looks tokens up in it.",
+            hint="Give the field unique=True, or db_index=True.",
+            obj=model,
+            id=f"{APP}.W001",
+        )
+    if not validator.coalesces:
+        yield Warning(
+            f"Lookups of {model._meta.label} are not coalesced, so guarded async views are slower than they could be.",
+            hint="Its manager has a get_queryset() of its own, which may depend on the request, or coalesce=False is "
+            "set. Pass coalesce=True if one request's queryset serves any other, coalesce=False to silence this.",
+            obj=model,
+            id=f"{APP}.W003",
+        )
+
+
+def _is_indexed(field: "Field[Any, Any]", model: type[Model]) -> bool:
+    leading = [tuple(index.fields[:1]) for index in model._meta.indexes if index.fields]
+    leading += [tuple(fields[:1]) for fields in _unique_together(model)]
+    return field.primary_key or field.unique or field.db_index or (field.name,) in leading
+
+
+def _unique_together(model: type[Model]) -> Iterable[Sequence[str]]:
+    constraints = (getattr(constraint, "fields", ()) for constraint in model._meta.constraints)
+    return [*model._meta.unique_together, *constraints]
+
+
+def check_toolkit_rows(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W002: rows without a checksum, which no token will ever match. Run by ``check --database``."""
+    return [
+        _empty_checksums(validator, count)
+        for validator in _model_validators()
+        if isinstance(validator, ToolkitTokenValidator)
+        for alias in databases or ()
+        if (count := _count_empty(validator, alias))
+    ]
+
+
+def _count_empty(validator: ToolkitTokenValidator, alias: str) -> int:
+    column = validator.column.field.name
+    return validator.token_model._default_manager.using(alias).filter(**{column: ""}).count()
+
+
+def _empty_checksums(validator: ToolkitTokenValidator, count: int) -> CheckMessage:
+    label = validator.token_model._meta.label
+    return Warning(
+        f"{count} rows of {label} have an empty checksum, so their tokens are refused.",
+        hint="The toolkit's migration fills the column for its own model only: save these rows again, or delete them.",
+        obj=validator.token_model,
+        id=f"{APP}.W002",
+    )

@@ -1,0 +1,136 @@
+"""From a view of any kind to a guarded one of the same kind and colour."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views import View
+
+from .effects import Flow
+from .runtime import arun, run
+from .session_guards import exempt
+
+__all__ = ["Guard", "guard_view"]
+
+
+class Guard(Protocol):
+    """What stands before a view."""
+
+    def admit_flow(
+        self, request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Flow[HttpResponseBase | None]:
+        """The answer in place of the view's, or ``None`` to let the request in."""
+
+    def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        """Complete what the view answered."""
+
+
+def guard_view(view: Any, guard: Guard) -> Any:
+    """Wrap a function, method, class, ``partial`` or callable object.
+
+    Raises:
+        TypeError: it is nothing that can be called as a view.
+    """
+    if isinstance(view, type):
+        return _guard_class(view, guard)
+    if not callable(view):
+        raise TypeError(f"only a view can be guarded, not {type(view).__name__}")
+    guarded = _guard_async(view, guard) if _is_async(view) else _guard_sync(view, guard)
+    return _dress(guarded, view)
+
+
+def _dress(guarded: Any, view: Any) -> Any:
+    functools.update_wrapper(guarded, view)
+    if isinstance(view, functools.partial):
+        # A partial has no name of its own; Django's logs and reversals want one.
+        functools.update_wrapper(guarded, view.func, updated=())
+        guarded.__wrapped__ = view
+    exempt(guarded, view)
+    return guarded
+
+
+def _guard_class(cls: type, guard: Guard) -> type:
+    if not hasattr(cls, "dispatch"):
+        raise TypeError(f"{cls.__name__} has no dispatch(), so there is nothing to guard; is it a View?")
+
+    @functools.wraps(cls.dispatch)
+    def inherited(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        # Looked up at the call: a child of cls may have put another class between it and its parent.
+        return super(cls, self).dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+    # Set on this very class, so that its parents and siblings stay as they were.
+    cls.dispatch = guard_view(cls.__dict__.get("dispatch", inherited), guard)  # type: ignore[attr-defined]
+    return cls
+
+
+def _guard_sync(view: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if _is_called_async(view, args):
+            return guarded_async(*args, **kwargs)
+        request, rest = _split(args, kwargs)
+        refusal = run(guard.admit_flow(request, guarded, rest, kwargs))
+        if refusal is not None:
+            return refusal
+        response = view(*args, **kwargs)
+        guard.finish(request, response)
+        return response
+
+    guarded_async = _guard_async(view, guard, guarded)
+    return guarded
+
+
+def _guard_async(view: Callable[..., Any], guard: Guard, outer: Any = None) -> Callable[..., Any]:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        request, rest = _split(args, kwargs)
+        refusal = await arun(guard.admit_flow(request, outer or guarded, rest, kwargs))
+        if refusal is not None:
+            return refusal
+        response = view(*args, **kwargs)
+        if inspect.isawaitable(response):
+            response = await response
+        guard.finish(request, response)
+        return response
+
+    return guarded
+
+
+def _is_async(view: Any) -> bool:
+    if iscoroutinefunction(view):
+        return True
+    return not inspect.isroutine(view) and iscoroutinefunction(getattr(view, "__call__", None))
+
+
+def _is_called_async(view: Any, args: tuple[Any, ...]) -> bool:
+    """Whether a plain ``def`` answers with something to await, as ``dispatch`` of an async class does."""
+    owner = _owner(view, args)
+    if owner is None:
+        return False
+    if isinstance(owner, View):
+        return bool(owner.view_is_async)
+    return asyncio._get_running_loop() is not None
+
+
+def _owner(view: Any, args: tuple[Any, ...]) -> Any:
+    """The object whose method ``view`` is, as far as a call tells; ``None`` for a function."""
+    while isinstance(view, functools.partial):
+        view = view.func
+    bound = getattr(view, "__self__", None)
+    if bound is None and args and not isinstance(args[0], HttpRequest):
+        return args[0]
+    return bound
+
+
+def _split(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[HttpRequest, tuple[Any, ...]]:
+    """The request among a view's arguments, and the positional ones after it."""
+    for index, candidate in enumerate(args[:2]):
+        if isinstance(candidate, HttpRequest):
+            return candidate, args[index + 1 :]
+    request = kwargs.get("request")
+    if not isinstance(request, HttpRequest):
+        raise TypeError("a guarded view was called without an HttpRequest")
+    return request, args

@@ -1,0 +1,70 @@
+"""A token in the database: from string to row."""
+
+import hashlib
+import logging
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import CharField, Field, Model, QuerySet
+
+from ..credentials import MAX_TOKEN_LENGTH, Secret
+from ..effects import Flow, Row
+from ..errors import InvalidTokenError, Reason
+
+__all__ = ["LookupColumn", "find_row_flow", "lookup_key"]
+
+logger = logging.getLogger("async_oauth_guard.database")
+
+
+@dataclass(frozen=True, slots=True)
+class LookupColumn:
+    """The column that tokens are looked up in, and the ``hashlib`` name of the digest that it holds, if any."""
+
+    field: "Field[Any, Any]"
+    digest: str | None
+
+
+def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
+    """What the column holds of ``token``, or ``None`` where it cannot hold it, so that nobody need ask."""
+    text = token.reveal()
+    # PostgreSQL refuses NUL, and no database encodes a lone surrogate.
+    if "\0" in text or not _is_encodable(text):
+        return None
+    if column.digest is not None:
+        return Secret(hashlib.new(column.digest, text.encode()).hexdigest())
+    if isinstance(column.field, CharField) and len(text) > (column.field.max_length or MAX_TOKEN_LENGTH):
+        return None
+    try:
+        return Secret(column.field.to_python(text))
+    except ValidationError:
+        # Such as what is no UUID, for a column of UUIDs.
+        return None
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def find_row_flow(
+    token: Secret[str], queryset: QuerySet[Any], column: LookupColumn, group: Hashable | None
+) -> Flow[Model | None]:
+    """The one row that holds ``token``, or ``None``.
+
+    Raises:
+        InvalidTokenError: several rows hold it, so that nobody can tell whose it is.
+        TemporarilyUnavailableError: the database could not be asked.
+    """
+    key = lookup_key(token, column)
+    if key is None:
+        return None
+    rows: list[Model] = yield Row(queryset, column.field.attname, key, group)
+    if len(rows) > 1:
+        logger.error("%s has two rows for one access token; both are refused", queryset.model._meta.label)
+        raise InvalidTokenError(reason=Reason.AMBIGUOUS_TOKEN)
+    return rows[0] if rows else None

@@ -1,0 +1,34 @@
+"""Which methods of a validator are its author's own: those are called, in place of the rules that ours stand for."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
+
+__all__ = ["door", "hook", "keywords_taken"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Methods that nobody has written anything into.
+_UNTOUCHED: set[Any] = {AuthlibTokenValidator.validate_request, AuthlibTokenValidator.scope_insufficient}
+
+
+def door(method: F) -> F:
+    """Mark a method of ours that does what the guard does anyway, for those who call it directly."""
+    _UNTOUCHED.add(method)
+    return method
+
+
+def hook(validator: Any, name: str) -> Callable[..., Any] | None:
+    """The method ``name`` that the author of ``validator`` defined, or ``None`` where it is ours or Authlib's no-op."""
+    method = getattr(validator, name, None)
+    return None if getattr(method, "__func__", method) in _UNTOUCHED else method
+
+
+def keywords_taken(validate_token: Callable[..., Any], keywords: Mapping[str, Any]) -> Collection[str]:
+    """Those of ``keywords`` that a ``validate_token(token, scopes, request, ...)`` names, or takes by ``**``."""
+    parameters = list(inspect.signature(validate_token).parameters.values())[3:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return keywords.keys()
+    return keywords.keys() & {parameter.name for parameter in parameters}

@@ -1,0 +1,397 @@
+"""The configured object that authorizes requests: ``ResourceProtector``."""
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar, overload
+from urllib.parse import urlsplit
+
+from authlib.integrations.django_oauth2.requests import DjangoJsonRequest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.asyncio import async_unsafe
+from django.utils.functional import SimpleLazyObject
+
+from .challenges import Protection, check_parameters, write_challenges
+from .compat import answer_as_authlib
+from .conf import SETTING, GuardSettings, check_compat, check_origin, check_resource
+from .credentials import (
+    MAX_TOKEN_LENGTH,
+    Credentials,
+    Secret,
+    read_authlib_credentials,
+    read_credentials,
+)
+from .decorators import guard_view
+from .effects import Call, Flow, Notify
+from .errors import (
+    GuardError,
+    InvalidTokenError,
+    MissingAuthorizationError,
+    Reason,
+    UnsupportedTokenTypeError,
+)
+from .flows.authorization import Inquiry, Verdict, authorize_flow
+from .hooks import hook, keywords_taken
+from .requirements import Requirements, parse_requirements
+from .responses import complete_refusal, mark_response, render_json, render_problem
+from .runtime import arun, run
+from .scopes import ScopesLike
+from .session_guards import session_checks_flow
+from .signals import token_authenticated, token_rejected
+from .urls import Included, guard_urls
+
+__all__ = ["ResourceProtector", "ALL_PROTECTORS"]
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+ALL_PROTECTORS: "weakref.WeakSet[ResourceProtector]" = weakref.WeakSet()
+"""Every protector there is, for the system checks."""
+
+RenderError = Callable[[HttpRequest, GuardError], HttpResponseBase]
+
+
+class Options(Protocol):
+    """What a protector is configured with: its arguments, or the setting."""
+
+    @property
+    def validators(self) -> Sequence[Any]: ...
+    @property
+    def realm(self) -> str | None: ...
+    @property
+    def resource(self) -> str | None: ...
+    @property
+    def public_origin(self) -> str | None: ...
+    @property
+    def compat(self) -> str | None: ...
+    @property
+    def set_user(self) -> bool: ...
+    @property
+    def render_error(self) -> RenderError | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Those that ``ResourceProtector(...)`` was given."""
+
+    validators: Sequence[Any]
+    realm: str | None
+    resource: str | None
+    public_origin: str | None
+    compat: str | None
+    set_user: bool
+    render_error: RenderError | None
+
+
+class ResourceProtector:
+    """Guards views with access tokens; a drop-in for Authlib's class of the same name.
+
+    Args:
+        validators: where tokens come from, in the order in which they are asked.
+        realm: the protection space for validators without one of their own (RFC 9110 §11.5).
+        resource: who we are: an absolute URI (RFC 8707 §2).
+        public_origin: the scheme and host that clients see; left out, the origin of ``resource``, and without that
+            what Django makes of ``Host`` within ``ALLOWED_HOSTS``.
+        compat: ``"authlib"`` for Authlib's status, body and header fields, byte for byte.
+        set_user: whether ``request.user`` and ``request.auser()`` give the token's user.
+        render_error: a callable ``(request, error)`` that renders refusals, in place of `render_json`.
+
+    Raises:
+        ValueError: an argument has a value that cannot work.
+    """
+
+    def __init__(
+        self,
+        *validators: Any,
+        realm: str | None = None,
+        resource: str | None = None,
+        public_origin: str | None = None,
+        compat: Literal["authlib"] | None = None,
+        set_user: bool = False,
+        render_error: RenderError | None = None,
+    ) -> None:
+        check_parameters(realm, {})
+        check_compat(compat)
+        if resource is not None:
+            check_resource(resource)
+        if public_origin is not None:
+            check_origin(public_origin)
+        self._options: Options = Arguments((), realm, resource, public_origin, compat, set_user, render_error)
+        self._registered: list[Any] = []
+        self._used = False
+        for validator in validators:
+            self.register_token_validator(validator)
+        ALL_PROTECTORS.add(self)
+
+    @classmethod
+    def from_settings(cls) -> "ResourceProtector":
+        """A protector that reads ``OAUTH_GUARD`` at first use, and again when the setting has changed."""
+        protector = cls()
+        protector._options = GuardSettings()
+        return protector
+
+    def register_token_validator(self, validator: Any) -> None:
+        """Add a validator; several may serve one scheme, and are asked in order.
+
+        Raises:
+            TypeError: it is a class, or has no ``authenticate_token``.
+        """
+        if isinstance(validator, type) or not callable(getattr(validator, "authenticate_token", None)):
+            raise TypeError(f"a token validator is wanted, not {validator!r}")
+        self._registered.append(validator)
+
+    @property
+    def options(self) -> Options:
+        """What this protector is configured with."""
+        return self._options
+
+    @property
+    def validators(self) -> Sequence[Any]:
+        """All validators, in the order in which they are asked."""
+        return [*self._options.validators, *self._registered]
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was guarded with it."""
+        return self._used
+
+    @overload
+    def __call__(self, scopes: V, /) -> V: ...
+    @overload
+    def __call__(
+        self, scopes: ScopesLike = None, optional: bool = False, **requirements: Any
+    ) -> Callable[[V], V]: ...
+    def __call__(self, scopes: Any = None, optional: bool = False, **requirements: Any) -> Any:
+        """Guard a view: ``@require_oauth``, ``@require_oauth("profile")``, ``require_oauth(...)(view)``.
+
+        Args:
+            scopes: ``None`` any valid token; ``"a b"`` a AND b; ``["a b", "c"]`` (a AND b) OR c: a list means *any*
+                of its members; a mapping gives a requirement for each HTTP method, ``"*"`` for all others.
+            optional: whether a request without credentials is let in, with ``request.oauth_token = None``.
+            requirements: ``groups``, ``roles``, ``entitlements`` (the same grammar), ``require_user``, ``check``,
+                ``fresh``; others are handed to the validators' own ``validate_token``.
+
+        Raises:
+            TypeError: an argument has a value of the wrong type, or no validator takes a keyword.
+            ValueError: an alternative is blank.
+        """
+        if callable(scopes):
+            return self._guard(parse_requirements(), False)(scopes)
+        if not isinstance(optional, bool):
+            raise TypeError(f"optional: True or False is wanted, not {type(optional).__name__}")
+        return self._guard(parse_requirements(scopes, **requirements), optional)
+
+    def protect_urls(
+        self, urls: Any, scopes: ScopesLike = None, optional: bool = False, **requirements: Any
+    ) -> Included:
+        """Guard every view of what ``include()`` takes or returns; returns what ``include()`` returns.
+
+        The patterns that were given stay as they were. See `__call__` for the other arguments.
+        """
+        return guard_urls(urls, self(scopes, optional, **requirements))
+
+    @async_unsafe("You cannot call this from an async context - await aacquire_token() instead.")
+    def acquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
+        """The check without the decorator: the token of ``request``.
+
+        Raises:
+            MissingAuthorizationError, UnsupportedTokenTypeError, InvalidRequestError, InvalidTokenError,
+            InsufficientScopeError: the request is refused.
+            TemporarilyUnavailableError: its token could not be judged.
+            SynchronousOnlyOperation: an event loop runs in this thread.
+        """
+        return run(self._request_flow(request, parse_requirements(scopes, **requirements))).token
+
+    async def aacquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
+        """See `acquire_token`."""
+        return (await arun(self._request_flow(request, parse_requirements(scopes, **requirements)))).token
+
+    @async_unsafe("You cannot call this from an async context - await avalidate_token() instead.")
+    def validate_token(
+        self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
+    ) -> Any:
+        """The whole verdict on a token without a request, as for a WebSocket or a job. Sends no signal.
+
+        Args:
+            uri: the URI that the token is used for; a token that names resources is refused without.
+
+        Raises:
+            InvalidTokenError, InsufficientScopeError: it is refused.
+            TemporarilyUnavailableError: it could not be judged.
+            SynchronousOnlyOperation: an event loop runs in this thread.
+        """
+        return run(self._token_flow(Secret(token), parse_requirements(scopes, **requirements), uri)).token
+
+    async def avalidate_token(
+        self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
+    ) -> Any:
+        """See `validate_token`."""
+        return (await arun(self._token_flow(Secret(token), parse_requirements(scopes, **requirements), uri))).token
+
+    def _guard(self, requirements: Requirements, optional: bool) -> Callable[[Any], Any]:
+        if not isinstance(self._options, GuardSettings):
+            self._check_keywords(requirements)
+        self._used = True
+        guard = ViewGuard(self, requirements, optional)
+        return lambda view: guard_view(view, guard)
+
+    def _check_keywords(self, requirements: Requirements) -> None:
+        for validator in self.validators if requirements.extra else ():
+            validate_token = hook(validator, "validate_token")
+            taken = keywords_taken(validate_token, requirements.extra) if validate_token else ()
+            for name in requirements.extra:
+                if name not in taken:
+                    raise TypeError(f"{name}: {type(validator).__name__}.validate_token() takes no such keyword")
+
+    def _by_scheme(self) -> Mapping[str, list[Any]]:
+        schemes: dict[str, list[Any]] = {}
+        for validator in self.validators:
+            serving = schemes.setdefault(validator.TOKEN_TYPE.lower(), [])
+            # Authlib keeps the first of a scheme and forgets the others.
+            if self._options.compat is None or not serving:
+                serving.append(validator)
+        if not schemes and self._options.compat is None:
+            raise ImproperlyConfigured("this ResourceProtector has no token validator, so no token can be valid")
+        return schemes
+
+    def read_credentials(self, request: HttpRequest) -> Credentials | GuardError:
+        """What the request presents in its ``Authorization`` header, and nowhere else (RFC 6750 §2.1, §5.3)."""
+        read = read_credentials if self._options.compat is None else read_authlib_credentials
+        presented = request.META.get("HTTP_AUTHORIZATION")
+        return read(None if presented is None else Secret(presented), self._by_scheme())
+
+    def _request_flow(self, request: HttpRequest, requirements: Requirements) -> Flow[Verdict]:
+        return (yield from self.judge_flow(request, requirements, self.read_credentials(request)))
+
+    def judge_flow(
+        self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
+    ) -> Flow[Verdict]:
+        """Judge what a request presents, and tell the signals' receivers.
+
+        Raises: as `acquire_token` does; the error has its challenge.
+        """
+        self._check_keywords(requirements)
+        scheme = None if isinstance(credentials, GuardError) else credentials.scheme
+        inquiry = Inquiry(
+            requirements,
+            request,
+            SimpleLazyObject(lambda: DjangoJsonRequest(request)),
+            lambda: self._uri(request),
+            self._options.set_user,
+        )
+        try:
+            if isinstance(credentials, GuardError):
+                raise credentials
+            verdict = yield from authorize_flow(self._by_scheme()[credentials.scheme], credentials.token, inquiry)
+        except GuardError as refusal:
+            error = self._complete(refusal, scheme, inquiry)
+            yield from _notify_flow(token_rejected, type(self), request=request, error=error)
+            if error is refusal:
+                raise
+            raise error from refusal
+        yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
+        return verdict
+
+    def _token_flow(self, token: Secret[str], requirements: Requirements, uri: str | None) -> Flow[Verdict]:
+        self._check_keywords(requirements)
+        if len(token.reveal()) > MAX_TOKEN_LENGTH:
+            raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
+        validators = [validator for serving in self._by_scheme().values() for validator in serving]
+        return (yield from authorize_flow(validators, token, Inquiry(requirements, None, None, lambda: uri)))
+
+    def _complete(self, error: GuardError, scheme: str | None, inquiry: Inquiry) -> GuardError:
+        """The error with its challenge, or as Authlib has it."""
+        if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError) and inquiry.scopes is not None:
+            error.scope = inquiry.scopes.nearest_alternative()
+        # A scope for clients to ask the authorization server for, not one that a resource needs.
+        error.scope = tuple(scope for scope in error.scope if scope != "offline_access")
+        protections = list(self._protections(error.validator))
+        if self._options.compat is not None:
+            return answer_as_authlib(error, protections[0] if protections else None)
+        error.challenge = write_challenges(protections, error, scheme)
+        return error
+
+    def _protections(self, refusing: Any) -> Iterator[Protection]:
+        for scheme, serving in self._by_scheme().items():
+            validator = refusing if refusing in serving else serving[0]
+            yield Protection(scheme, validator.realm or self._options.realm, validator.extra_attributes)
+
+    def _uri(self, request: HttpRequest) -> str:
+        origin = self._options.public_origin
+        if origin is None and self._options.resource is not None:
+            parts = urlsplit(self._options.resource)
+            origin = f"{parts.scheme}://{parts.netloc}"
+        return request.build_absolute_uri() if origin is None else origin + request.get_full_path()
+
+
+@dataclass(frozen=True, slots=True)
+class ViewGuard:
+    """What stands before one view."""
+
+    protector: ResourceProtector
+    requirements: Requirements
+    optional: bool
+
+    def admit_flow(
+        self, request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Flow[HttpResponseBase | None]:
+        """The refusal, or ``None`` with ``request.oauth_token`` set."""
+        credentials = self.protector.read_credentials(request)
+        if self.optional and isinstance(credentials, MissingAuthorizationError):
+            request.oauth_token = None  # type: ignore[attr-defined]
+            return (yield from session_checks_flow(request, guarded, args, kwargs))
+        try:
+            verdict = yield from self.protector.judge_flow(request, self.requirements, credentials)
+        except GuardError as error:
+            return (yield from self._refuse_flow(request, error))
+        self._let_in(request, verdict)
+        return None
+
+    def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        """Keep caches from giving the answer to others."""
+        given_for_token = getattr(request, "oauth_token", None) is not None
+        mark_response(response, private=given_for_token and self.protector.options.compat is None)
+
+    def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
+        render = self.protector.options.render_error
+        if render in (None, render_json, render_problem):
+            response = (render or render_json)(request, error)
+        else:
+            response = yield Call(render, (request, error))
+        return complete_refusal(response, error)
+
+    def _let_in(self, request: Any, verdict: Verdict) -> None:
+        request.oauth_token = verdict.token
+        request._oauth_token_state = verdict.state
+        if self.protector.options.set_user:
+            _set_user(request, verdict.state.user)
+
+
+def _set_user(request: Any, user: Any) -> None:
+    # Imported here: it needs the app registry.
+    from django.contrib.auth.models import AnonymousUser
+
+    user = AnonymousUser() if user is None else user
+
+    async def auser() -> Any:
+        return user
+
+    request.user, request.auser = user, auser
+
+
+def _notify_flow(signal: Any, sender: type, **arguments: Any) -> Flow[None]:
+    if signal.has_listeners(sender):
+        yield Notify(signal, sender, arguments)
+
+
+def _reload_settings(*, setting: str, **kwargs: Any) -> None:
+    if setting != SETTING:
+        return
+    for protector in list(ALL_PROTECTORS):
+        if isinstance(protector._options, GuardSettings):
+            protector._options = GuardSettings()
+
+
+setting_changed.connect(_reload_settings, dispatch_uid="async_oauth_guard.reload_settings")

@@ -1,0 +1,198 @@
+"""The reading threads: one for each database alias of the process, shared by all event loops.
+
+More of them would cost (smaller batches, a contended GIL) and not gain. A thread ends, and its connection with it, when
+nothing was asked for a second. One that is stuck is left behind, and another takes over its queue.
+"""
+
+import atexit
+import contextlib
+import contextvars
+import os
+import queue
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core import mail
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model, QuerySet
+
+from .credentials import Secret
+from .failures import Failure
+from .queries import Answer, answer_all
+
+__all__ = ["CLOSE_TIMEOUT", "IDLE_TIMEOUT", "MAX_ABANDONED", "Batch", "abandon", "close", "submit"]
+
+IDLE_TIMEOUT = 1.0
+"""Seconds without work after which a thread ends and its connection is closed."""
+
+MAX_ABANDONED = 3
+"""Stuck threads of one alias at once. With that many, nobody is asked until one of them returns."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that `close` waits for a thread in the middle of a query."""
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """Keys that leave in one query, and where their answers are wanted.
+
+    ``deliver`` is called on ``loop`` with this batch and the answers, in the order of ``keys``, unless the loop closes.
+    """
+
+    queryset: QuerySet[Model]
+    field: str
+    alias: str
+    keys: Sequence[Secret[Any]]
+    loop: AbstractEventLoop
+    deliver: Callable[["Batch", list[Answer]], object]
+    is_overdue: bool = False
+
+
+class _Reader:
+    """One alias's queue, the thread that serves it, and those left behind. Attributes change under ``_lock`` only."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        # ``None`` ends the thread.
+        self.queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
+        self.batch: Batch | None = None
+        self.abandoned: set[threading.Thread] = set()
+
+    def start(self) -> bool:
+        """Whether a thread serves the queue, started now if need be."""
+        if self.thread is not None:
+            return True
+        if len(self.abandoned) >= MAX_ABANDONED:
+            return False
+        thread = threading.Thread(target=self.serve, name=f"async_oauth_guard reads {self.alias}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The process has too many threads, or is about to end.
+            return False
+        self.thread = thread
+        return True
+
+    def leave_thread_behind(self, thread: threading.Thread) -> None:
+        self.abandoned.add(thread)
+        self.thread = self.batch = None
+        self.start()
+
+    def serve(self) -> None:
+        try:
+            while (batch := self.queue.get(timeout=IDLE_TIMEOUT)) is not None and self.read(batch):
+                # Waiting for the next one must not keep this one's rows and requests.
+                del batch
+        except queue.Empty:
+            pass
+        finally:
+            _close_connections()
+            with _lock:
+                self.forget(threading.current_thread())
+
+    def forget(self, thread: threading.Thread) -> None:
+        self.abandoned.discard(thread)
+        if self.thread is thread:
+            self.thread = self.batch = None
+        if self.thread is None and not self.queue.empty():
+            self.start()
+
+    def read(self, batch: Batch) -> bool:
+        """Read and deliver; whether this thread is still the one that serves the queue."""
+        with _lock:
+            if batch.is_overdue:
+                return True
+            self.batch = batch
+        # Users' code (managers, converters) may set context variables, which are not for the next batch.
+        answers = contextvars.Context().run(_answer, batch)
+        with _lock:
+            if self.batch is not batch:
+                return False
+            self.batch = None
+        # A loop that has closed meanwhile has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            batch.loop.call_soon_threadsafe(batch.deliver, batch, answers, context=contextvars.Context())
+        return True
+
+
+_lock = threading.Lock()
+_readers: dict[str, _Reader] = {}
+
+
+def submit(batch: Batch) -> bool:
+    """Queue ``batch`` for its alias's thread, or return ``False`` if too many of these are stuck."""
+    with _lock:
+        reader = _readers.setdefault(batch.alias, _Reader(batch.alias))
+        if not reader.start():
+            return False
+        reader.queue.put(batch)
+        return True
+
+
+def abandon(batch: Batch) -> None:
+    """Give up ``batch``, whose deadline has passed, and the thread that is stuck with it."""
+    with _lock:
+        batch.is_overdue = True
+        reader = _readers.get(batch.alias)
+        if reader is None or reader.thread is None:
+            return
+        # A thread that took nothing else all that time is stuck as well, with a connection that it cannot close.
+        if reader.batch is batch or reader.batch is None:
+            reader.leave_thread_behind(reader.thread)
+
+
+def close() -> None:
+    """End the reading threads and close their connections; the next lookup starts anew.
+
+    For the teardown of tests and of processes. A thread in the middle of a query is waited for, but not long.
+    """
+    with _lock:
+        readers = [*_readers.values()]
+        _readers.clear()
+        threads = [reader.thread for reader in readers if reader.thread is not None]
+    for reader in readers:
+        reader.queue.put(None)
+    for thread in threads:
+        thread.join(CLOSE_TIMEOUT)
+
+
+def _answer(batch: Batch) -> list[Answer]:
+    keys = [key.reveal() for key in batch.keys]
+    answers = answer_all(batch.queryset, batch.field, keys, batch.alias)
+    if _is_not_to_be_kept(connections[batch.alias]) or any(isinstance(answer, Failure) for answer in answers):
+        _close_connections()
+    return answers
+
+
+def _is_not_to_be_kept(connection: BaseDatabaseWrapper) -> bool:
+    settings = connection.settings_dict
+    # To close is to give back to a pool. Without autocommit, the next query would see this one's snapshot. In tests, an
+    # open connection keeps the test database from being dropped.
+    return bool(settings["OPTIONS"].get("pool")) or not settings["AUTOCOMMIT"] or hasattr(mail, "outbox")
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        # The rows are read, or the error is known: what closing has to say changes neither, and Django forgets the
+        # connection in either case.
+        with contextlib.suppress(Exception):
+            connection.close()
+        if connection.connection is not None:
+            # Django keeps the connection of an SQLite database in memory; this thread's own has to end with it.
+            BaseDatabaseWrapper.close(connection)
+
+
+def _forget_parent() -> None:
+    global _lock
+    # Threads do not survive a fork, and the lock may have been held by one of them.
+    _lock = threading.Lock()
+    _readers.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent)
+atexit.register(close)

@@ -1,0 +1,71 @@
+"""What one guarded view asks of a request: the keywords of ``require_oauth(...)``, checked and compiled."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import Reason
+from .scopes import Requirement, RequirementByMethod, ScopesLike, parse_requirement, parse_scopes
+
+__all__ = ["ATTRIBUTES", "Check", "Requirements", "parse_requirements"]
+
+Check = Callable[..., Any]
+
+ATTRIBUTES: Mapping[str, Reason] = {
+    "groups": Reason.INSUFFICIENT_GROUPS,
+    "roles": Reason.INSUFFICIENT_ROLES,
+    "entitlements": Reason.INSUFFICIENT_ENTITLEMENTS,
+}
+"""RFC 9068 §2.2.3.1: the authorization attributes that a token may carry, and why one without them is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """The compiled keywords. ``extra`` are those for validators' own ``validate_token``, as Authlib hands them on."""
+
+    scopes: RequirementByMethod
+    attributes: Mapping[str, Requirement]
+    require_user: bool
+    checks: tuple[Check, ...]
+    fresh: bool
+    extra: Mapping[str, Any]
+
+
+def parse_requirements(
+    scopes: ScopesLike = None,
+    *,
+    scope: ScopesLike = None,
+    require_user: bool = False,
+    check: Check | list[Check] | tuple[Check, ...] | None = None,
+    fresh: bool = False,
+    **keywords: Any,
+) -> Requirements:
+    """Compile the keywords of a guard.
+
+    Raises:
+        TypeError: a keyword has a value of the wrong type, or ``scopes`` and ``scope`` are both given.
+        ValueError: an alternative is blank (see `scopes.parse_scopes`).
+    """
+    if scopes is not None and scope is not None:
+        raise TypeError("scopes and scope are two spellings of one argument: give one of them")
+    for name, flag in (("require_user", require_user), ("fresh", fresh)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name}: True or False is wanted, not {type(flag).__name__}")
+    attributes = {name: keywords.pop(name) for name in ATTRIBUTES if name in keywords}
+    return Requirements(
+        scopes=parse_scopes(scopes if scope is None else scope),
+        attributes={name: parse_requirement(value, name) for name, value in attributes.items() if value is not None},
+        require_user=require_user,
+        checks=_parse_checks(check),
+        fresh=fresh,
+        # As in Authlib: "a string wrapped in a list".
+        extra={name: [value] if isinstance(value, str) else value for name, value in keywords.items()},
+    )
+
+
+def _parse_checks(check: Any) -> tuple[Check, ...]:
+    checks = () if check is None else tuple(check) if isinstance(check, list | tuple) else (check,)
+    for candidate in checks:
+        if not callable(candidate):
+            raise TypeError(f"check: a callable (request, token) -> bool is wanted, not {type(candidate).__name__}")
+    return checks

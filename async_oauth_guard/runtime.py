@@ -1,0 +1,118 @@
+"""The two drivers: they run a flow and perform what it asks for, on a thread or on an event loop.
+
+Which code may run where is known here and nowhere else.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
+
+from .credentials import Secret
+from .effects import Call, Effect, Flow, Notify, ReadModel, Row
+from .rows import aread_rows, read_rows
+
+__all__ = ["arun", "run"]
+
+T = TypeVar("T")
+
+# Models whose methods query: moved to the request's own thread the first time, and for good.
+_QUERYING_MODELS: set[type] = set()
+
+
+def run(flow: Flow[T]) -> T:
+    """Run a flow on this thread."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                result = _PERFORM[type(effect)](effect)
+            except Exception as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()
+
+
+async def arun(flow: Flow[T]) -> T:
+    """Run a flow on this event loop. A cancellation closes the flow, which cannot catch it."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                result = await _APERFORM[type(effect)](effect)
+            except Exception as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()
+
+
+def _invoke(call: Call) -> Any:
+    # Revealed in the call itself: a frame of ours that held the token would show it on Django's error pages.
+    return call.function(
+        *(part.reveal() if isinstance(part, Secret) else part for part in call.arguments), **(call.keywords or {})
+    )
+
+
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def _call(call: Call) -> Any:
+    result = _invoke(call)
+    return async_to_sync(_await)(result) if inspect.isawaitable(result) else result
+
+
+async def _acall(call: Call) -> Any:
+    if _is_async(call.function):
+        return await _invoke(call)
+    result = await sync_to_async(_invoke, thread_sensitive=True)(call)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))
+
+
+def _read_model(effect: ReadModel) -> Any:
+    return effect.read(effect.instance)
+
+
+async def _aread_model(effect: ReadModel) -> Any:
+    if not effect.blocking and effect.model not in _QUERYING_MODELS:
+        try:
+            return effect.read(effect.instance)
+        except SynchronousOnlyOperation:
+            _QUERYING_MODELS.add(effect.model)
+    return await sync_to_async(_read_model, thread_sensitive=True)(effect)
+
+
+def _notify(effect: Notify) -> None:
+    effect.signal.send(effect.sender, **effect.arguments)
+
+
+async def _anotify(effect: Notify) -> None:
+    await effect.signal.asend(effect.sender, **effect.arguments)
+
+
+_PERFORM: Mapping[type[Effect], Callable[[Any], Any]] = {
+    Row: read_rows,
+    Call: _call,
+    ReadModel: _read_model,
+    Notify: _notify,
+}
+_APERFORM: Mapping[type[Effect], Callable[[Any], Awaitable[Any]]] = {
+    Row: aread_rows,
+    Call: _acall,
+    ReadModel: _aread_model,
+    Notify: _anotify,
+}

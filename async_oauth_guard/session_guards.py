@@ -1,0 +1,84 @@
+"""Django's checks of browser sessions, which a token makes needless and its absence does not.
+
+A guard exempts its views from the CSRF check and from ``LoginRequiredMiddleware``: a token in a header is no ambient
+credential. Where the token is optional, a request without one may live on its session, so it gets those checks then.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.module_loading import import_string
+
+from .effects import Call, Flow
+
+__all__ = ["ExemptByGuard", "exempt", "session_checks_flow", "unguarded_callback"]
+
+
+class ExemptByGuard:
+    """True, for ``csrf_exempt``; and not the plain ``True`` by which a site's author exempts a view for good."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "<exempt by guard>"
+
+
+EXEMPT = ExemptByGuard()
+
+
+def exempt(guarded: Any, view: Any) -> None:
+    """Mark ``guarded``, which wraps ``view``, for Django's middlewares, and note what ``view`` itself wished."""
+    wishes = getattr(view, "_unguarded_wishes", None) or {
+        "csrf_exempt": getattr(view, "csrf_exempt", False) is True,
+        "login_required": getattr(view, "login_required", True),
+    }
+    guarded._unguarded_wishes = wishes
+    guarded.csrf_exempt = wishes["csrf_exempt"] or EXEMPT
+    guarded.login_required = False
+
+
+def unguarded_callback(guarded: Any) -> Callable[..., Any]:
+    """A stand-in for the view as it would be without a guard, for the middlewares to read its attributes from."""
+
+    def callback(request: HttpRequest) -> None:  # pragma: no cover - middlewares read its attributes alone
+        raise NotImplementedError
+
+    functools.update_wrapper(callback, guarded)
+    for name, wish in guarded._unguarded_wishes.items():
+        setattr(callback, name, wish)
+    return callback
+
+
+def session_checks_flow(
+    request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Flow[HttpResponseBase | None]:
+    """Ask the site's own CSRF and login middlewares about a request without a token; their answer, or ``None``."""
+    callback = unguarded_callback(guarded)
+    for process_view in _installed_checks(tuple(settings.MIDDLEWARE)):
+        response: HttpResponseBase | None = yield Call(process_view, (request, callback, args, kwargs))
+        if response is not None:
+            return response
+    return None
+
+
+@functools.lru_cache(maxsize=8)
+def _installed_checks(paths: tuple[str, ...]) -> tuple[Callable[..., Any], ...]:
+    # Imported here: it needs the app registry.
+    from django.contrib.auth.middleware import LoginRequiredMiddleware
+    from django.middleware.csrf import CsrfViewMiddleware
+
+    classes = [import_string(path) for path in paths]
+    return tuple(
+        middleware(_no_response).process_view
+        for middleware in classes
+        if isinstance(middleware, type) and issubclass(middleware, CsrfViewMiddleware | LoginRequiredMiddleware)
+    )
+
+
+def _no_response(request: HttpRequest) -> HttpResponse:  # pragma: no cover - process_view does not call it
+    raise NotImplementedError

@@ -1,0 +1,135 @@
+"""The validated token, as views see it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from django.http import HttpRequest
+
+from .errors import Reason
+from .scopes import read_values
+
+__all__ = ["AccessToken", "TokenState", "read_attribute"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenState:
+    """What a token says of itself at this moment. ``reason`` is why it is no good, where it is not."""
+
+    reason: Reason | None = None
+    scope: Any = None
+    user: Any = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AccessToken(dict[str, Any]):
+    """The claims of a token, with the properties that RFC 9068 and RFC 7662 name.
+
+    A database token has claims too: those that its columns tell. What is not known is ``None`` or empty.
+    """
+
+    def __init__(self, claims: Mapping[str, Any], *, user: Any = None, token_type: str = "Bearer") -> None:  # noqa: S107
+        super().__init__(claims)
+        self.user = user
+        self.token_type = token_type
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "AccessToken | None":
+        """The token of a guarded request, whatever its source; ``None`` where an optional guard got none.
+
+        Raises:
+            LookupError: no guard has let this request in.
+        """
+        try:
+            token = request.oauth_token  # type: ignore[attr-defined]
+        except AttributeError:
+            raise LookupError("no guard has let this request in, so it has no token") from None
+        if token is None or isinstance(token, cls):
+            return token
+        if isinstance(token, Mapping):
+            return cls(token, user=getattr(token, "user", None))
+        return cls._of_row(token, getattr(request, "_oauth_token_state", None))
+
+    @classmethod
+    def _of_row(cls, row: Any, state: TokenState | None) -> "AccessToken":
+        user = getattr(row, "user", None) if state is None else state.user
+        scope = row.get_scope() if state is None else state.scope
+        claims = {
+            "scope": scope if scope is None or isinstance(scope, str) else " ".join(scope),
+            "sub": None if user is None else str(user.pk),
+            "client_id": _client_of(row),
+            "exp": _expiry_of(row),
+            "aud": getattr(row, "resource", None),
+        }
+        known = {name: value for name, value in claims.items() if value is not None}
+        return cls(known, user=user, token_type=getattr(row, "token_type", None) or "Bearer")
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that were granted (RFC 6749 §3.3)."""
+        return read_values(self.get("scope"))
+
+    @property
+    def subject(self) -> str | None:
+        """For whom the token speaks: ``sub``. For a database token, the user's primary key."""
+        return self.get("sub")
+
+    @property
+    def client_id(self) -> str | None:
+        """The client to which the token was issued (RFC 8693 §4.3)."""
+        return self.get("client_id")
+
+    @property
+    def issuer(self) -> str | None:
+        """The authorization server that issued the token: ``iss``."""
+        return self.get("iss")
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """For which resource servers the token is meant: ``aud`` (RFC 7519 §4.1.3)."""
+        audience = self.get("aud")
+        return (audience,) if isinstance(audience, str) else tuple(audience or ())
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the token ends, in seconds since the epoch: ``exp``."""
+        return self.get("exp")
+
+    def get_scope(self) -> str | None:
+        """See ``authlib.oauth2.rfc6749.TokenMixin.get_scope``."""
+        return self.get("scope")
+
+    def is_expired(self) -> bool:
+        """Whether ``exp`` has come; a token without one does not expire."""
+        return self.expires_at is not None and self.expires_at <= time.time()
+
+    def is_revoked(self) -> bool:
+        """Always false: a revoked token does not get as far as a view."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} scopes={sorted(self.scopes)} expires_at={self.expires_at}>"
+
+
+def read_attribute(token: Any, name: str) -> Any:
+    """``name`` of a token, whether it is a mapping of claims or an object; ``None`` where it has none."""
+    return token.get(name) if isinstance(token, Mapping) else getattr(token, name, None)
+
+
+def _client_of(row: Any) -> str | None:
+    # django-oauth-toolkit keeps clients in a table of their own.
+    application = getattr(row, "application", None)
+    return getattr(application or row, "client_id", None)
+
+
+def _expiry_of(row: Any) -> float | None:
+    for name in ("get_expires_at", "expires_at", "expires"):
+        value = getattr(row, name, None)
+        value = value() if callable(value) else value
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float) and not isinstance(value, bool | date):
+            return value
+    return None

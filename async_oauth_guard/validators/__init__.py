@@ -1,0 +1,1 @@
+"""Validators: each knows one source of tokens."""

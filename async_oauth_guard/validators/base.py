@@ -1,0 +1,107 @@
+"""What every validator is: a scheme, a realm, the hooks that Authlib's users know, and doors to the same rules."""
+
+from typing import Any
+
+from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
+from django.utils.asyncio import async_unsafe
+
+from ..challenges import check_parameters
+from ..credentials import Secret
+from ..effects import Flow
+from ..errors import Reason
+from ..flows.authorization import Inquiry, judge_flow
+from ..hooks import door
+from ..requirements import parse_requirements
+from ..runtime import arun, run
+from ..tokens import TokenState, read_attribute
+
+__all__ = ["TokenValidator"]
+
+
+class TokenValidator(AuthlibTokenValidator):  # type: ignore[misc]
+    """Base class for a source of tokens of one's own.
+
+    A subclass defines ``authenticate_token(token)``, ``def`` or ``async def``, which finds and verifies a token and
+    returns it, or ``None``. What it returns has Authlib's ``is_expired()``, ``is_revoked()`` and ``get_scope()``;
+    otherwise the subclass defines ``validate_token(token, scopes, request)`` as well and is the sole judge.
+    ``validate_request(request)`` and ``scope_insufficient(token_scopes, required_scopes)`` may be defined too.
+
+    Args:
+        realm: the protection space that challenges name (RFC 9110 §11.5).
+        extra_attributes: further parameters of every challenge.
+
+    Raises:
+        ValueError: the realm or an attribute cannot stand in a challenge.
+    """
+
+    TOKEN_TYPE = "bearer"
+    require_active_user = True
+    blocking_methods = False
+
+    def __init__(self, realm: str | None = None, **extra_attributes: Any) -> None:
+        check_parameters(realm, extra_attributes)
+        super().__init__(realm, **extra_attributes)
+
+    def recognises(self, token: str) -> bool:
+        """Whether ``token`` could be one of this validator's; it is asked nothing about any other. Does no I/O."""
+        return True
+
+    @door
+    @async_unsafe("You cannot call this from an async context - await aauthenticate_token() instead.")
+    def authenticate_token(self, token_string: str) -> Any:
+        """Find and verify a token; ``None`` where it is unknown. Lifetime and scopes are *not* judged.
+
+        Raises:
+            InvalidTokenError: it is known to be no good.
+            TemporarilyUnavailableError: its source could not be asked.
+            SynchronousOnlyOperation: an event loop runs in this thread.
+        """
+        return run(self.authenticate_flow(Secret(token_string)))
+
+    async def aauthenticate_token(self, token_string: str) -> Any:
+        """See `authenticate_token`."""
+        return await arun(self.authenticate_flow(Secret(token_string)))
+
+    @door
+    @async_unsafe("You cannot call this from an async context - await avalidate_token() instead.")
+    def validate_token(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> None:
+        """Judge a token that ``authenticate_token`` found: its lifetime, scopes, groups, roles and entitlements.
+
+        Raises:
+            InvalidTokenError, InsufficientScopeError: it is refused.
+            SynchronousOnlyOperation: an event loop runs in this thread.
+        """
+        run(judge_flow(self, token, _inquiry(scopes, request, attributes)))
+
+    async def avalidate_token(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> None:
+        """See `validate_token`."""
+        await arun(judge_flow(self, token, _inquiry(scopes, request, attributes)))
+
+    def authenticate_flow(self, token: Secret[str]) -> Flow[Any]:
+        """How this kind of validator finds a token; a class without one defines ``authenticate_token``."""
+        raise NotImplementedError(f"{type(self).__name__} defines no authenticate_token()")
+
+    def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
+        """What the token says of itself, in Authlib's order, and no more than is needed for a refusal."""
+        if token.is_expired():
+            return TokenState(Reason.EXPIRED)
+        if token.is_revoked():
+            return TokenState(Reason.REVOKED)
+        return self._read_grant(token, token.get_scope(), inquiry)
+
+    def _read_grant(self, token: Any, scope: Any, inquiry: Inquiry) -> TokenState:
+        user = read_attribute(token, "user")
+        attributes = {name: read_attribute(token, name) for name in inquiry.requirements.attributes}
+        reason = Reason.INACTIVE_USER if self.require_active_user and not _is_active(token, user) else None
+        return TokenState(reason, scope, user, attributes)
+
+
+def _is_active(token: Any, user: Any) -> bool:
+    if user is None:
+        # A token of nobody, of a client: but not the token of a user who is gone.
+        return read_attribute(token, "user_id") is None
+    return bool(getattr(user, "is_active", True))
+
+
+def _inquiry(scopes: Any, request: Any, attributes: Any) -> Inquiry:
+    return Inquiry(parse_requirements(scopes, **attributes), None, request, lambda: None)

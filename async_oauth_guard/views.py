@@ -1,0 +1,41 @@
+"""Guarding a class-based view by inheritance."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from .protector import ResourceProtector
+from .scopes import ScopesLike
+from .session_guards import EXEMPT
+
+__all__ = ["ProtectedResourceMixin", "require_oauth"]
+
+require_oauth = ResourceProtector.from_settings()
+"""The ready-made protector, configured by the setting ``OAUTH_GUARD``."""
+
+
+class ProtectedResourceMixin:
+    """Guards a class-based view, sync or async; to be named before ``View`` among the bases.
+
+    Attributes:
+        required_scopes: see `ResourceProtector.__call__`; a list means *any* of its members.
+        oauth_optional: whether requests without credentials are let in.
+        protector: by what the view is guarded; the ready-made one unless given.
+    """
+
+    required_scopes: ScopesLike = None
+    oauth_optional: bool = False
+    protector: ResourceProtector = require_oauth
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Wrong arguments are to fail here, as a decorator's do, and not at the first request.
+        cls.protector(cls.required_scopes, cls.oauth_optional)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Let the request in, or refuse it."""
+        guard = self.protector(self.required_scopes, self.oauth_optional)
+        return guard(super().dispatch)(request, *args, **kwargs)  # type: ignore[misc]
+
+    dispatch.csrf_exempt = EXEMPT  # type: ignore[attr-defined]
+    dispatch.login_required = False  # type: ignore[attr-defined]
