@@ -5,7 +5,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Field, Model
 from django.urls import get_resolver
@@ -22,9 +23,9 @@ APP = "async_oauth_guard"
 
 def register_checks() -> None:
     """Make Django run the checks of this module."""
-    register(check_settings, Tags.security)
-    register(check_guards, Tags.security)
-    register(check_toolkit_rows, Tags.database)
+    checks.register(check_settings, Tags.security)
+    checks.register(check_guards, Tags.security)
+    checks.register(check_toolkit_rows, Tags.database)
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -39,7 +40,9 @@ def _setting_errors(values: GuardSettings) -> Iterator[CheckMessage]:
         try:
             getattr(values, name)
         except ImproperlyConfigured as error:
-            yield _setting_error(str(error), unfit=isinstance(error.__cause__, ValueError) and "challenge" in str(error))
+            yield _setting_error(
+                str(error), unfit=isinstance(error.__cause__, ValueError) and "challenge" in str(error)
+            )
             if "unknown key" in str(error):
                 # Every property would say the same.
                 return
@@ -57,7 +60,10 @@ def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     if getattr(settings, "ROOT_URLCONF", None):
         # Views are guarded when their modules are imported.
         get_resolver().url_patterns  # noqa: B018
-    return [*_validator_errors(), *(message for validator in _model_validators() for message in _model_messages(validator))]
+    return [
+        *_validator_errors(),
+        *(message for validator in _model_validators() for message in _model_messages(validator)),
+    ]
 
 
 def _validator_errors() -> Iterator[CheckMessage]:
@@ -95,14 +101,14 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
         yield Error(str(error), hint=hint, id=f"{APP}.E003")
         return
     if not _is_indexed(field, model):
-        yield Warning(
+        yield checks.Warning(
             f"{model._meta.label}.{field.name} has no index, and every guarded request looks tokens up in it.",
             hint="Give the field unique=True, or db_index=True.",
             obj=model,
             id=f"{APP}.W001",
         )
     if not validator.coalesces:
-        yield Warning(
+        yield checks.Warning(
             f"Lookups of {model._meta.label} are not coalesced, so guarded async views are slower than they could be.",
             hint="Its manager has a get_queryset() of its own, which may depend on the request, or coalesce=False is "
             "set. Pass coalesce=True if one request's queryset serves any other, coalesce=False to silence this.",
@@ -114,7 +120,7 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
 def _is_indexed(field: "Field[Any, Any]", model: type[Model]) -> bool:
     leading = [tuple(index.fields[:1]) for index in model._meta.indexes if index.fields]
     leading += [tuple(fields[:1]) for fields in _unique_together(model)]
-    return field.primary_key or field.unique or field.db_index or (field.name,) in leading
+    return field.primary_key or field.unique or getattr(field, "db_index", False) or (field.name,) in leading
 
 
 def _unique_together(model: type[Model]) -> Iterable[Sequence[str]]:
@@ -142,7 +148,7 @@ def _count_empty(validator: ToolkitTokenValidator, alias: str) -> int:
 
 def _empty_checksums(validator: ToolkitTokenValidator, count: int) -> CheckMessage:
     label = validator.token_model._meta.label
-    return Warning(
+    return checks.Warning(
         f"{count} rows of {label} have an empty checksum, so their tokens are refused.",
         hint="The toolkit's migration fills the column for its own model only: save these rows again, or delete them.",
         obj=validator.token_model,

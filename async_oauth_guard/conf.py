@@ -80,8 +80,8 @@ class GuardSettings:
             raise ImproperlyConfigured(f"{SETTING}['VALIDATORS'] is a list of dictionaries")
         return tuple(_build(f"{SETTING}['VALIDATORS'][{index}]", entry) for index, entry in enumerate(value))
 
-    def _checked(self, key: str, check: Callable[[Any], object]) -> Any:
-        value = self._values.get(key)
+    def _checked(self, key: str, check: Callable[[str], object]) -> str | None:
+        value: Any = self._values.get(key)
         if value is None:
             return None
         try:
@@ -90,7 +90,7 @@ class GuardSettings:
             check(value)
         except (TypeError, ValueError) as error:
             raise ImproperlyConfigured(f"{SETTING}[{key!r}]: {error}") from error
-        return value
+        return str(value)
 
 
 def check_keys(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -25,9 +25,11 @@ class Guard(Protocol):
         self, request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Flow[HttpResponseBase | None]:
         """The answer in place of the view's, or ``None`` to let the request in."""
+        ...
 
     def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Complete what the view answered."""
+        ...
 
 
 def guard_view(view: Any, guard: Guard) -> Any:
@@ -54,18 +56,18 @@ def _dress(guarded: Any, view: Any) -> Any:
     return guarded
 
 
-def _guard_class(cls: type, guard: Guard) -> type:
+def _guard_class(cls: Any, guard: Guard) -> type:
     if not hasattr(cls, "dispatch"):
         raise TypeError(f"{cls.__name__} has no dispatch(), so there is nothing to guard; is it a View?")
 
     @functools.wraps(cls.dispatch)
     def inherited(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         # Looked up at the call: a child of cls may have put another class between it and its parent.
-        return super(cls, self).dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        return super(cls, self).dispatch(request, *args, **kwargs)
 
     # Set on this very class, so that its parents and siblings stay as they were.
-    cls.dispatch = guard_view(cls.__dict__.get("dispatch", inherited), guard)  # type: ignore[attr-defined]
-    return cls
+    cls.dispatch = guard_view(cls.__dict__.get("dispatch", inherited), guard)
+    return cls  # type: ignore[no-any-return]
 
 
 def _guard_sync(view: Callable[..., Any], guard: Guard) -> Callable[..., Any]:

@@ -19,8 +19,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
-from authlib.oauth2 import OAuth2Error
-from authlib.oauth2 import rfc6749, rfc6750
+from authlib.oauth2 import OAuth2Error, rfc6749, rfc6750
 
 __all__ = [
     "GuardError",
@@ -84,14 +83,12 @@ class GuardError(OAuth2Error):
     # The error whose body and header fields are sent in place of ours, where that is wanted.
     stand_in: OAuth2Error | None = None
 
-    def __init__(
-        self, *args: Any, reason: Reason | None = None, scope: tuple[str, ...] = (), **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, reason: Reason | None = None, scope: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reason = self.default_reason if reason is None else reason
         self.scope = scope
 
-    def get_body(self) -> list[tuple[str, str]]:
+    def get_body(self) -> list[Any]:
         """The members of the JSON body, in order."""
         if self.stand_in is not None:
             return list(self.stand_in.get_body())

@@ -3,13 +3,13 @@
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 from urllib.parse import urlsplit
 
 from authlib.integrations.django_oauth2.requests import DjangoJsonRequest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import SimpleLazyObject
@@ -50,26 +50,9 @@ V = TypeVar("V", bound=Callable[..., Any])
 ALL_PROTECTORS: "weakref.WeakSet[ResourceProtector]" = weakref.WeakSet()
 """Every protector there is, for the system checks."""
 
-RenderError = Callable[[HttpRequest, GuardError], HttpResponseBase]
-
-
-class Options(Protocol):
-    """What a protector is configured with: its arguments, or the setting."""
-
-    @property
-    def validators(self) -> Sequence[Any]: ...
-    @property
-    def realm(self) -> str | None: ...
-    @property
-    def resource(self) -> str | None: ...
-    @property
-    def public_origin(self) -> str | None: ...
-    @property
-    def compat(self) -> str | None: ...
-    @property
-    def set_user(self) -> bool: ...
-    @property
-    def render_error(self) -> RenderError | None: ...
+RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse]
+# Ours do no I/O; anybody else's may.
+_OWN_RENDERERS: tuple[RenderError | None, ...] = (None, render_json, render_problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +66,10 @@ class Arguments:
     compat: str | None
     set_user: bool
     render_error: RenderError | None
+
+
+Options: TypeAlias = Arguments | GuardSettings
+"""What a protector is configured with."""
 
 
 class ResourceProtector:
@@ -160,9 +147,7 @@ class ResourceProtector:
     @overload
     def __call__(self, scopes: V, /) -> V: ...
     @overload
-    def __call__(
-        self, scopes: ScopesLike = None, optional: bool = False, **requirements: Any
-    ) -> Callable[[V], V]: ...
+    def __call__(self, scopes: ScopesLike = None, optional: bool = False, **requirements: Any) -> Callable[[V], V]: ...
     def __call__(self, scopes: Any = None, optional: bool = False, **requirements: Any) -> Any:
         """Guard a view: ``@require_oauth``, ``@require_oauth("profile")``, ``require_oauth(...)(view)``.
 
@@ -215,7 +200,10 @@ class ResourceProtector:
         """The whole verdict on a token without a request, as for a WebSocket or a job. Sends no signal.
 
         Args:
+            token: the token alone, without a scheme.
+            scopes: see `__call__`; a mapping by method counts with its ``"*"``.
             uri: the URI that the token is used for; a token that names resources is refused without.
+            requirements: see `__call__`.
 
         Raises:
             InvalidTokenError, InsufficientScopeError: it is refused.
@@ -356,17 +344,16 @@ class ViewGuard:
 
     def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
         render = self.protector.options.render_error
-        if render in (None, render_json, render_problem):
-            response = (render or render_json)(request, error)
-        else:
-            response = yield Call(render, (request, error))
+        if render in _OWN_RENDERERS:
+            return complete_refusal((render or render_json)(request, error), error)
+        response: HttpResponse = yield Call(render, (request, error))
         return complete_refusal(response, error)
 
     def _let_in(self, request: Any, verdict: Verdict) -> None:
         request.oauth_token = verdict.token
         request._oauth_token_state = verdict.state
         if self.protector.options.set_user:
-            _set_user(request, verdict.state.user)
+            _set_user(request, verdict.user)
 
 
 def _set_user(request: Any, user: Any) -> None:

@@ -46,7 +46,7 @@ def complete_refusal(response: HttpResponse, error: GuardError) -> HttpResponse:
     return response
 
 
-def mark_response(response: HttpResponseBase, *, private: bool) -> None:
+def mark_response(response: object, *, private: bool) -> None:
     """Let caches keep the view's answer apart from those to others, and shared ones not keep it if ``private``."""
     if not isinstance(response, HttpResponseBase):
         # Django itself complains of what is no response.

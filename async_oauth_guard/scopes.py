@@ -82,7 +82,9 @@ def parse_scopes(value: ScopesLike) -> RequirementByMethod:
         return RequirementByMethod(_parse_scope_requirement(value), {})
     if not value:
         raise ValueError("scopes: an empty mapping grants no method; name at least one, or '*'")
-    return RequirementByMethod(None, {_check_method(name): _parse_scope_requirement(part) for name, part in value.items()})
+    return RequirementByMethod(
+        None, {_check_method(name): _parse_scope_requirement(part) for name, part in value.items()}
+    )
 
 
 def _check_method(name: Any) -> str:

@@ -30,7 +30,7 @@ class AccessToken(dict[str, Any]):
     A database token has claims too: those that its columns tell. What is not known is ``None`` or empty.
     """
 
-    def __init__(self, claims: Mapping[str, Any], *, user: Any = None, token_type: str = "Bearer") -> None:  # noqa: S107
+    def __init__(self, claims: Mapping[str, Any], *, user: Any = None, token_type: str = "Bearer") -> None:
         super().__init__(claims)
         self.user = user
         self.token_type = token_type

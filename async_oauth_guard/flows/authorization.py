@@ -1,7 +1,7 @@
 """The whole story of one token: a validator that knows it, its lifetime and scopes, then what else the view asks."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -47,10 +47,14 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A yes: the token as its validator gave it, and what it said of itself, as far as that was read."""
+    """A yes: the token as its validator gave it, its user, and what it said of itself, where our own rules judged it.
+
+    ``judged`` names the attributes that a hook has judged already.
+    """
 
     token: Any
     state: TokenState | None
+    user: Any = None
     judged: frozenset[str] = frozenset()
 
 
@@ -88,7 +92,8 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
             found = yield from validator.authenticate_flow(token)
         if validate_token := hook(validator, "validate_token"):
             return (yield from _hand_over_flow(validate_token, found, inquiry))
-        return Verdict(found, (yield from judge_flow(validator, found, inquiry)))
+        state = yield from judge_flow(validator, found, inquiry)
+        return Verdict(found, state, state.user)
     except OAuth2Error as error:
         adopted = adopt_error(error)
         adopted.validator = validator
@@ -109,7 +114,7 @@ def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inq
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
     if scopes is None:
         raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
-    return Verdict(found, None, judged)
+    return Verdict(found, None, judged=judged)
 
 
 def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[TokenState]:
@@ -153,12 +158,15 @@ def _require_flow(verdict: Verdict, inquiry: Inquiry) -> Flow[Verdict]:
     """What the view asks beyond scopes. A good token without it is 403: another token may do."""
     requirements = inquiry.requirements
     attributes = {name: asked for name, asked in requirements.attributes.items() if name not in verdict.judged}
+    state = verdict.state or TokenState()
     if verdict.state is None and (attributes or requirements.require_user or inquiry.wants_user):
-        state = yield ReadModel(lambda token: _read_beyond(token, attributes), verdict.token, type(verdict.token), False)
-        verdict = Verdict(verdict.token, state, verdict.judged)
+        state = yield ReadModel(
+            lambda token: _read_beyond(token, attributes), verdict.token, type(verdict.token), blocking=False
+        )
+        verdict = replace(verdict, user=state.user)
     for name, requirement in attributes.items():
-        _check_attribute(name, requirement, verdict.state)
-    if requirements.require_user and verdict.state.user is None:
+        _check_attribute(name, requirement, state)
+    if requirements.require_user and verdict.user is None:
         raise InsufficientScopeError(reason=Reason.NO_USER)
     for check in requirements.checks:
         passed = yield Call(check, (inquiry.request, verdict.token))

@@ -18,7 +18,7 @@ from ..tokens import TokenState, read_attribute
 __all__ = ["TokenValidator"]
 
 
-class TokenValidator(AuthlibTokenValidator):  # type: ignore[misc]
+class TokenValidator(AuthlibTokenValidator):
     """Base class for a source of tokens of one's own.
 
     A subclass defines ``authenticate_token(token)``, ``def`` or ``async def``, which finds and verifies a token and

@@ -117,7 +117,6 @@ class BearerTokenValidator(TokenValidator):
             ) from error
         return LookupColumn(field, self._digest)  # type: ignore[arg-type]
 
-    @cached_property
     def _manager(self) -> "Manager[Any]":
         # Authlib asks ``objects``; a model may have named its manager otherwise.
         manager: Manager[Any] = getattr(self.token_model, "objects", self.token_model._default_manager)
@@ -133,7 +132,7 @@ class BearerTokenValidator(TokenValidator):
     @cached_property
     def manager_filters(self) -> bool:
         """Whether the manager that is asked has a ``get_queryset`` of its own."""
-        return type(self._manager).get_queryset is not Manager.get_queryset
+        return type(self._manager()).get_queryset is not Manager.get_queryset
 
     @cached_property
     def _related(self) -> tuple[str, ...]:
@@ -157,9 +156,9 @@ class BearerTokenValidator(TokenValidator):
         if self._queryset is not None:
             queryset = self._queryset.all()
         elif self._using is not None:
-            queryset = self._manager.using(self._using)
+            queryset = self._manager().using(self._using)
         else:
-            queryset = self._manager.all()
+            queryset = self._manager().all()
         return queryset.select_related(*self._related) if self._related else queryset
 
     def _group(self, queryset: QuerySet[Any]) -> Hashable | None:

@@ -22,7 +22,7 @@ class ToolkitTokenValidator(BearerTokenValidator):
     """See `BearerTokenValidator.for_django_oauth_toolkit`."""
 
     def __init__(self, realm: str | None = None, **options: Any) -> None:
-        defaults = {
+        defaults: dict[str, Any] = {
             "lookup": "token_checksum",
             "digest": "sha256",
             # The client of a token is a row of its own there.
