@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     EXPIRED = "expired"
     REVOKED = "revoked"
     INACTIVE_USER = "inactive_user"
+    UNUSABLE_CLIENT = "unusable_client"
     WRONG_AUDIENCE = "wrong_audience"
     MALFORMED_SCOPE = "malformed_scope"
     INSUFFICIENT_SCOPE = "insufficient_scope"

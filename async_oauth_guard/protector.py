@@ -52,7 +52,7 @@ ALL_PROTECTORS: "weakref.WeakSet[ResourceProtector]" = weakref.WeakSet()
 
 RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse]
 # Ours do no I/O; anybody else's may.
-_OWN_RENDERERS: tuple[RenderError | None, ...] = (None, render_json, render_problem)
+_OWN_RENDERERS: tuple[RenderError, ...] = (render_json, render_problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +343,9 @@ class ViewGuard:
         mark_response(response, private=given_for_token and self.protector.options.compat is None)
 
     def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
-        render = self.protector.options.render_error
+        render = self.protector.options.render_error or render_json
         if render in _OWN_RENDERERS:
-            return complete_refusal((render or render_json)(request, error), error)
+            return complete_refusal(render(request, error), error)
         response: HttpResponse = yield Call(render, (request, error))
         return complete_refusal(response, error)
 

@@ -104,4 +104,5 @@ def _is_active(token: Any, user: Any) -> bool:
 
 
 def _inquiry(scopes: Any, request: Any, attributes: Any) -> Inquiry:
-    return Inquiry(parse_requirements(scopes, **attributes), None, request, lambda: None)
+    # A request, where there is one, is Authlib's, which knows its URI.
+    return Inquiry(parse_requirements(scopes, **attributes), None, request, lambda: getattr(request, "uri", None))

@@ -47,9 +47,24 @@ class ToolkitTokenValidator(BearerTokenValidator):
             return TokenState(Reason.EXPIRED)
         if token.resource and not _is_meant_for(token, inquiry.uri()):
             return TokenState(Reason.WRONG_AUDIENCE)
+        if token.application is not None and not _is_usable(token.application, inquiry):
+            return TokenState(Reason.UNUSABLE_CLIENT)
         return self._read_grant(token, token.scope, inquiry)
 
 
 def _is_meant_for(token: Any, uri: str | None) -> bool:
-    # RFC 8707 §2; the toolkit's own comparison, which a site may have replaced.
-    return uri is not None and bool(token.allows_audience(uri))
+    # RFC 8707 §2; the toolkit's own comparison, of the URI without its query, which a site may have replaced.
+    return uri is not None and bool(token.allows_audience(uri.partition("?")[0]))
+
+
+def _is_usable(application: Any, inquiry: Inquiry) -> bool:
+    # The toolkit's way for a site to switch a client off. Its own method allows all, and needs no request to be made.
+    from oauth2_provider.models import AbstractApplication
+    from oauthlib.common import Request
+
+    if type(application).is_usable is AbstractApplication.is_usable:
+        return True
+    django_request = inquiry.request
+    method: Any = "GET" if django_request is None else django_request.method
+    headers = {} if django_request is None else dict(django_request.headers)
+    return bool(application.is_usable(Request(inquiry.uri() or "", method, headers=headers)))

@@ -1,0 +1,60 @@
+"""``python -m demo_asgi``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import serve, tour
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    try:
+        if options.tour:
+            return tour.run()
+        return serve.run(options.host, options.port, options.database.absolute())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output, `head` for one, has seen enough. Python would stumble over it once more on leaving.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo_asgi",
+        description="A Django site whose views ask for OAuth 2 access tokens. Makes and fills its database, "
+        "prints curl lines with the answers to expect, and serves.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="0 is any free one (default: %(default)s)")
+    parser.add_argument(
+        "--database",
+        type=Path,
+        default=Path("demo_asgi.sqlite3"),
+        metavar="PATH",
+        help="SQLite file, made where it is missing (default: %(default)s in this folder)",
+    )
+    parser.add_argument(
+        "--tour",
+        action="store_true",
+        help="start a server on a free port with a database of its own, send it every one of those requests, "
+        "and compare: exit status 1 on any difference",
+    )
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""``python -m demo_asgi`` in processes of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 60.0
+"""Seconds for anything that a test waits for."""
+
+
+def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo in ``folder`` to its end."""
+    return _run(folder, _command(arguments))
+
+
+def run_django(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of Django's commands on the demo's settings."""
+    return _run(folder, [sys.executable, "-m", "django", *arguments, "--settings", "demo_asgi.settings"])
+
+
+def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=DEADLINE
+    )
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that runs; at the end of the block, or at the deadline, it does no longer."""
+    with subprocess.Popen(
+        _command(arguments),
+        cwd=folder,
+        env=_environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = threading.Timer(DEADLINE, process.kill)
+        deadline.start()
+        try:
+            yield process
+        finally:
+            deadline.cancel()
+            process.kill()
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A demo that takes requests, and what it printed until then."""
+    with started(folder, *arguments) as process:
+        yield process, _lines_until_ready(process)
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Ctrl-C; what the process still had to say."""
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=DEADLINE)
+    return errors
+
+
+def _lines_until_ready(process: subprocess.Popen[str]) -> list[str]:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if line.startswith("Serving on "):
+            return lines
+    _, errors = process.communicate(timeout=DEADLINE)
+    raise AssertionError(f"the demo did not start: {errors}")
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-m", "demo_asgi", *arguments]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # `TMPDIR` is where the tour keeps its database: what it leaves behind is found there.
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    return os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "error",
+        "TMPDIR": str(temporary),
+    }

@@ -1,0 +1,115 @@
+"""The tour would notice."""
+
+import dataclasses
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from demo_asgi.answers import Answer, Response, observe
+from demo_asgi.requests import REQUESTS
+from demo_asgi.tour import take
+
+EXPECTED = Answer(
+    status=401,
+    body={"error": "missing_authorization"},
+    challenge={"realm": "demo", "scope": "profile"},
+    fields={"Cache-Control": "no-store", "Vary": "Authorization"},
+)
+HEADERS = {
+    "www-authenticate": 'Bearer realm="demo", scope="profile", error_description="Words, that may change"',
+    "cache-control": "no-store",
+    "vary": "Cookie, authorization",
+}
+AS_EXPECTED = Response(401, HEADERS, b'{"error": "missing_authorization", "error_description": "Words"}')
+
+
+def test_what_matters_is_compared_and_words_are_not() -> None:
+    """Descriptions, the case of field values and further members may change."""
+    assert observe(AS_EXPECTED, EXPECTED) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": 403},
+        {"body": b'{"error": "invalid_token"}'},
+        {"body": b"{}"},
+        {"body": b"[]"},
+        {"body": b"<h1>Server Error (500)</h1>"},
+        {"headers": HEADERS | {"www-authenticate": 'Bearer realm="other", scope="profile"'}},
+        {"headers": HEADERS | {"www-authenticate": 'Bearer realm="demo"'}},
+        {"headers": HEADERS | {"www-authenticate": 'Bearer realm="demo", scope="profile", error="invalid_token"'}},
+        {"headers": HEADERS | {"www-authenticate": 'Basic realm="demo", scope="profile"'}},
+        {"headers": HEADERS | {"vary": "Cookie"}},
+        {"headers": HEADERS | {"cache-control": "private"}},
+        {"headers": {}},
+    ],
+)
+def test_every_part_that_matters_is_noticed(changes: dict[str, Any]) -> None:
+    """A response that differs in one part is not the expected one."""
+    response = dataclasses.replace(AS_EXPECTED, **changes)
+    assert observe(response, EXPECTED) != EXPECTED
+
+
+def test_a_challenge_that_nobody_expected_is_noticed() -> None:
+    """Where no challenge is expected, there is to be none."""
+    expected = Answer(200, {"username": "alice"})
+    granted = Response(200, {}, b'{"username": "alice"}')
+    assert observe(granted, expected) == expected
+    challenged = dataclasses.replace(granted, headers={"www-authenticate": 'Bearer realm="demo"'})
+    assert observe(challenged, expected) != expected
+
+
+class Teapot(http.server.BaseHTTPRequestHandler):
+    """Answers 418 to everything."""
+
+    def answer(self) -> None:
+        self.send_response(418)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_POST = do_OPTIONS = do_DELETE = answer  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def teapot() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), Teapot) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_tour_of_a_wrong_server_fails(teapot: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against a server that answers everything otherwise, every request counts and the exit status is 1."""
+    assert take(teapot, REQUESTS) == 1
+    output = capsys.readouterr().out
+    assert output.count("DIFFERENT") == len(REQUESTS)
+    assert f"{len(REQUESTS)} requests, {len(REQUESTS)} answered differently than expected." in output
+
+
+def test_tour_of_a_server_that_is_gone_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer is a difference like others, and no traceback."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    # Bound, so that nobody else gets the port, and not listening.
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        assert take(f"http://127.0.0.1:{deaf.getsockname()[1]}", REQUESTS[:1]) == 1
+    assert "no answer: ConnectionRefusedError" in capsys.readouterr().out
+
+
+def test_requests_are_distinct() -> None:
+    """No request is sent twice, and each says what it shows."""
+    sent = [(request.line, request.headers, request.form) for request in REQUESTS]
+    assert len(set(sent)) == len(sent)
+    assert all(request.shows for request in REQUESTS)
