@@ -2,19 +2,38 @@
 
 import difflib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 from .challenges import check_parameters
+from .errors import GuardError
 
-__all__ = ["SETTING", "GuardSettings", "check_compat", "check_origin", "check_resource"]
+__all__ = ["SETTING", "GuardSettings", "Options", "RenderError", "check_compat", "check_origin", "check_resource"]
 
 SETTING = "OAUTH_GUARD"
+
+
+RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a protector is configured with: see `protector.ResourceProtector`."""
+
+    validators: Sequence[Any]
+    realm: str | None
+    resource: str | None
+    public_origin: str | None
+    compat: str | None
+    set_user: bool
+    render_error: RenderError | None
 
 
 class GuardSettings:
@@ -34,6 +53,10 @@ class GuardSettings:
             raise ImproperlyConfigured(f"{SETTING} is a dictionary, not {type(values).__name__}")
         check_keys(SETTING, values, self.KEYS)
         return values
+
+    def options(self) -> Options:
+        """All of them at once, so that a wrong one is known at first use."""
+        return Options(**{key.lower(): getattr(self, key.lower()) for key in self.KEYS})
 
     @cached_property
     def realm(self) -> str | None:

@@ -3,7 +3,9 @@
 Nothing here raises: an exception's traceback shows the locals of every frame it passed, and these hold the token.
 """
 
+import hashlib
 import re
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -17,23 +19,30 @@ from .errors import (
     UnsupportedTokenTypeError,
 )
 
-__all__ = ["MAX_TOKEN_LENGTH", "Credentials", "Secret", "read_authlib_credentials", "read_credentials"]
+__all__ = [
+    "MAX_TOKEN_LENGTH",
+    "Credentials",
+    "PresentedToken",
+    "Secret",
+    "read_authlib_credentials",
+    "read_credentials",
+]
 
 MAX_TOKEN_LENGTH = 32_768
 """Characters; a longer token is refused before anything else looks at it."""
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Secret(Generic[T]):
+class Secret(Generic[T_co]):
     """A value that no ``repr``, log or error page shows; only what performs an effect reveals it."""
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: T) -> None:
+    def __init__(self, value: T_co) -> None:
         self._value = value
 
-    def reveal(self) -> T:
+    def reveal(self) -> T_co:
         """The value itself. Keep it out of locals, messages and keys."""
         return self._value
 
@@ -44,12 +53,28 @@ class Secret(Generic[T]):
         raise TypeError("a Secret is not to be pickled or copied")
 
 
+_PROCESS_KEY = secrets.token_bytes(32)
+
+
+class PresentedToken(str):
+    """A token as users' hooks get it: a string like any other, but for its ``repr``, which error pages print.
+
+    The ``repr`` tells one token from another within this process, and tells nobody the token.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        digest = hashlib.blake2b(self.encode(errors="surrogatepass"), key=_PROCESS_KEY, digest_size=16)
+        return f"<token {digest.hexdigest()}>"
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What the client presented: the auth-scheme in lower case, and the token."""
 
     scheme: str
-    token: Secret[str]
+    token: Secret[PresentedToken]
 
 
 # RFC 9110 §5.6.2 and §11.2
@@ -78,7 +103,7 @@ def read_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Cr
     token = _TOKEN68.fullmatch(value, len(scheme))
     if token is None:
         return InvalidRequestError()
-    return Credentials(scheme, Secret(token["token"]))
+    return Credentials(scheme, Secret(PresentedToken(token["token"])))
 
 
 def _repeats(value: str, schemes: Collection[str]) -> bool:
@@ -97,4 +122,4 @@ def read_authlib_credentials(header: Secret[str] | None, schemes: Collection[str
         return UnsupportedTokenTypeError()
     if len(parts[1]) > MAX_TOKEN_LENGTH:
         return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
-    return Credentials(parts[0].lower(), Secret(parts[1]))
+    return Credentials(parts[0].lower(), Secret(PresentedToken(parts[1])))

@@ -4,6 +4,7 @@ A flow is a generator. It yields one of these, and is sent the result or thrown 
 for threads and for event loops. So a rule that needs the outside world is still written once.
 """
 
+import dataclasses
 from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -23,7 +24,8 @@ class Row:
     Lookups with equal ``group`` may share a query; ``None`` shares with nobody.
     """
 
-    queryset: QuerySet[Model]
+    # Error pages print it, and the repr of a queryset is what it finds.
+    queryset: QuerySet[Model] = dataclasses.field(repr=False)
     field: str
     key: Secret[Any]
     group: Hashable | None

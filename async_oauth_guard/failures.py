@@ -64,13 +64,14 @@ def outage_of(error: Exception, keys: Iterable[Any]) -> Failure:
 
 
 def failure_of(error: BaseException, keys: Iterable[Any]) -> Failure:
-    """The bug that ``error`` is: of the same class where that may be raised in a coroutine."""
-    arguments = _scrubbed(error.args, keys)
+    """The bug that ``error`` is: of the same class, where that can be made anew and raised in a coroutine."""
+    kind, arguments = type(error), _scrubbed(error.args, keys)
     # Lines of code without the locals.
     origin = "Raised while rows were read:\n" + "".join(traceback.format_tb(error.__traceback__))
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return Failure(type(error), arguments, is_outage=False, origin=origin)
-    return Failure(RuntimeError, _unnamed(type(error), arguments).args, is_outage=False, origin=origin)
+    is_plain = all(type(value) in (str, int) for value in error.args)
+    if is_plain and issubclass(kind, Exception) and not issubclass(kind, StopIteration):
+        return Failure(kind, arguments, is_outage=False, origin=origin)
+    return Failure(RuntimeError, _unnamed(kind, arguments).args, is_outage=False, origin=origin)
 
 
 def _unnamed(kind: type[BaseException], arguments: tuple[Any, ...]) -> RuntimeError:

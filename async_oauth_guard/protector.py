@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
 
 from authlib.integrations.django_oauth2.requests import DjangoJsonRequest
@@ -11,15 +11,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.asyncio import async_unsafe
 from django.utils.functional import SimpleLazyObject
 
 from .challenges import Protection, check_parameters, write_challenges
 from .compat import answer_as_authlib
-from .conf import SETTING, GuardSettings, check_compat, check_origin, check_resource
+from .conf import SETTING, GuardSettings, Options, RenderError, check_compat, check_origin, check_resource
 from .credentials import (
     MAX_TOKEN_LENGTH,
     Credentials,
+    PresentedToken,
     Secret,
     read_authlib_credentials,
     read_credentials,
@@ -37,7 +37,7 @@ from .flows.authorization import Inquiry, Verdict, authorize_flow
 from .hooks import hook, keywords_taken
 from .requirements import Requirements, parse_requirements
 from .responses import complete_refusal, mark_response, render_json, render_problem
-from .runtime import arun, run
+from .runtime import arun, run_outside_loop
 from .scopes import ScopesLike
 from .session_guards import session_checks_flow
 from .signals import token_authenticated, token_rejected
@@ -50,26 +50,8 @@ V = TypeVar("V", bound=Callable[..., Any])
 ALL_PROTECTORS: "weakref.WeakSet[ResourceProtector]" = weakref.WeakSet()
 """Every protector there is, for the system checks."""
 
-RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse]
 # Ours do no I/O; anybody else's may.
 _OWN_RENDERERS: tuple[RenderError, ...] = (render_json, render_problem)
-
-
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """Those that ``ResourceProtector(...)`` was given."""
-
-    validators: Sequence[Any]
-    realm: str | None
-    resource: str | None
-    public_origin: str | None
-    compat: str | None
-    set_user: bool
-    render_error: RenderError | None
-
-
-Options: TypeAlias = Arguments | GuardSettings
-"""What a protector is configured with."""
 
 
 class ResourceProtector:
@@ -105,7 +87,8 @@ class ResourceProtector:
             check_resource(resource)
         if public_origin is not None:
             check_origin(public_origin)
-        self._options: Options = Arguments((), realm, resource, public_origin, compat, set_user, render_error)
+        self._options: Options | None = Options((), realm, resource, public_origin, compat, set_user, render_error)
+        self._reads_settings = False
         self._registered: list[Any] = []
         self._used = False
         for validator in validators:
@@ -116,8 +99,14 @@ class ResourceProtector:
     def from_settings(cls) -> "ResourceProtector":
         """A protector that reads ``OAUTH_GUARD`` at first use, and again when the setting has changed."""
         protector = cls()
-        protector._options = GuardSettings()
+        protector._options = None
+        protector._reads_settings = True
         return protector
+
+    def forget_settings(self) -> None:
+        """Read the setting anew at the next use, if this protector reads it at all."""
+        if self._reads_settings:
+            self._options = None
 
     def register_token_validator(self, validator: Any) -> None:
         """Add a validator; several may serve one scheme, and are asked in order.
@@ -131,13 +120,19 @@ class ResourceProtector:
 
     @property
     def options(self) -> Options:
-        """What this protector is configured with."""
+        """What this protector is configured with.
+
+        Raises:
+            ImproperlyConfigured: a key of ``OAUTH_GUARD`` has a value that cannot work.
+        """
+        if self._options is None:
+            self._options = GuardSettings().options()
         return self._options
 
     @property
     def validators(self) -> Sequence[Any]:
         """All validators, in the order in which they are asked."""
-        return [*self._options.validators, *self._registered]
+        return [*self.options.validators, *self._registered]
 
     @property
     def is_used(self) -> bool:
@@ -177,7 +172,6 @@ class ResourceProtector:
         """
         return guard_urls(urls, self(scopes, optional, **requirements))
 
-    @async_unsafe("You cannot call this from an async context - await aacquire_token() instead.")
     def acquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
         """The check without the decorator: the token of ``request``.
 
@@ -187,13 +181,13 @@ class ResourceProtector:
             TemporarilyUnavailableError: its token could not be judged.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
-        return run(self._request_flow(request, parse_requirements(scopes, **requirements))).token
+        flow = self._request_flow(request, parse_requirements(scopes, **requirements))
+        return run_outside_loop(flow, "await aacquire_token()").token
 
     async def aacquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
         """See `acquire_token`."""
         return (await arun(self._request_flow(request, parse_requirements(scopes, **requirements)))).token
 
-    @async_unsafe("You cannot call this from an async context - await avalidate_token() instead.")
     def validate_token(
         self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
     ) -> Any:
@@ -210,16 +204,20 @@ class ResourceProtector:
             TemporarilyUnavailableError: it could not be judged.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
-        return run(self._token_flow(Secret(token), parse_requirements(scopes, **requirements), uri)).token
+        # From here on no frame of ours shows it.
+        token = PresentedToken(token)
+        flow = self._token_flow(token, parse_requirements(scopes, **requirements), uri)
+        return run_outside_loop(flow, "await avalidate_token()").token
 
     async def avalidate_token(
         self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
     ) -> Any:
         """See `validate_token`."""
-        return (await arun(self._token_flow(Secret(token), parse_requirements(scopes, **requirements), uri))).token
+        token = PresentedToken(token)
+        return (await arun(self._token_flow(token, parse_requirements(scopes, **requirements), uri))).token
 
     def _guard(self, requirements: Requirements, optional: bool) -> Callable[[Any], Any]:
-        if not isinstance(self._options, GuardSettings):
+        if not self._reads_settings:
             self._check_keywords(requirements)
         self._used = True
         guard = ViewGuard(self, requirements, optional)
@@ -238,15 +236,15 @@ class ResourceProtector:
         for validator in self.validators:
             serving = schemes.setdefault(validator.TOKEN_TYPE.lower(), [])
             # Authlib keeps the first of a scheme and forgets the others.
-            if self._options.compat is None or not serving:
+            if self.options.compat is None or not serving:
                 serving.append(validator)
-        if not schemes and self._options.compat is None:
+        if not schemes and self.options.compat is None:
             raise ImproperlyConfigured("this ResourceProtector has no token validator, so no token can be valid")
         return schemes
 
     def read_credentials(self, request: HttpRequest) -> Credentials | GuardError:
         """What the request presents in its ``Authorization`` header, and nowhere else (RFC 6750 §2.1, §5.3)."""
-        read = read_credentials if self._options.compat is None else read_authlib_credentials
+        read = read_credentials if self.options.compat is None else read_authlib_credentials
         presented = request.META.get("HTTP_AUTHORIZATION")
         return read(None if presented is None else Secret(presented), self._by_scheme())
 
@@ -267,7 +265,7 @@ class ResourceProtector:
             request,
             SimpleLazyObject(lambda: DjangoJsonRequest(request)),
             lambda: self._uri(request),
-            self._options.set_user,
+            self.options.set_user,
         )
         try:
             if isinstance(credentials, GuardError):
@@ -282,12 +280,14 @@ class ResourceProtector:
         yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
         return verdict
 
-    def _token_flow(self, token: Secret[str], requirements: Requirements, uri: str | None) -> Flow[Verdict]:
+    def _token_flow(self, presented: PresentedToken, requirements: Requirements, uri: str | None) -> Flow[Verdict]:
         self._check_keywords(requirements)
-        if len(token.reveal()) > MAX_TOKEN_LENGTH:
+        if len(presented) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
         validators = [validator for serving in self._by_scheme().values() for validator in serving]
-        return (yield from authorize_flow(validators, token, Inquiry(requirements, None, None, lambda: uri)))
+        return (
+            yield from authorize_flow(validators, Secret(presented), Inquiry(requirements, None, None, lambda: uri))
+        )
 
     def _complete(self, error: GuardError, scheme: str | None, inquiry: Inquiry) -> GuardError:
         """The error with its challenge, or as Authlib has it."""
@@ -296,7 +296,7 @@ class ResourceProtector:
         # A scope for clients to ask the authorization server for, not one that a resource needs.
         error.scope = tuple(scope for scope in error.scope if scope != "offline_access")
         protections = list(self._protections(error.validator))
-        if self._options.compat is not None:
+        if self.options.compat is not None:
             return answer_as_authlib(error, protections[0] if protections else None)
         error.challenge = write_challenges(protections, error, scheme)
         return error
@@ -304,12 +304,12 @@ class ResourceProtector:
     def _protections(self, refusing: Any) -> Iterator[Protection]:
         for scheme, serving in self._by_scheme().items():
             validator = refusing if refusing in serving else serving[0]
-            yield Protection(scheme, validator.realm or self._options.realm, validator.extra_attributes)
+            yield Protection(scheme, validator.realm or self.options.realm, validator.extra_attributes)
 
     def _uri(self, request: HttpRequest) -> str:
-        origin = self._options.public_origin
-        if origin is None and self._options.resource is not None:
-            parts = urlsplit(self._options.resource)
+        origin = self.options.public_origin
+        if origin is None and self.options.resource is not None:
+            parts = urlsplit(self.options.resource)
             origin = f"{parts.scheme}://{parts.netloc}"
         return request.build_absolute_uri() if origin is None else origin + request.get_full_path()
 
@@ -377,8 +377,7 @@ def _reload_settings(*, setting: str, **kwargs: Any) -> None:
     if setting != SETTING:
         return
     for protector in list(ALL_PROTECTORS):
-        if isinstance(protector._options, GuardSettings):
-            protector._options = GuardSettings()
+        protector.forget_settings()
 
 
 setting_changed.connect(_reload_settings, dispatch_uid="async_oauth_guard.reload_settings")

@@ -44,9 +44,6 @@ def answer_all(queryset: QuerySet[Model], field: str, keys: Sequence[Any], alias
     except Exception as error:
         if len(keys) == 1:
             return [failure_of(error, keys)]
-    except BaseException as error:
-        # What would end a thread (users' code that exits) must not leave its waiters without an answer.
-        return [failure_of(error, keys)] * len(keys)
     # The reason may be one key or one row, so each gets what it would have got alone.
     return [answer for key in keys for answer in answer_all(queryset, field, [key], alias)]
 

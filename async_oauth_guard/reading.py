@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 
 from .credentials import Secret
-from .failures import Failure
+from .failures import Failure, failure_of
 from .queries import Answer, answer_all
 
 __all__ = ["CLOSE_TIMEOUT", "IDLE_TIMEOUT", "MAX_ABANDONED", "Batch", "abandon", "close", "submit"]
@@ -127,7 +127,9 @@ _readers: dict[str, _Reader] = {}
 def submit(batch: Batch) -> bool:
     """Queue ``batch`` for its alias's thread, or return ``False`` if too many of these are stuck."""
     with _lock:
-        reader = _readers.setdefault(batch.alias, _Reader(batch.alias))
+        reader = _readers.get(batch.alias)
+        if reader is None:
+            reader = _readers[batch.alias] = _Reader(batch.alias)
         if not reader.start():
             return False
         reader.queue.put(batch)
@@ -163,7 +165,11 @@ def close() -> None:
 
 def _answer(batch: Batch) -> list[Answer]:
     keys = [key.reveal() for key in batch.keys]
-    answers = answer_all(batch.queryset, batch.field, keys, batch.alias)
+    try:
+        answers = answer_all(batch.queryset, batch.field, keys, batch.alias)
+    except BaseException as error:
+        # What would end a thread (users' code that exits) must not leave its waiters without an answer.
+        answers = [failure_of(error, keys)] * len(keys)
     if _is_not_to_be_kept(connections[batch.alias]) or any(isinstance(answer, Failure) for answer in answers):
         _close_connections()
     return answers

@@ -3,6 +3,7 @@
 Which code may run where is known here and nowhere else.
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from .credentials import Secret
 from .effects import Call, Effect, Flow, Notify, ReadModel, Row
 from .rows import aread_rows, read_rows
 
-__all__ = ["arun", "run"]
+__all__ = ["arun", "run", "run_outside_loop"]
 
 T = TypeVar("T")
 
@@ -37,6 +38,18 @@ def run(flow: Flow[T]) -> T:
         return stop.value  # type: ignore[no-any-return]
     finally:
         flow.close()
+
+
+def run_outside_loop(flow: Flow[T], instead: str) -> T:
+    """Run a flow on this thread, for doors that do I/O; ``instead`` is what to write in a coroutine.
+
+    Raises:
+        SynchronousOnlyOperation: an event loop runs in this thread.
+    """
+    if asyncio._get_running_loop() is not None:
+        flow.close()
+        raise SynchronousOnlyOperation(f"This would block the event loop of this thread: {instead} instead.")
+    return run(flow)
 
 
 async def arun(flow: Flow[T]) -> T:

@@ -2,12 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import CharField, Field, Model, QuerySet
+from django.db.models import CharField, Field, Model
 
 from ..credentials import MAX_TOKEN_LENGTH, Secret
 from ..effects import Flow, Row
@@ -28,7 +28,8 @@ class LookupColumn:
 
 def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     """What the column holds of ``token``, or ``None`` where it cannot hold it, so that nobody need ask."""
-    text = token.reveal()
+    # A plain string: the type of a key is compared too.
+    text = str(token.reveal())
     # PostgreSQL refuses NUL, and no database encodes a lone surrogate.
     if "\0" in text or not _is_encodable(text):
         return None
@@ -52,9 +53,9 @@ def _is_encodable(text: str) -> bool:
 
 
 def find_row_flow(
-    token: Secret[str], queryset: QuerySet[Any], column: LookupColumn, group: Hashable | None
+    token: Secret[str], column: LookupColumn, ask_for: Callable[[Secret[Any]], Row]
 ) -> Flow[Model | None]:
-    """The one row that holds ``token``, or ``None``.
+    """The one row that holds ``token``, or ``None``. ``ask_for`` says where to look for a key.
 
     Raises:
         InvalidTokenError: several rows hold it, so that nobody can tell whose it is.
@@ -63,8 +64,9 @@ def find_row_flow(
     key = lookup_key(token, column)
     if key is None:
         return None
-    rows: list[Model] = yield Row(queryset, column.field.attname, key, group)
+    # No queryset among the locals: error pages print these, and the repr of a queryset is what it finds.
+    rows: list[Model] = yield ask_for(key)
     if len(rows) > 1:
-        logger.error("%s has two rows for one access token; both are refused", queryset.model._meta.label)
+        logger.error("%s has two rows for one access token; both are refused", rows[0]._meta.label)
         raise InvalidTokenError(reason=Reason.AMBIGUOUS_TOKEN)
     return rows[0] if rows else None

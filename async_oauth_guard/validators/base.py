@@ -3,16 +3,15 @@
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
-from django.utils.asyncio import async_unsafe
 
 from ..challenges import check_parameters
-from ..credentials import Secret
+from ..credentials import PresentedToken, Secret
 from ..effects import Flow
 from ..errors import Reason
 from ..flows.authorization import Inquiry, judge_flow
 from ..hooks import door
 from ..requirements import parse_requirements
-from ..runtime import arun, run
+from ..runtime import arun, run_outside_loop
 from ..tokens import TokenState, read_attribute
 
 __all__ = ["TokenValidator"]
@@ -47,7 +46,6 @@ class TokenValidator(AuthlibTokenValidator):
         return True
 
     @door
-    @async_unsafe("You cannot call this from an async context - await aauthenticate_token() instead.")
     def authenticate_token(self, token_string: str) -> Any:
         """Find and verify a token; ``None`` where it is unknown. Lifetime and scopes are *not* judged.
 
@@ -56,14 +54,16 @@ class TokenValidator(AuthlibTokenValidator):
             TemporarilyUnavailableError: its source could not be asked.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
-        return run(self.authenticate_flow(Secret(token_string)))
+        # From here on no frame of ours shows it.
+        token_string = PresentedToken(token_string)
+        return run_outside_loop(self.authenticate_flow(Secret(token_string)), "await aauthenticate_token()")
 
     async def aauthenticate_token(self, token_string: str) -> Any:
         """See `authenticate_token`."""
+        token_string = PresentedToken(token_string)
         return await arun(self.authenticate_flow(Secret(token_string)))
 
     @door
-    @async_unsafe("You cannot call this from an async context - await avalidate_token() instead.")
     def validate_token(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> None:
         """Judge a token that ``authenticate_token`` found: its lifetime, scopes, groups, roles and entitlements.
 
@@ -71,7 +71,7 @@ class TokenValidator(AuthlibTokenValidator):
             InvalidTokenError, InsufficientScopeError: it is refused.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
-        run(judge_flow(self, token, _inquiry(scopes, request, attributes)))
+        run_outside_loop(judge_flow(self, token, _inquiry(scopes, request, attributes)), "await avalidate_token()")
 
     async def avalidate_token(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> None:
         """See `validate_token`."""

@@ -6,12 +6,12 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Manager, Model, QuerySet
 from django.utils.functional import cached_property
 
 from ..credentials import Secret
-from ..effects import Flow
+from ..effects import Flow, Row
 from ..flows.database import LookupColumn, find_row_flow, lookup_key
 from .base import TokenValidator
 
@@ -148,9 +148,12 @@ class BearerTokenValidator(TokenValidator):
         return lookup_key(Secret(token), self.column) is not None
 
     def authenticate_flow(self, token: Secret[str]) -> Flow[Any]:
-        """Find the row that holds ``token``. The queryset is built here, in the request's own context."""
+        """Find the row that holds ``token``. Routers are asked, and managers, in the request's own context."""
+        return (yield from find_row_flow(token, self.column, self._ask_for))
+
+    def _ask_for(self, key: Secret[Any]) -> Row:
         queryset = self._build_queryset()
-        return (yield from find_row_flow(token, queryset, self.column, self._group(queryset)))
+        return Row(queryset, self.column.field.attname, key, self._group(queryset))
 
     def _build_queryset(self) -> QuerySet[Any]:
         if self._queryset is not None:
@@ -166,8 +169,10 @@ class BearerTokenValidator(TokenValidator):
         if not self.coalesces:
             return None
         if self._queryset is None and self.manager_filters:
-            sql, parameters = queryset.query.sql_with_params()
-            return (self, sql, parameters)
+            try:
+                return (self, *queryset.query.sql_with_params())
+            except EmptyResultSet:
+                return None
         return self
 
 
