@@ -6,6 +6,7 @@ request starts for others runs in an empty context, so no request sees another's
 
 import asyncio
 import contextvars
+import functools
 import os
 import weakref
 from collections.abc import Hashable
@@ -43,21 +44,17 @@ class _Waiter:
     future: asyncio.Future[list[Model]]
 
 
-@dataclass(slots=True)
-class _Sent:
-    batch: Batch
-    waiters: list[_Waiter]
-    deadline: asyncio.TimerHandle
-
-
 class _Collector:
     """What waits on one loop for one group and database. It lives as long as something waits, is out, or pauses."""
+
+    # Of the batch that is out.
+    deadline: asyncio.TimerHandle
 
     def __init__(self, loop: asyncio.AbstractEventLoop, alias: str) -> None:
         self.loop = loop
         self.alias = alias
         self.waiting: list[_Waiter] = []
-        self.sent: _Sent | None = None
+        self.is_out = False
         self.is_pausing = False
 
     def join(self, row: Row) -> asyncio.Future[list[Model]]:
@@ -66,7 +63,7 @@ class _Collector:
             _wake(waiter, REFUSED)
             return waiter.future
         self.waiting.append(waiter)
-        if self.sent is None and not self.is_pausing:
+        if not self.is_out and not self.is_pausing:
             self.send()
         return waiter.future
 
@@ -79,36 +76,31 @@ class _Collector:
         # Within a group all querysets are the same.
         row = leaving[0].row
         keys = [waiter.row.key for waiter in leaving]
-        batch = Batch(row.queryset, row.field, self.alias, keys, self.loop, self.deliver)
+        deliver = functools.partial(self.deliver, leaving)
+        batch = Batch(row.queryset, row.field, self.alias, keys, self.loop, deliver)
         if not reading.submit(batch):
             self.waiting = []
             _wake_all(waiting, REFUSED)
             return
-        deadline = self.loop.call_later(DEADLINE, self.expire, batch, context=contextvars.Context())
-        self.sent = _Sent(batch, leaving, deadline)
+        self.is_out = True
+        self.deadline = self.loop.call_later(DEADLINE, self.expire, leaving, batch, context=contextvars.Context())
 
-    def deliver(self, batch: Batch, answers: list[Answer]) -> None:
-        sent = self.sent
-        if sent is None or sent.batch is not batch:
-            # Its deadline passed first, and its waiters know.
-            return
-        sent.deadline.cancel()
-        self.sent = None
-        for waiter, answer in zip(sent.waiters, answers, strict=True):
+    def deliver(self, waiters: list[_Waiter], answers: list[Answer]) -> None:
+        self.deadline.cancel()
+        self.is_out = False
+        for waiter, answer in zip(waiters, answers, strict=True):
             _wake(waiter, answer)
         # Where requests come one at a time, the next one finds nobody to wait for.
-        if len(answers) > 1 or self.waiting:
+        if len(waiters) > 1 or self.waiting:
             self.is_pausing = True
             self.pause(PAUSE)
 
-    def expire(self, batch: Batch) -> None:
-        sent = self.sent
-        if sent is None or sent.batch is not batch:
-            # Answered in the same turn of the loop.
+    def expire(self, waiters: list[_Waiter], batch: Batch) -> None:
+        if not reading.abandon(batch):
+            # A loop that was blocked for long finds the answers and the deadline at once.
             return
-        reading.abandon(batch)
-        self.sent = None
-        _wake_all(sent.waiters, OVERDUE)
+        self.is_out = False
+        _wake_all(waiters, OVERDUE)
         self.send()
 
     def pause(self, turns: int) -> None:

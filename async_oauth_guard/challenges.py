@@ -39,11 +39,13 @@ def check_parameters(realm: str | None, attributes: Mapping[str, Any]) -> None:
     for name, value in {"realm": realm or "", **attributes}.items():
         if not _QUOTABLE.fullmatch(str(value)):
             raise ValueError(f"{name}: a challenge holds printable ASCII only")
+    taken = set(_OWN_PARAMETERS)
     for name in attributes:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} cannot be the name of a challenge's parameter (RFC 9110 §5.6.2)")
-        if name.lower() in _OWN_PARAMETERS:
-            raise ValueError(f"{name!r} is a parameter that the challenge writes itself (RFC 6750 §3)")
+        if name.lower() in taken:
+            raise ValueError(f"{name!r} would stand in the challenge twice (RFC 9110 §11.2, RFC 6750 §3)")
+        taken.add(name.lower())
 
 
 def quoted(value: object) -> str:
@@ -51,16 +53,18 @@ def quoted(value: object) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", str(value)) + '"'
 
 
-def write_challenges(protections: Iterable[Protection], error: GuardError, scheme: str | None) -> str | None:
+def write_challenges(protections: Iterable[Protection], error: GuardError) -> str | None:
     """The field's value for ``error``: a challenge for each scheme, or ``None`` where none is due.
 
-    ``scheme`` is the one that the client used; the error stands in its challenge alone, or in all where the request
-    does not tell (RFC 9449 §7.2).
+    The error stands in the challenge of the scheme that the client used, or in all where the request does not tell
+    (RFC 9449 §7.2).
     """
     if isinstance(error, TemporarilyUnavailableError):
         # Nothing that the client could present would help.
         return None
-    lines = [_write_challenge(protection, error, scheme in (None, protection.scheme)) for protection in protections]
+    lines = [
+        _write_challenge(protection, error, error.scheme in (None, protection.scheme)) for protection in protections
+    ]
     return ", ".join(lines) or None
 
 

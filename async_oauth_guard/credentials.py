@@ -80,30 +80,32 @@ class Credentials:
 # RFC 9110 §5.6.2 and §11.2
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{_SCHEME.pattern})")
-_TOKEN68 = re.compile(r" +(?P<token>[A-Za-z0-9._~+/-]+=*)")
+# RFC 9110 §11.4 with token68: auth-scheme 1*SP token68
+_CREDENTIALS = re.compile(rf"(?P<scheme>{_SCHEME.pattern}) +(?P<token>[A-Za-z0-9._~+/-]+=*)")
 
 
 def read_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Credentials | GuardError:
-    """The credentials in ``header``, if they are of one of ``schemes`` (lower case) and well formed.
-
-    RFC 6750 §2.1, RFC 9110 §11.4: ``auth-scheme 1*SP token68``.
-    """
+    """The credentials in ``header``, if they are of one of ``schemes`` (lower case) and well formed (RFC 6750 §2.1)."""
     # RFC 9110 §5.5: white space around a field's value is not part of it.
     value = header.reveal().strip(" \t") if header is not None else ""
+    match = _CREDENTIALS.fullmatch(value) if len(value) <= MAX_TOKEN_LENGTH else None
+    if match is None or match["scheme"].lower() not in schemes:
+        return _refuse(value, schemes)
+    return Credentials(match["scheme"].lower(), Secret(PresentedToken(match["token"])))
+
+
+def _refuse(value: str, schemes: Collection[str]) -> GuardError:
     if not value:
         return MissingAuthorizationError()
-    match = _SCHEME.match(value, 0, MAX_TOKEN_LENGTH)
-    scheme = match.group().lower() if match else ""
     if _repeats(value, schemes):
         return InvalidRequestError(reason=Reason.REPEATED_CREDENTIALS)
+    match = _SCHEME.match(value, 0, MAX_TOKEN_LENGTH)
+    scheme = match.group().lower() if match else ""
     if scheme not in schemes:
         return UnsupportedTokenTypeError()
     if len(value) > MAX_TOKEN_LENGTH:
-        return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
-    token = _TOKEN68.fullmatch(value, len(scheme))
-    if token is None:
-        return InvalidRequestError()
-    return Credentials(scheme, Secret(PresentedToken(token["token"])))
+        return _about(scheme, InvalidTokenError(reason=Reason.TOKEN_TOO_LONG))
+    return _about(scheme, InvalidRequestError())
 
 
 def _repeats(value: str, schemes: Collection[str]) -> bool:
@@ -121,5 +123,10 @@ def read_authlib_credentials(header: Secret[str] | None, schemes: Collection[str
     if len(parts) != 2 or parts[0].lower() not in schemes:
         return UnsupportedTokenTypeError()
     if len(parts[1]) > MAX_TOKEN_LENGTH:
-        return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
+        return _about(parts[0].lower(), InvalidTokenError(reason=Reason.TOKEN_TOO_LONG))
     return Credentials(parts[0].lower(), Secret(PresentedToken(parts[1])))
+
+
+def _about(scheme: str, error: GuardError) -> GuardError:
+    error.scheme = scheme
+    return error

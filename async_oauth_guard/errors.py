@@ -72,6 +72,7 @@ class GuardError(OAuth2Error):
         challenge: the value of ``WWW-Authenticate``, or ``None``.
         retry_after: seconds to wait before another try, or ``None``.
         scope: the scopes that would suffice, as the challenge names them; empty where none would.
+        scheme: the auth-scheme that the client used, in lower case, where the request tells.
         validator: the validator that refused, if it was one.
     """
 
@@ -80,6 +81,7 @@ class GuardError(OAuth2Error):
     challenge: str | None = None
     retry_after: int | None = None
     scope: tuple[str, ...] = ()
+    scheme: str | None = None
     validator: Any = None
     # The error whose body and header fields are sent in place of ours, where that is wanted.
     stand_in: OAuth2Error | None = None

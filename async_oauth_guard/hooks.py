@@ -31,4 +31,5 @@ def keywords_taken(validate_token: Callable[..., Any], keywords: Mapping[str, An
     parameters = list(inspect.signature(validate_token).parameters.values())[3:]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return keywords.keys()
-    return keywords.keys() & {parameter.name for parameter in parameters}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return keywords.keys() & {parameter.name for parameter in parameters if parameter.kind in named}

@@ -90,6 +90,7 @@ class ResourceProtector:
         self._options: Options | None = Options((), realm, resource, public_origin, compat, set_user, render_error)
         self._reads_settings = False
         self._registered: list[Any] = []
+        self._schemes: Mapping[str, Sequence[Any]] | None = None
         self._used = False
         for validator in validators:
             self.register_token_validator(validator)
@@ -106,7 +107,7 @@ class ResourceProtector:
     def forget_settings(self) -> None:
         """Read the setting anew at the next use, if this protector reads it at all."""
         if self._reads_settings:
-            self._options = None
+            self._options = self._schemes = None
 
     def register_token_validator(self, validator: Any) -> None:
         """Add a validator; several may serve one scheme, and are asked in order.
@@ -117,6 +118,7 @@ class ResourceProtector:
         if isinstance(validator, type) or not callable(getattr(validator, "authenticate_token", None)):
             raise TypeError(f"a token validator is wanted, not {validator!r}")
         self._registered.append(validator)
+        self._schemes = None
 
     @property
     def options(self) -> Options:
@@ -231,7 +233,12 @@ class ResourceProtector:
                 if name not in taken:
                     raise TypeError(f"{name}: {type(validator).__name__}.validate_token() takes no such keyword")
 
-    def _by_scheme(self) -> Mapping[str, list[Any]]:
+    def _by_scheme(self) -> Mapping[str, Sequence[Any]]:
+        if self._schemes is None:
+            self._schemes = self._sort_by_scheme()
+        return self._schemes
+
+    def _sort_by_scheme(self) -> Mapping[str, Sequence[Any]]:
         schemes: dict[str, list[Any]] = {}
         for validator in self.validators:
             serving = schemes.setdefault(validator.TOKEN_TYPE.lower(), [])
@@ -259,11 +266,11 @@ class ResourceProtector:
         Raises: as `acquire_token` does; the error has its challenge.
         """
         self._check_keywords(requirements)
-        scheme = None if isinstance(credentials, GuardError) else credentials.scheme
         inquiry = Inquiry(
             requirements,
             request,
-            SimpleLazyObject(lambda: DjangoJsonRequest(request)),
+            # Made when first touched: to make one may fail on a Host that Django does not allow.
+            lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
             lambda: self._uri(request),
             self.options.set_user,
         )
@@ -272,7 +279,9 @@ class ResourceProtector:
                 raise credentials
             verdict = yield from authorize_flow(self._by_scheme()[credentials.scheme], credentials.token, inquiry)
         except GuardError as refusal:
-            error = self._complete(refusal, scheme, inquiry)
+            if isinstance(credentials, Credentials):
+                refusal.scheme = credentials.scheme
+            error = self._complete(refusal, inquiry)
             yield from _notify_flow(token_rejected, type(self), request=request, error=error)
             if error is refusal:
                 raise
@@ -285,11 +294,10 @@ class ResourceProtector:
         if len(presented) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
         validators = [validator for serving in self._by_scheme().values() for validator in serving]
-        return (
-            yield from authorize_flow(validators, Secret(presented), Inquiry(requirements, None, None, lambda: uri))
-        )
+        inquiry = Inquiry(requirements, None, lambda: None, lambda: uri)
+        return (yield from authorize_flow(validators, Secret(presented), inquiry))
 
-    def _complete(self, error: GuardError, scheme: str | None, inquiry: Inquiry) -> GuardError:
+    def _complete(self, error: GuardError, inquiry: Inquiry) -> GuardError:
         """The error with its challenge, or as Authlib has it."""
         if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError) and inquiry.scopes is not None:
             error.scope = inquiry.scopes.nearest_alternative()
@@ -298,7 +306,7 @@ class ResourceProtector:
         protections = list(self._protections(error.validator))
         if self.options.compat is not None:
             return answer_as_authlib(error, protections[0] if protections else None)
-        error.challenge = write_challenges(protections, error, scheme)
+        error.challenge = write_challenges(protections, error)
         return error
 
     def _protections(self, refusing: Any) -> Iterator[Protection]:
@@ -369,7 +377,7 @@ def _set_user(request: Any, user: Any) -> None:
 
 
 def _notify_flow(signal: Any, sender: type, **arguments: Any) -> Flow[None]:
-    if signal.has_listeners(sender):
+    if signal.receivers and signal.has_listeners(sender):
         yield Notify(signal, sender, arguments)
 
 

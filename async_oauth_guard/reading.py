@@ -40,7 +40,8 @@ CLOSE_TIMEOUT = 2.0
 class Batch:
     """Keys that leave in one query, and where their answers are wanted.
 
-    ``deliver`` is called on ``loop`` with this batch and the answers, in the order of ``keys``, unless the loop closes.
+    ``deliver`` is called on ``loop`` with the answers, in the order of ``keys``, unless the loop closes or the batch is
+    abandoned.
     """
 
     queryset: QuerySet[Model]
@@ -48,7 +49,8 @@ class Batch:
     alias: str
     keys: Sequence[Secret[Any]]
     loop: AbstractEventLoop
-    deliver: Callable[["Batch", list[Answer]], object]
+    deliver: Callable[[list[Answer]], object]
+    is_answered: bool = False
     is_overdue: bool = False
 
 
@@ -114,9 +116,10 @@ class _Reader:
             if self.batch is not batch:
                 return False
             self.batch = None
+            batch.is_answered = True
         # A loop that has closed meanwhile has nobody left who waits.
         with contextlib.suppress(RuntimeError):
-            batch.loop.call_soon_threadsafe(batch.deliver, batch, answers, context=contextvars.Context())
+            batch.loop.call_soon_threadsafe(batch.deliver, answers, context=contextvars.Context())
         return True
 
 
@@ -136,16 +139,17 @@ def submit(batch: Batch) -> bool:
         return True
 
 
-def abandon(batch: Batch) -> None:
-    """Give up ``batch``, whose deadline has passed, and the thread that is stuck with it."""
+def abandon(batch: Batch) -> bool:
+    """Give up ``batch``, whose deadline has passed, and the thread that is stuck. ``False``: it has been answered."""
     with _lock:
+        if batch.is_answered:
+            return False
         batch.is_overdue = True
         reader = _readers.get(batch.alias)
-        if reader is None or reader.thread is None:
-            return
-        # A thread that took nothing else all that time is stuck as well, with a connection that it cannot close.
-        if reader.batch is batch or reader.batch is None:
+        # A thread that took nothing from its queue all that time is stuck as well, with closing a connection.
+        if reader is not None and reader.thread is not None and reader.batch in (batch, None):
             reader.leave_thread_behind(reader.thread)
+        return True
 
 
 def close() -> None:
@@ -165,11 +169,12 @@ def close() -> None:
 
 def _answer(batch: Batch) -> list[Answer]:
     keys = [key.reveal() for key in batch.keys]
+    answers: list[Answer]
     try:
         answers = answer_all(batch.queryset, batch.field, keys, batch.alias)
     except BaseException as error:
         # What would end a thread (users' code that exits) must not leave its waiters without an answer.
-        answers = [failure_of(error, keys)] * len(keys)
+        answers = [failure_of(error, keys) for _ in keys]
     if _is_not_to_be_kept(connections[batch.alias]) or any(isinstance(answer, Failure) for answer in answers):
         _close_connections()
     return answers

@@ -29,13 +29,13 @@ __all__ = ["Inquiry", "Verdict", "authorize_flow", "judge_flow"]
 class Inquiry:
     """What is asked about a token.
 
-    ``request`` is ``None`` where there is none, as for a job; ``hook_request`` is the same as Authlib hands it to
+    ``request`` is ``None`` where there is none, as for a job; ``hook_request`` makes the request that Authlib hands to
     hooks; ``uri`` gives the URI that was called, if any; ``wants_user`` has the token's user loaded in any case.
     """
 
     requirements: Requirements
     request: HttpRequest | None
-    hook_request: Any
+    hook_request: Callable[[], Any]
     uri: Callable[[], str | None]
     wants_user: bool = False
 
@@ -91,7 +91,7 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
     """One validator's verdict on the token, its lifetime and scopes, through the hooks that its class defines."""
     try:
         if validate_request := hook(validator, "validate_request"):
-            yield Call(validate_request, (inquiry.hook_request,))
+            yield Call(validate_request, (inquiry.hook_request(),))
         if authenticate_token := hook(validator, "authenticate_token"):
             found = yield Call(authenticate_token, (token,))
         else:
@@ -114,7 +114,7 @@ def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inq
     judged = frozenset(keywords_taken(validate_token, asked))
     keywords = {**inquiry.requirements.extra, **{name: asked[name] for name in judged}}
     scopes = inquiry.scopes
-    yield Call(validate_token, (found, scopes.given if scopes else None, inquiry.hook_request), keywords)
+    yield Call(validate_token, (found, scopes.given if scopes else None, inquiry.hook_request()), keywords)
     if found is None:
         # A hook that forgot this case would let anybody in.
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)

@@ -31,7 +31,7 @@ def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     # A plain string: the type of a key is compared too.
     text = str(token.reveal())
     # PostgreSQL refuses NUL, and no database encodes a lone surrogate.
-    if "\0" in text or not _is_encodable(text):
+    if "\0" in text or not (text.isascii() or _is_encodable(text)):
         return None
     if column.digest is not None:
         return Secret(hashlib.new(column.digest, text.encode()).hexdigest())

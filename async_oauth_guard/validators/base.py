@@ -104,5 +104,6 @@ def _is_active(token: Any, user: Any) -> bool:
 
 
 def _inquiry(scopes: Any, request: Any, attributes: Any) -> Inquiry:
+    requirements = parse_requirements(scopes, **attributes)
     # A request, where there is one, is Authlib's, which knows its URI.
-    return Inquiry(parse_requirements(scopes, **attributes), None, request, lambda: getattr(request, "uri", None))
+    return Inquiry(requirements, None, lambda: request, lambda: getattr(request, "uri", None))

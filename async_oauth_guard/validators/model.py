@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 
 from ..credentials import Secret
 from ..effects import Flow, Row
-from ..flows.database import LookupColumn, find_row_flow, lookup_key
+from ..flows.database import LookupColumn, find_row_flow
 from .base import TokenValidator
 
 __all__ = ["BearerTokenValidator"]
@@ -131,8 +131,10 @@ class BearerTokenValidator(TokenValidator):
 
     @cached_property
     def manager_filters(self) -> bool:
-        """Whether the manager that is asked has a ``get_queryset`` of its own."""
-        return type(self._manager()).get_queryset is not Manager.get_queryset
+        """Whether the manager that is asked makes its querysets in a way of its own."""
+        manager = self._manager()
+        begins_alike = manager._queryset_class.__init__ is QuerySet.__init__  # type: ignore[attr-defined]
+        return type(manager).get_queryset is not Manager.get_queryset or not begins_alike
 
     @cached_property
     def _related(self) -> tuple[str, ...]:
@@ -142,18 +144,21 @@ class BearerTokenValidator(TokenValidator):
         return ("user",) if "user" in names else ()
 
     def recognises(self, token: str) -> bool:
-        """Whether the column could hold ``token`` and ``token_format`` allows it."""
-        if self._token_format is not None and not self._token_format.fullmatch(token):
-            return False
-        return lookup_key(Secret(token), self.column) is not None
+        """Whether ``token_format`` allows ``token``."""
+        return self._token_format is None or self._token_format.fullmatch(token) is not None
 
     def authenticate_flow(self, token: Secret[str]) -> Flow[Any]:
         """Find the row that holds ``token``. Routers are asked, and managers, in the request's own context."""
         return (yield from find_row_flow(token, self.column, self._ask_for))
 
     def _ask_for(self, key: Secret[Any]) -> Row:
-        queryset = self._build_queryset()
+        queryset = self._build_queryset() if self._same_queryset is None else self._same_queryset
         return Row(queryset, self.column.field.attname, key, self._group(queryset))
+
+    @cached_property
+    def _same_queryset(self) -> QuerySet[Any] | None:
+        """The queryset of all requests, where it is the same for all: it is cloned for each, and asks routers then."""
+        return None if self._queryset is None and self.manager_filters else self._build_queryset()
 
     def _build_queryset(self) -> QuerySet[Any]:
         if self._queryset is not None:
@@ -168,12 +173,12 @@ class BearerTokenValidator(TokenValidator):
         """What lookups must have in common to share a query: never more than one validator, nor one's filters."""
         if not self.coalesces:
             return None
-        if self._queryset is None and self.manager_filters:
-            try:
-                return (self, *queryset.query.sql_with_params())
-            except EmptyResultSet:
-                return None
-        return self
+        if self._same_queryset is not None:
+            return self
+        try:
+            return (self, *queryset.query.sql_with_params())
+        except EmptyResultSet:
+            return None
 
 
 def _check_model(model: Any) -> None:
