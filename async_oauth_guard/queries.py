@@ -1,6 +1,6 @@
 """One query for one or more keys, on this thread: rows matched exactly, one retry on a new connection.
 
-Nothing here raises: an exception's traceback shows the locals of every frame it passed, and these hold the keys.
+Errors are returned: an exception's traceback shows the locals of every frame it passed, and these hold the keys.
 """
 
 import pickle

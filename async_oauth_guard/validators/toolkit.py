@@ -45,7 +45,8 @@ class ToolkitTokenValidator(BearerTokenValidator):
         """What the row says of itself. A revoked one is deleted, so there is nothing to ask."""
         if token.is_expired():
             return TokenState(Reason.EXPIRED)
-        if token.resource and not _is_meant_for(token, inquiry.uri()):
+        # Versions before 3.4 have no such column.
+        if getattr(token, "resource", None) and not _is_meant_for(token, inquiry.uri()):
             return TokenState(Reason.WRONG_AUDIENCE)
         if token.application is not None and not _is_usable(token.application, inquiry):
             return TokenState(Reason.UNUSABLE_CLIENT)

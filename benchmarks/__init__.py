@@ -1,0 +1,1 @@
+"""Benchmarks of async_oauth_guard: `python -m benchmarks --help`."""

@@ -1,0 +1,218 @@
+"""Child process: the load generator. Closed loops over kept-alive connections, every answer checked."""
+
+import argparse
+import array
+import asyncio
+import collections
+import contextlib
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+import uvloop
+
+from .answers import read_answer
+from .contenders import TOKENS, request_bytes, token_string
+from .figures import percentile
+from .rude import be_rude
+from .slices import Group, GroupResult, Slice, SliceResult
+
+# A server that does not answer for this long is reported, not waited for.
+PATIENCE = 40.0
+RECONNECT_PAUSE = 0.05
+
+
+class Tally:
+    """What a group's clients have seen so far."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.latencies = array.array("d")
+        self.wrong: collections.Counter[str] = collections.Counter()
+        self.counting = False
+        self.left = 0
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def result(self, seconds: float) -> GroupResult:
+        latencies = sorted(self.latencies)
+        answers = self.left if self.group.rude else len(latencies)
+        return GroupResult(
+            contender=self.group.contender,
+            clients=self.group.clients,
+            answers=answers,
+            per_second=answers / seconds,
+            median=percentile(latencies, 0.5) * 1e3,
+            p99=percentile(latencies, 0.99) * 1e3,
+            wrong=dict(self.wrong),
+        )
+
+
+class Client(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered."""
+
+    def __init__(self, requests: Iterator[bytes], tally: Tally) -> None:
+        self.requests = requests
+        self.tally = tally
+        self.stopping = False
+        self.received = b""
+        self.sent = 0.0
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none of asyncio's classes.
+        self.transport = cast(asyncio.Transport, transport)
+        self.ask()
+
+    def ask(self) -> None:
+        self.received = b""
+        self.sent = time.perf_counter()
+        self.transport.write(next(self.requests))
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        try:
+            body = read_answer(self.received)
+        except ValueError as error:
+            self.give_up(str(error))
+            return
+        if body is not None:
+            self.answered()
+
+    def answered(self) -> None:
+        if self.tally.counting:
+            self.tally.latencies.append(time.perf_counter() - self.sent)
+        if self.stopping:
+            self.close()
+        else:
+            self.ask()
+
+    def give_up(self, what: str) -> None:
+        self.tally.wrong[what] += 1
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.tally.wrong["connection lost"] += 1
+            self.closed.set_result(None)
+
+
+class Seat:
+    """One client's place in a group: its own tokens, and a new connection after a wrong answer."""
+
+    def __init__(self, port: int, tally: Tally, number: int, clients: int) -> None:
+        self.port = port
+        self.tally = tally
+        tokens = [token_string(index) for index in range(number, TOKENS, clients)]
+        self.requests = itertools.cycle([request_bytes(tally.group.contender, token) for token in tokens])
+        self.stopping = False
+        self.client: Client | None = None
+
+    async def run(self) -> None:
+        while not self.stopping:
+            try:
+                await self.connect()
+            except OSError as error:
+                self.tally.wrong[type(error).__name__] += 1
+            else:
+                assert self.client is not None
+                await self.client.closed
+            if not self.stopping:
+                await asyncio.sleep(RECONNECT_PAUSE)
+
+    async def connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        _, self.client = await loop.create_connection(lambda: Client(self.requests, self.tally), "127.0.0.1", self.port)
+
+    def stop(self) -> None:
+        """Let the request that is out be answered, and send no other."""
+        self.stopping = True
+        if self.client is not None:
+            self.client.stopping = True
+
+
+class Generator:
+    def __init__(self, port: int, server: psutil.Process) -> None:
+        self.port = port
+        self.server = server
+
+    async def run(self, wanted: Slice) -> SliceResult:
+        tallies = [Tally(group) for group in wanted.groups]
+        seats = self.seats([tally for tally in tallies if not tally.group.rude])
+        running = [asyncio.create_task(seat.run()) for seat in seats]
+        rude = self.rude([tally for tally in tallies if tally.group.rude])
+        await asyncio.sleep(wanted.settle)
+        seconds, server_cpu, generator_cpu = await self.count(tallies, wanted.seconds)
+        for seat in seats:
+            seat.stop()
+        for task in rude:
+            task.cancel()
+        await asyncio.gather(*rude, return_exceptions=True)
+        await self.drain(running, tallies)
+        return SliceResult(tuple(tally.result(seconds) for tally in tallies), seconds, server_cpu, generator_cpu)
+
+    def seats(self, tallies: list[Tally]) -> list[Seat]:
+        clients = sum(tally.group.clients for tally in tallies)
+        numbers = itertools.count()
+        return [Seat(self.port, tally, next(numbers), clients) for tally in tallies for _ in range(tally.group.clients)]
+
+    def rude(self, tallies: list[Tally]) -> list[asyncio.Task[None]]:
+        tokens = [token_string(index) for index in range(TOKENS)]
+        return [
+            asyncio.create_task(be_rude(self.port, requests, tally.leave))
+            for tally in tallies
+            for requests in [[request_bytes(tally.group.contender, token) for token in tokens]]
+            for _ in range(tally.group.clients)
+        ]
+
+    async def count(self, tallies: list[Tally], seconds: float) -> tuple[float, float, float]:
+        for tally in tallies:
+            tally.counting = True
+        start, server, own = time.perf_counter(), cpu_seconds(self.server), time.process_time()
+        await asyncio.sleep(seconds)
+        for tally in tallies:
+            tally.counting = False
+        return time.perf_counter() - start, cpu_seconds(self.server) - server, time.process_time() - own
+
+    async def drain(self, running: list[asyncio.Task[None]], tallies: list[Tally]) -> None:
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=PATIENCE)
+        for task in late:
+            task.cancel()
+        if late:
+            tallies[0].wrong[f"no answer in {PATIENCE:.0f} s"] += len(late)
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--server", type=int, required=True)
+    parser.add_argument("--cpu", type=int)
+    arguments = parser.parse_args()
+    if arguments.cpu is not None:
+        os.sched_setaffinity(0, {arguments.cpu})
+    generator = Generator(arguments.port, psutil.Process(arguments.server))
+    for line in sys.stdin:
+        print(uvloop.run(generator.run(Slice.from_json(line))).to_json(), flush=True)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        main()

@@ -1,0 +1,181 @@
+"""The measured server and the load generator, as child processes that end with the benchmark."""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import IO, Final
+
+from .databases import Database
+from .project import settings_names as names
+from .slices import Slice, SliceResult
+
+START_TIMEOUT: Final = 60.0
+STOP_TIMEOUT: Final = 10.0
+LOG_TAIL: Final = 16_000
+
+
+class ChildFailed(Exception):
+    """A child process ended, or did not come up; the text holds the end of what it wrote."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pins:
+    """The cores that the server and the generator are tied to, where they can be."""
+
+    server: int | None = None
+    generator: int | None = None
+
+    def __str__(self) -> str:
+        if self.server is None:
+            return "no process is tied to a core"
+        return f"server tied to core {self.server}, load generator to core {self.generator}"
+
+
+def choose_pins(wanted: bool) -> Pins:
+    if not wanted or not hasattr(os, "sched_getaffinity"):
+        return Pins()
+    cores = sorted(os.sched_getaffinity(0))
+    return Pins(cores[0], cores[1]) if len(cores) > 1 else Pins()
+
+
+def environment(database: Database) -> dict[str, str]:
+    return os.environ | {
+        names.DATABASE_VARIABLE: json.dumps(database.settings),
+        "DJANGO_SETTINGS_MODULE": names.SETTINGS_MODULE,
+    }
+
+
+def run_child(module: str, database: Database) -> str:
+    """Run a module of this package to its end and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}"],
+        env=environment(database),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    if done.returncode:
+        raise ChildFailed(f"benchmarks.{module} failed:\n{done.stderr[-LOG_TAIL:]}")
+    return done.stdout
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    pid: int
+    port: int
+    log: IO[bytes]
+
+    def log_tail(self) -> str:
+        size = self.log.seek(0, os.SEEK_END)
+        self.log.seek(max(0, size - LOG_TAIL))
+        return self.log.read().decode(errors="replace")
+
+    def get(self, path: str) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": "127.0.0.1"})
+            return connection.getresponse().read()
+
+
+@contextlib.contextmanager
+def serving(database: Database, pins: Pins) -> Iterator[Server]:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile())
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
+        child = stack.enter_context(child_process("serve", database, pins.server, listener, log))
+        server = Server(child.pid, listener.getsockname()[1], log)
+        # While this process holds the socket too, a dead server would look like a slow one.
+        listener.close()
+        wait_until_ready(server, child)
+        yield server
+
+
+@contextlib.contextmanager
+def child_process(
+    module: str, database: Database, cpu: int | None, listener: socket.socket, log: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.{module}", "--fd", str(listener.fileno()), *cpu_arguments(cpu)],
+        env=environment(database),
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        pass_fds=[listener.fileno()],
+        # Ctrl-C is for the benchmark alone, which then ends its children in order.
+        start_new_session=True,
+    )
+    try:
+        yield child
+    finally:
+        end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    if child.stdin:
+        child.stdin.close()
+    try:
+        child.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def wait_until_ready(server: Server, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            break
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            server.get("/tasks")
+            return
+        time.sleep(0.1)
+    raise ChildFailed(f"the server did not come up:\n{server.log_tail()}")
+
+
+class Generator:
+    """The load generator's process; give it a slice, get what it saw."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self.child = child
+
+    def run(self, wanted: Slice) -> SliceResult:
+        assert self.child.stdin
+        assert self.child.stdout
+        self.child.stdin.write(wanted.to_json().encode() + b"\n")
+        self.child.stdin.flush()
+        line = self.child.stdout.readline()
+        if not line:
+            raise ChildFailed("the load generator ended; has the server?")
+        return SliceResult.from_json(line)
+
+
+@contextlib.contextmanager
+def generating(server: Server, pins: Pins) -> Iterator[Generator]:
+    arguments = ["--port", str(server.port), "--server", str(server.pid), *cpu_arguments(pins.generator)]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.load", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield Generator(child)
+    finally:
+        end(child)
+        if child.stdout:
+            child.stdout.close()
+
+
+def cpu_arguments(cpu: int | None) -> list[str]:
+    return [] if cpu is None else ["--cpu", str(cpu)]

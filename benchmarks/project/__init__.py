@@ -1,0 +1,1 @@
+"""The Django site that is measured: every contender around one and the same view."""

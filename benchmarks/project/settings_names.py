@@ -1,0 +1,6 @@
+"""How a child process is told which site and which database to use."""
+
+from typing import Final
+
+DATABASE_VARIABLE: Final = "OAUTH_GUARD_BENCH_DATABASE"
+SETTINGS_MODULE: Final = "benchmarks.project.settings"

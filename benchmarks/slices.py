@@ -1,0 +1,85 @@
+"""What the benchmark asks of the load generator, and what it is told: JSON, one line each."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """Clients that ask for the same contender; rude ones disconnect in the middle of it."""
+
+    contender: str
+    clients: int
+    rude: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slice:
+    """Some groups at once, for `seconds` after `settle` seconds that are not counted."""
+
+    groups: tuple[Group, ...]
+    seconds: float
+    settle: float
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "Slice":
+        raw = json.loads(line)
+        return cls(tuple(Group(**group) for group in raw["groups"]), raw["seconds"], raw["settle"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupResult:
+    """What one group saw; latencies in milliseconds. Of a rude group, `answers` counts the times that a client left."""
+
+    contender: str
+    clients: int
+    answers: int
+    per_second: float
+    median: float
+    p99: float
+    wrong: Mapping[str, int]
+
+    @property
+    def wrong_answers(self) -> int:
+        return sum(self.wrong.values())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SliceResult:
+    """What a slice saw; CPU seconds of the server's process and of the generator's, over the counted time."""
+
+    groups: tuple[GroupResult, ...]
+    seconds: float
+    server_cpu: float
+    generator_cpu: float
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "SliceResult":
+        raw: dict[str, Any] = json.loads(line)
+        return cls(
+            tuple(GroupResult(**group) for group in raw["groups"]),
+            raw["seconds"],
+            raw["server_cpu"],
+            raw["generator_cpu"],
+        )
+
+    @property
+    def answers(self) -> int:
+        return sum(group.answers for group in self.groups)
+
+    @property
+    def cpu_per_answer(self) -> float:
+        """Microseconds of the server's CPU for each answer."""
+        return self.server_cpu / self.answers * 1e6 if self.answers else float("nan")
+
+    @property
+    def generator_share(self) -> float:
+        return self.generator_cpu / self.seconds

@@ -1,0 +1,146 @@
+"""Users, tokens, and the services that some tests need."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.db import connections
+
+from tests import asgi, databases, wsgi
+from tests.answers import Answer
+from tests.site.models import OAuth2Token, Token
+
+Send = Callable[..., Answer]
+MakeToken = Callable[..., Any]
+SERVERS: dict[str, Send] = {"asgi": asgi.send, "wsgi": wsgi.send}
+
+_serial = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run on a server that is not there is skipped as a whole, and says so, or fails where services are required."""
+    name = os.environ.get("OAUTH_GUARD_TEST_DATABASE", "sqlite")
+    service = "postgres" if name.startswith("postgres") else name
+    reason = databases.why_unreachable(service) if service != "sqlite" else None
+    if reason:
+        pytest.exit(reason, returncode=1 if services_are_required() else 0)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """As pytest-django's; at the end no thread of ours reads from the databases that are about to be dropped."""
+    yield
+    from async_oauth_guard import rows
+
+    rows.close()
+
+
+@pytest.fixture(params=SERVERS)
+def send(request: pytest.FixtureRequest) -> Send:
+    """Sends one request through Django's handler, once for ASGI and once for WSGI."""
+    return SERVERS[request.param]
+
+
+@pytest.fixture
+def alice() -> User:
+    """A user. The test asks for the database itself, with the mark."""
+    return make_user("alice")
+
+
+@pytest.fixture
+def make_token(request: pytest.FixtureRequest) -> MakeToken:
+    """Makes a token row; alice's and good for ``profile``, unless told otherwise."""
+
+    def make(model: type[Token] = OAuth2Token, **values: Any) -> Token:
+        if "user" not in values:
+            values["user"] = request.getfixturevalue("alice")
+        return create_token(model, **values)
+
+    return make
+
+
+class Committed:
+    """Rows that the threads and processes of every server see, for the tests of a module that change none of them."""
+
+    def __init__(self, blocker: Any) -> None:
+        self._blocker = blocker
+        self._users: dict[str, User] = {}
+        self._rows: list[Any] = []
+
+    def user(self, name: str, **values: Any) -> User:
+        if name not in self._users:
+            with self._blocker.unblock():
+                self._users[name] = make_user(name, **values)
+        return self._users[name]
+
+    def token(self, model: type[Token] = OAuth2Token, *, user: str | None = "alice", **values: Any) -> Any:
+        owner = None if user is None else self.user(user)
+        with self._blocker.unblock():
+            row = create_token(model, user=owner, **values)
+        self._rows.append(row)
+        return row
+
+    def row(self, row: Any) -> Any:
+        with self._blocker.unblock():
+            row.save()
+        self._rows.append(row)
+        return row
+
+    def remove(self) -> None:
+        with self._blocker.unblock():
+            for row in [*reversed(self._rows), *self._users.values()]:
+                row.delete()
+
+
+@pytest.fixture(scope="module")
+def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[Committed]:
+    """Makes committed rows, which are gone after the module's last test."""
+    rows = Committed(django_db_blocker)
+    yield rows
+    rows.remove()
+
+
+@pytest.fixture
+def postgres() -> str:
+    """The URL of a PostgreSQL server that answers."""
+    return _require("postgres")
+
+
+@pytest.fixture
+def mariadb() -> str:
+    """The URL of a MariaDB server that answers."""
+    return _require("mariadb")
+
+
+def make_user(name: str, **values: Any) -> User:
+    return get_user_model().objects.create_user(name, f"{name}@example.com", "password", **values)
+
+
+def create_token(model: type[Token] = OAuth2Token, **values: Any) -> Token:
+    """A token row with a token that no other has, unless one is given."""
+    number = next(_serial)
+    if any(field.name == "access_token" for field in model._meta.fields):
+        values.setdefault("access_token", f"token-{number}-of-the-tests")
+    return model._default_manager.create(**({"scope": "profile"} | values))
+
+
+def services_are_required() -> bool:
+    return os.environ.get("OAUTH_GUARD_TEST_SERVICES") == "required"
+
+
+def database_variables() -> dict[str, str]:
+    """The environment with which a server process uses the databases of this test."""
+    return databases.name_variables({alias: str(connections[alias].settings_dict["NAME"]) for alias in connections})
+
+
+def _require(service: str) -> str:
+    reason = databases.why_unreachable(service)
+    if reason and services_are_required():
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    return databases.service_url(service)

@@ -1,0 +1,137 @@
+"""Real servers in processes of their own, and a client that sends raw bytes.
+
+``python -m tests.servers FD`` serves the site of `tests.settings` with uvicorn on an open, listening socket.
+"""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.answers import Answer, RawHeaders
+
+READY_WITHIN = 20.0
+ANSWER_WITHIN = 10.0
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def connect(self, timeout: float = ANSWER_WITHIN) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def exchange(self, data: bytes) -> Answer:
+        """The answer to these bytes, on a connection of their own."""
+        with self.connect() as connection:
+            connection.sendall(data)
+            return read_answer(connection)
+
+    def send(self, path: str, headers: RawHeaders = (), *, method: str = "GET", body: bytes = b"") -> Answer:
+        return self.exchange(raw_request(path, headers, method=method, body=body))
+
+    @property
+    def output(self) -> str:
+        """What the server has written so far."""
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def serve(urlconf: str, *, databases: Mapping[str, str] | None = None, **environment: str) -> Iterator[Server]:
+    """A uvicorn process for the views of ``urlconf``, stopped at the end whatever happens.
+
+    ``databases`` is what `tests.databases.name_variables` gives. ``environment`` is added to ours.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening, tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "server.log"
+        variables = {**os.environ, **(databases or {}), **environment, "OAUTH_GUARD_TEST_URLCONF": urlconf}
+        variables |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-m", "tests.servers", str(listening.fileno())],
+                env=variables,
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listening.fileno()],
+            )
+        port = listening.getsockname()[1]
+        # The socket is the child's from here on: were it open here too, a dead server would look like a slow one.
+        listening.close()
+        server = Server(port, process, log)
+        try:
+            _wait_until_ready(server)
+            yield server
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ends a process, gently if it lets us, and gives its exit status."""
+    process.terminate()
+    try:
+        return process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def raw_request(path: str, headers: RawHeaders = (), *, method: str = "GET", body: bytes = b"") -> bytes:
+    """The bytes of an HTTP/1.1 request after which the server closes the connection."""
+    own = [(b"host", b"127.0.0.1"), (b"connection", b"close"), (b"content-length", str(len(body)).encode())]
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in [*own, *headers])
+    return f"{method} {path} HTTP/1.1\r\n".encode() + lines + b"\r\n" + body
+
+
+def read_answer(connection: socket.socket) -> Answer:
+    """The answer that comes over ``connection``.
+
+    Raises:
+        http.client.HTTPException: what comes is none.
+    """
+    response = http.client.HTTPResponse(connection)
+    try:
+        response.begin()
+        return Answer(response.status, response.getheaders(), response.read())
+    finally:
+        response.close()
+
+
+def _wait_until_ready(server: Server) -> None:
+    # The socket takes connections from the start; an answer, of any status, is what says that the site is loaded.
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            server.send("/ready")
+        except (OSError, http.client.HTTPException):
+            continue
+        return
+    raise RuntimeError(f"the server did not start within {READY_WITHIN} s:\n{server.output}")
+
+
+def main(fd: int) -> None:
+    import uvicorn
+    from django.core.asgi import get_asgi_application
+
+    # Otherwise a pipelined request starts in the context of the one before it, whose thread then outlives both, with
+    # its database connection. That is so of any Django site, guarded or not.
+    config = uvicorn.Config(get_asgi_application(), lifespan="off", reset_contextvars=True)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,164 @@
+"""How refusals are rendered: by the default, as problem details, or by a function of the site's own."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+
+from async_oauth_guard import BearerTokenValidator, GuardError, ResourceProtector, render_json, render_problem
+from tests.answers import RawHeaders, bearer
+from tests.conftest import Committed, Send
+from tests.site.models import OAuth2Token
+from tests.sites import COLOURS, Witness, serving
+
+pytestmark = pytest.mark.django_db
+
+GOOD = "good"
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+REFUSED: list[tuple[RawHeaders, int, str]] = [
+    ([], 401, "missing_authorization"),
+    ([(b"authorization", b"Basic x")], 401, "unsupported_token_type"),
+    (bearer("a b"), 400, "invalid_request"),
+    (bearer("unknown"), 401, "invalid_token"),
+    (bearer(GOOD), 403, "insufficient_scope"),
+]
+refusals = pytest.mark.parametrize(("headers", "status", "error"), REFUSED, ids=[row[2] for row in REFUSED])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tokens(committed: Committed) -> None:
+    committed.token(access_token=GOOD)
+
+
+def guarded(colour: str, render_error: Any, **options: Any) -> Any:
+    protector = ResourceProtector(BearerTokenValidator(OAuth2Token, **options), render_error=render_error)
+    return protector("admin")(Witness().view(colour))
+
+
+@both_colours
+@refusals
+def test_json_is_the_default(headers: RawHeaders, status: int, error: str, colour: str, send: Send) -> None:
+    """``render_json`` is what answers where nothing else was asked for."""
+    answers = []
+    for render_error in (None, render_json):
+        with serving(guarded(colour, render_error)):
+            answers.append(send("/", headers))
+    assert answers[0] == answers[1]
+    assert answers[0].header("Content-Type") == "application/json"
+
+
+@both_colours
+@refusals
+def test_problem_details(headers: RawHeaders, status: int, error: str, colour: str, send: Send) -> None:
+    """``render_problem`` answers as RFC 9457 has it, with the same status and header fields."""
+    with serving(guarded(colour, None)):
+        plain = send("/", headers)
+    with serving(guarded(colour, render_problem)):
+        answer = send("/", headers)
+    assert answer.header("Content-Type") == "application/problem+json"
+    assert answer.status == status
+    assert answer.json["status"] == status
+    assert answer.json["title"] == HTTPStatus(status).phrase
+    assert answer.json["error"] == error
+    assert answer.json["detail"] == plain.json["error_description"]
+    assert answer.json["type"] == "about:blank"
+    for name in ("WWW-Authenticate", "Cache-Control", "Vary"):
+        assert answer.header(name) == plain.header(name)
+
+
+def render_page(request: HttpRequest, error: GuardError) -> HttpResponse:
+    return HttpResponse(f"<p>{request.path}: {error.error}</p>", status=error.status_code)
+
+
+async def arender_page(request: HttpRequest, error: GuardError) -> HttpResponse:
+    await asyncio.sleep(0)
+    return render_page(request, error)
+
+
+@both_colours
+@pytest.mark.parametrize("render", [render_page, arender_page])
+@refusals
+def test_own_function(headers: RawHeaders, status: int, error: str, render: Any, colour: str, send: Send) -> None:
+    """R13, R25: a function of the site's own makes the page, and the guard still adds what a refusal needs."""
+    with serving(guarded(colour, render)):
+        answer = send("/", headers)
+    assert answer.status == status
+    assert answer.body == f"<p>/: {error}</p>".encode()
+    assert answer.header("Content-Type") == "text/html; charset=utf-8"
+    assert answer.challenges
+    assert answer.header("Cache-Control") == "no-store"
+    assert answer.members("Vary") == {"authorization"}
+
+
+@both_colours
+def test_failing_function(colour: str, send: Send) -> None:
+    """R124: a renderer that raises is a bug of the site's, and lets nobody in."""
+
+    def fail(request: HttpRequest, error: GuardError) -> HttpResponse:
+        raise ValueError("no page")
+
+    with serving(guarded(colour, fail)):
+        assert send("/").status == 500
+
+
+ATTRIBUTES: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"realm": 'a"b\\c'}, {"realm": 'a"b\\c'}),
+    ({"realm": "a, b=c"}, {"realm": "a, b=c"}),
+    ({"authz_server": "https://as.example.com/?a=b"}, {"authz_server": "https://as.example.com/?a=b"}),
+    ({"realm": "x", "Number": 7, "quoted": '"'}, {"realm": "x", "number": "7", "quoted": '"'}),
+]
+
+
+@both_colours
+@pytest.mark.parametrize(("options", "expected"), ATTRIBUTES)
+@refusals
+def test_challenges_are_well_formed(
+    headers: RawHeaders,
+    status: int,
+    error: str,
+    options: dict[str, Any],
+    expected: dict[str, str],
+    colour: str,
+    send: Send,
+) -> None:
+    """R14 to R17: realm and attributes stand in every challenge as quoted strings that read back as they were."""
+    with serving(guarded(colour, None, **options)):
+        (challenge,) = send("/", headers).challenges
+    assert {"realm": "api", **expected}.items() <= challenge.parameters.items()
+
+
+@both_colours
+def test_protectors_realm(colour: str, send: Send) -> None:
+    """The protector's realm is that of validators without one of their own."""
+    for own, expected in [(None, "ours"), ("its own", "its own")]:
+        protector = ResourceProtector(BearerTokenValidator(OAuth2Token, realm=own), realm="ours")
+        with serving(protector(Witness().view(colour))):
+            for headers, *_ in REFUSED[:4]:
+                assert send("/", headers).challenges[0].parameters["realm"] == expected
+
+
+class MacValidator(BearerTokenValidator):
+    """Tokens of another scheme, from the same table."""
+
+    TOKEN_TYPE = "mac"
+
+
+@both_colours
+def test_several_schemes(colour: str, send: Send) -> None:
+    """R18, R20: every scheme has its challenge in one line, and the error stands in that of the scheme used."""
+    protector = ResourceProtector(BearerTokenValidator(OAuth2Token), MacValidator(OAuth2Token))
+    with serving(protector(Witness().view(colour))):
+        assert send("/", bearer(GOOD, "MAC")).status == 200
+        for headers, expected in [
+            ([], {"bearer": None, "mac": None}),
+            ([(b"authorization", b"Basic x")], {"bearer": None, "mac": None}),
+            (bearer("unknown"), {"bearer": "invalid_token", "mac": None}),
+            (bearer("unknown", "mac"), {"bearer": None, "mac": "invalid_token"}),
+            (bearer("a b", "mac"), {"bearer": None, "mac": "invalid_request"}),
+            (bearer("a") + bearer("b", "mac"), {"bearer": "invalid_request", "mac": "invalid_request"}),
+        ]:
+            answer = send("/", headers)
+            assert len(answer.lines("WWW-Authenticate")) == 1
+            assert {c.scheme: c.parameters.get("error") for c in answer.challenges} == expected

@@ -1,0 +1,196 @@
+"""The ready-made ``require_oauth`` does what the setting says, and says what is wrong with it."""
+
+import copy
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.checks import Error, run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.test import RequestFactory, override_settings
+
+from async_oauth_guard import GuardError, require_oauth
+from tests.answers import bearer
+from tests.conftest import Committed, Send
+from tests.rfc9110 import Challenge
+from tests.site.models import QueryingToken
+from tests.sites import COLOURS, Witness, serving
+
+# The checks of Django that run beside ours ask every database.
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+GOOD = "good"
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tokens(committed: Committed) -> None:
+    committed.token(access_token=GOOD)
+    committed.token(QueryingToken, access_token="other")
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """The suite's own setting with other values."""
+    return {**copy.deepcopy(settings.OAUTH_GUARD), **values}
+
+
+def validator(model: str, **options: Any) -> dict[str, Any]:
+    return {"BACKEND": "async_oauth_guard.BearerTokenValidator", "OPTIONS": {"token_model": model, **options}}
+
+
+def render_teapot(request: HttpRequest, error: GuardError) -> HttpResponse:
+    return JsonResponse({"teapot": error.error}, status=error.status_code)
+
+
+@both_colours
+def test_setting_is_followed(colour: str, send: Send) -> None:
+    """The realm and the validators are the setting's."""
+    with serving(require_oauth("profile")(Witness().view(colour))):
+        assert send("/", bearer(GOOD)).json == {"token": True, "user": "alice"}
+        assert send("/").challenges == [Challenge("bearer", None, {"realm": "api", "scope": "profile"})]
+
+
+@both_colours
+def test_changes_are_followed(colour: str, send: Send) -> None:
+    """A view guarded before follows the new setting after ``setting_changed``, and then the old one again."""
+    view = require_oauth(Witness().view(colour))
+    with serving(view):
+        assert send("/").challenges[0].parameters["realm"] == "api"
+    with serving(view, OAUTH_GUARD=changed(REALM="other", VALIDATORS=[validator("site.QueryingToken")])):
+        assert send("/").challenges[0].parameters["realm"] == "other"
+        assert send("/", bearer(GOOD)).status == 401
+        assert send("/", bearer("other")).status == 200
+    with serving(view):
+        assert send("/").challenges[0].parameters["realm"] == "api"
+        assert send("/", bearer(GOOD)).status == 200
+
+
+@both_colours
+def test_several_validators(colour: str, send: Send) -> None:
+    """Each validator knows its own tokens; a refusal needs a no from all, and has the first one's realm."""
+    both = [validator("site.OAuth2Token", realm="first"), validator("site.QueryingToken", realm="second")]
+    with serving(require_oauth(Witness().view(colour)), OAUTH_GUARD=changed(VALIDATORS=both)):
+        assert send("/", bearer(GOOD)).status == 200
+        assert send("/", bearer("other")).status == 200
+        answer = send("/", bearer("unknown"))
+        assert answer.status == 401
+        assert [challenge.parameters["realm"] for challenge in answer.challenges] == ["first"]
+
+
+@both_colours
+def test_other_keys(colour: str, send: Send) -> None:
+    """``COMPAT``, ``SET_USER`` and ``RENDER_ERROR`` do what the arguments of the same names do."""
+
+    def sync_view(request: HttpRequest) -> JsonResponse:
+        return JsonResponse({"user": request.user.username})
+
+    async def async_view(request: HttpRequest) -> JsonResponse:
+        return sync_view(request)
+
+    view = require_oauth(sync_view if colour == "def" else async_view)
+    with serving(view, OAUTH_GUARD=changed(SET_USER=True)):
+        assert send("/", bearer(GOOD)).json == {"user": "alice"}
+    with serving(view, OAUTH_GUARD=changed(COMPAT="authlib")):
+        assert send("/").header("Pragma") == "no-cache"
+    with serving(view, OAUTH_GUARD=changed(RENDER_ERROR=f"{__name__}.render_teapot")):
+        answer = send("/")
+        assert answer.json == {"teapot": "missing_authorization"}
+        assert answer.challenges
+        assert answer.header("Cache-Control") == "no-store"
+    with serving(view, OAUTH_GUARD=changed(RENDER_ERROR="async_oauth_guard.render_problem")):
+        assert send("/").header("Content-Type") == "application/problem+json"
+
+
+def without(key: str) -> dict[str, Any]:
+    values = changed()
+    del values[key]
+    return values
+
+
+# A setting, and what the error has to say.
+BAD: list[tuple[str, Any, list[str]]] = [
+    ("no dictionary", ["REALM"], ["OAUTH_GUARD"]),
+    ("none", None, ["OAUTH_GUARD"]),
+    ("no validators", without("VALIDATORS"), ["validator"]),
+    ("empty validators", changed(VALIDATORS=[]), ["validator"]),
+    ("misspelt key", changed(REALMS="x"), ["'REALMS'", "'REALM'"]),
+    ("singular key", changed(VALIDATOR=[]), ["'VALIDATOR'", "'VALIDATORS'"]),
+    ("lower-case key", changed(realm="x"), ["'realm'", "'REALM'"]),
+    ("unheard-of key", changed(FLAVOUR="x"), ["'FLAVOUR'"]),
+    ("realm of a wrong type", changed(REALM=3), ["REALM"]),
+    ("realm with a line break", changed(REALM="a\r\nSet-Cookie: x=y"), ["REALM"]),
+    ("realm outside ASCII", changed(REALM="h\xe9"), ["REALM"]),
+    ("resource that is no URI", changed(RESOURCE="api"), ["RESOURCE"]),
+    ("resource with a fragment", changed(RESOURCE="https://api.example.com/#a"), ["RESOURCE"]),
+    ("origin with a path", changed(PUBLIC_ORIGIN="https://api.example.com/api"), ["PUBLIC_ORIGIN"]),
+    ("unknown compat", changed(COMPAT="flask"), ["COMPAT"]),
+    ("set_user of a wrong type", changed(SET_USER="no"), ["SET_USER"]),
+    ("renderer that is not there", changed(RENDER_ERROR="tests.nowhere.render"), ["RENDER_ERROR"]),
+    ("renderer that cannot be called", changed(RENDER_ERROR=f"{__name__}.GOOD"), ["RENDER_ERROR"]),
+    ("validators of a wrong type", changed(VALIDATORS="async_oauth_guard.BearerTokenValidator"), ["VALIDATORS"]),
+    ("validator of a wrong type", changed(VALIDATORS=["async_oauth_guard.BearerTokenValidator"]), ["VALIDATORS", "0"]),
+    ("misspelt key of a validator", changed(VALIDATORS=[{"BACKENDS": "x"}]), ["'BACKENDS'", "'BACKEND'"]),
+    ("no backend", changed(VALIDATORS=[{"OPTIONS": {}}]), ["VALIDATORS", "BACKEND"]),
+    ("backend that is not there", changed(VALIDATORS=[{"BACKEND": "tests.nowhere.V"}]), ["BACKEND", "tests.nowhere.V"]),
+    (
+        "no model",
+        changed(VALIDATORS=[{"BACKEND": "async_oauth_guard.BearerTokenValidator"}]),
+        ["OPTIONS", "token_model"],
+    ),
+    ("model that is not there", changed(VALIDATORS=[validator("site.Nothing")]), ["site.Nothing"]),
+    (
+        "column that is not there",
+        changed(VALIDATORS=[validator("site.OAuth2Token", lookup="key")]),
+        ["lookup", "'key'"],
+    ),
+    ("unknown digest", changed(VALIDATORS=[validator("site.OAuth2Token", digest="md0")]), ["OPTIONS", "md0"]),
+    ("parameter that is taken", changed(VALIDATORS=[validator("site.OAuth2Token", Scope="x")]), ["OPTIONS", "Scope"]),
+    ("parameter outside ASCII", changed(VALIDATORS=[validator("site.OAuth2Token", a="\xe9")]), ["OPTIONS", "a"]),
+]
+bad = pytest.mark.parametrize(("value", "says"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+
+
+@bad
+def test_bad_setting(value: Any, says: list[str]) -> None:
+    """R134: a setting that cannot work is ``ImproperlyConfigured`` at first use, with the key and the nearest one."""
+    view = require_oauth("profile")(Witness().view("def"))
+    with override_settings(OAUTH_GUARD=value), pytest.raises(ImproperlyConfigured) as caught:
+        view(RequestFactory().get("/", headers={"Authorization": "Bearer x"}))
+    assert [part for part in says if part not in str(caught.value)] == []
+
+
+@both_colours
+@bad
+def test_bad_setting_over_http(value: Any, says: list[str], colour: str, send: Send) -> None:
+    """R124, R134: a bad setting lets nobody in, and says nothing of itself to clients."""
+    witness = Witness()
+    with serving(require_oauth(optional=True)(witness.view(colour)), OAUTH_GUARD=value):
+        assert send("/", bearer(GOOD)).status == 500
+    assert witness.entered == 0
+
+
+@bad
+def test_bad_setting_is_found_by_a_check(value: Any, says: list[str]) -> None:
+    """R134: ``manage.py check`` finds it before, with an id and a hint."""
+    view = require_oauth("profile")(Witness().view("def"))
+    with serving(view, OAUTH_GUARD=value):
+        found = [message for message in run_checks() if (message.id or "").startswith("async_oauth_guard.")]
+    errors = [message for message in found if isinstance(message, Error)]
+    assert errors
+    assert all(message.hint for message in errors)
+    text = " ".join(message.msg for message in errors)
+    assert [part for part in says if part not in text] == []
+
+
+def test_good_setting_passes_the_checks() -> None:
+    """The suite's own setting gives no error."""
+    with serving(require_oauth("profile")(Witness().view("def"))):
+        found = [message for message in run_checks() if (message.id or "").startswith("async_oauth_guard.E")]
+    assert found == []
+
+
+def test_bad_setting_does_not_matter_before_use() -> None:
+    """Views can be guarded while the setting is bad, or not there: it is read when a request comes."""
+    with override_settings(OAUTH_GUARD={"REALMS": "x"}):
+        require_oauth("profile")(Witness().view("def"))
