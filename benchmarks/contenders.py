@@ -20,6 +20,9 @@ CONTENDERS: Final[dict[str, str]] = {
     AGET: 'hand-written `await Token.objects.select_related("user").aget(...)` in the async view',
 }
 
+COALESCED: Final = (GUARD, "guard-toolkit-async")
+"""Those that read through the guard's own threads."""
+
 SCOPE: Final = "profile"
 GRANTED_SCOPE: Final = "profile email"
 ANSWER: Final = {"sub": "42", "username": "ada", "email": "ada@example.com"}
