@@ -3,9 +3,7 @@
 Nothing here raises: an exception's traceback shows the locals of every frame it passed, and these hold the token.
 """
 
-import hashlib
 import re
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -53,9 +51,6 @@ class Secret(Generic[T_co]):
         raise TypeError("a Secret is not to be pickled or copied")
 
 
-_PROCESS_KEY = secrets.token_bytes(32)
-
-
 class PresentedToken(str):
     """A token as users' hooks get it: a string like any other, but for its ``repr``, which error pages print.
 
@@ -65,8 +60,8 @@ class PresentedToken(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        digest = hashlib.blake2b(self.encode(errors="surrogatepass"), key=_PROCESS_KEY, digest_size=16)
-        return f"<token {digest.hexdigest()}>"
+        # Python's hash of a string has a random key of its own in each process.
+        return f"<token {hash(str(self)) & 0xFFFF_FFFF_FFFF_FFFF:016x}>"
 
 
 @dataclass(frozen=True, slots=True)
