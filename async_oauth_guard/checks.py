@@ -107,11 +107,11 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
             obj=model,
             id=f"{APP}.W001",
         )
-    if not validator.coalesces:
+    if validator.coalesce is None and not validator.coalesces:
         yield checks.Warning(
             f"Lookups of {model._meta.label} are not coalesced, so guarded async views are slower than they could be.",
-            hint="Its manager has a get_queryset() of its own, which may depend on the request, or coalesce=False is "
-            "set. Pass coalesce=True if one request's queryset serves any other, coalesce=False to silence this.",
+            hint="Its manager makes its querysets in a way of its own, which may depend on the request. Pass "
+            "coalesce=True if one request's queryset serves any other, coalesce=False if not.",
             obj=model,
             id=f"{APP}.W003",
         )

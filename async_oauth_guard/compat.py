@@ -29,8 +29,12 @@ def answer_as_authlib(error: GuardError, protection: Protection | None) -> Guard
     if isinstance(error, InsufficientScopeError) and error.reason in ATTRIBUTES.values():
         # Authlib refuses the token for missing groups, and forgets the realm.
         error, protection = InvalidTokenError(reason=error.reason), None
+        error.is_complete = True
     origin = error.__cause__
     error.stand_in = origin if isinstance(origin, OAuth2Error) else _authlib_error(error, protection)
+    # For handlers that read an error's attributes, as for those that ask for its header fields.
+    vars(error).update(vars(error.stand_in))
+    error.description = error.stand_in.description
     return error
 
 

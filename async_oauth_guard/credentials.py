@@ -77,16 +77,24 @@ _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{_SCHEME.pattern})")
 # RFC 9110 §11.4 with token68: auth-scheme 1*SP token68
 _CREDENTIALS = re.compile(rf"(?P<scheme>{_SCHEME.pattern}) +(?P<token>[A-Za-z0-9._~+/-]+=*)")
+# RFC 9110 §11.4: other schemes than Bearer may have parameters in place of it, which their validators read.
+_OTHER_CREDENTIALS = re.compile(
+    rf"(?!bearer )(?P<scheme>{_SCHEME.pattern}) +(?P<token>[\x21-\x7E][\x20-\x7E]*)", re.IGNORECASE
+)
 
 
 def read_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Credentials | GuardError:
     """The credentials in ``header``, if they are of one of ``schemes`` (lower case) and well formed (RFC 6750 §2.1)."""
     # RFC 9110 §5.5: white space around a field's value is not part of it.
     value = header.reveal().strip(" \t") if header is not None else ""
-    match = _CREDENTIALS.fullmatch(value) if len(value) <= MAX_TOKEN_LENGTH else None
-    if match is None or match["scheme"].lower() not in schemes:
+    match = _match_credentials(value) if len(value) <= MAX_TOKEN_LENGTH else None
+    if match is None or match["scheme"].lower() not in schemes or _repeats(value, schemes):
         return _refuse(value, schemes)
     return Credentials(match["scheme"].lower(), Secret(PresentedToken(match["token"])))
+
+
+def _match_credentials(value: str) -> re.Match[str] | None:
+    return _CREDENTIALS.fullmatch(value) or _OTHER_CREDENTIALS.fullmatch(value)
 
 
 def _refuse(value: str, schemes: Collection[str]) -> GuardError:
@@ -106,7 +114,7 @@ def _refuse(value: str, schemes: Collection[str]) -> GuardError:
 def _repeats(value: str, schemes: Collection[str]) -> bool:
     # Servers join the lines of a repeated header with a comma. RFC 6750 §3.1: a request that "uses more than one
     # method for including an access token" is an invalid_request.
-    later = _LATER_SCHEME.finditer(value, 0, MAX_TOKEN_LENGTH)
+    later = _LATER_SCHEME.finditer(value, 0, MAX_TOKEN_LENGTH) if "," in value else ()
     return any(match["scheme"].lower() in schemes for match in later)
 
 

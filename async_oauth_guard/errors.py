@@ -83,6 +83,8 @@ class GuardError(OAuth2Error):
     scope: tuple[str, ...] = ()
     scheme: str | None = None
     validator: Any = None
+    # Whether the protector has given it its challenge, and told the signal's receivers.
+    is_complete: bool = False
     # The error whose body and header fields are sent in place of ours, where that is wanted.
     stand_in: OAuth2Error | None = None
 
@@ -158,32 +160,35 @@ class HookError(GuardError):
 
     def __init__(self, origin: OAuth2Error) -> None:
         super().__init__(error=origin.error)
-        self.description = origin.description
-        self.status_code = origin.status_code
         self.stand_in = origin
 
 
-_BY_CODE: Mapping[str, type[GuardError]] = {
-    str(cls.error): cls
-    for cls in (
-        MissingAuthorizationError,
-        UnsupportedTokenTypeError,
-        InvalidRequestError,
-        InvalidTokenError,
-        InsufficientScopeError,
-        TemporarilyUnavailableError,
+# Ours by code, with the description that Authlib's own has.
+_BY_CODE: Mapping[str, tuple[type[GuardError], str]] = {
+    str(authlib.error): (ours, str(authlib.description))
+    for ours, authlib in (
+        (MissingAuthorizationError, rfc6749.MissingAuthorizationError),
+        (UnsupportedTokenTypeError, rfc6749.UnsupportedTokenTypeError),
+        (InvalidRequestError, rfc6749.InvalidRequestError),
+        (InvalidTokenError, rfc6750.InvalidTokenError),
+        (InsufficientScopeError, rfc6750.InsufficientScopeError),
+        (TemporarilyUnavailableError, TemporarilyUnavailableError),
     )
 }
 
 
 def adopt_error(error: OAuth2Error) -> GuardError:
-    """The error of ours with the code of one that a hook raised; a description that the hook gave is kept."""
+    """The error of ours with the code of one that a hook raised, and with what the hook's author put into it.
+
+    The hook's own error is its cause.
+    """
     if isinstance(error, GuardError):
         return error
-    cls = _BY_CODE.get(str(error.error))
-    if cls is None:
-        return HookError(error)
-    adopted = cls(reason=Reason.REFUSED_BY_HOOK)
-    if error.description != type(error).description:
+    ours, usual_description = _BY_CODE.get(str(error.error), (None, ""))
+    adopted = HookError(error) if ours is None else ours(reason=Reason.REFUSED_BY_HOOK)
+    adopted.__cause__ = error
+    adopted.status_code = error.status_code
+    adopted.uri = error.uri
+    if error.description != usual_description:
         adopted.description = error.description
     return adopted

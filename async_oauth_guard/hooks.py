@@ -28,8 +28,8 @@ def hook(validator: Any, name: str) -> Callable[..., Any] | None:
 
 def keywords_taken(validate_token: Callable[..., Any], keywords: Mapping[str, Any]) -> Collection[str]:
     """Those of ``keywords`` that a ``validate_token(token, scopes, request, ...)`` names, or takes by ``**``."""
-    parameters = list(inspect.signature(validate_token).parameters.values())[3:]
+    parameters = list(inspect.signature(validate_token).parameters.values())
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return keywords.keys()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return keywords.keys() & {parameter.name for parameter in parameters if parameter.kind in named}
+    return keywords.keys() & {parameter.name for parameter in parameters[3:] if parameter.kind in named}

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
@@ -30,22 +31,28 @@ from .errors import (
     GuardError,
     InvalidTokenError,
     MissingAuthorizationError,
+    OAuth2Error,
     Reason,
     UnsupportedTokenTypeError,
+    adopt_error,
 )
 from .flows.authorization import Inquiry, Verdict, authorize_flow
-from .hooks import hook, keywords_taken
+from .hooks import door, hook, keywords_taken
 from .requirements import Requirements, parse_requirements
 from .responses import complete_refusal, mark_response, render_json, render_problem
 from .runtime import arun, run_outside_loop
-from .scopes import ScopesLike
+from .scopes import Requirement, ScopesLike, own_copy
 from .session_guards import session_checks_flow
 from .signals import token_authenticated, token_rejected
+from .tokens import read_attribute
 from .urls import Included, guard_urls
 
 __all__ = ["ResourceProtector", "ALL_PROTECTORS"]
 
 V = TypeVar("V", bound=Callable[..., Any])
+
+# Methods of Authlib's class that ours has not: what they decide is decided by rules here.
+_NOT_ASKED = frozenset({"get_token_validator", "parse_request_authorization", "validate_request"})
 
 ALL_PROTECTORS: "weakref.WeakSet[ResourceProtector]" = weakref.WeakSet()
 """Every protector there is, for the system checks."""
@@ -120,6 +127,14 @@ class ResourceProtector:
         self._registered.append(validator)
         self._schemes = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _NOT_ASKED & vars(cls).keys():
+            # Fail closed: Authlib's class would ask it, and its author counts on that.
+            raise TypeError(
+                f"{cls.__name__}.{name}() would never be called: write a validator's hook, or acquire_token()"
+            )
+
     @property
     def options(self) -> Options:
         """What this protector is configured with.
@@ -160,10 +175,10 @@ class ResourceProtector:
             ValueError: an alternative is blank.
         """
         if callable(scopes):
-            return self._guard(parse_requirements(), False)(scopes)
+            return self._guard({}, False)(scopes)
         if not isinstance(optional, bool):
             raise TypeError(f"optional: True or False is wanted, not {type(optional).__name__}")
-        return self._guard(parse_requirements(scopes, **requirements), optional)
+        return self._guard({"scopes": scopes, **requirements}, optional)
 
     def protect_urls(
         self, urls: Any, scopes: ScopesLike = None, optional: bool = False, **requirements: Any
@@ -174,6 +189,7 @@ class ResourceProtector:
         """
         return guard_urls(urls, self(scopes, optional, **requirements))
 
+    @door
     def acquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
         """The check without the decorator: the token of ``request``.
 
@@ -184,11 +200,13 @@ class ResourceProtector:
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
         flow = self._request_flow(request, parse_requirements(scopes, **requirements))
-        return run_outside_loop(flow, "await aacquire_token()").token
+        with _errors_of_hooks():
+            return run_outside_loop(flow, "await aacquire_token()").token
 
     async def aacquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
         """See `acquire_token`."""
-        return (await arun(self._request_flow(request, parse_requirements(scopes, **requirements)))).token
+        with _errors_of_hooks():
+            return (await arun(self._request_flow(request, parse_requirements(scopes, **requirements)))).token
 
     def validate_token(
         self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
@@ -209,20 +227,23 @@ class ResourceProtector:
         # From here on no frame of ours shows it.
         token = PresentedToken(token)
         flow = self._token_flow(token, parse_requirements(scopes, **requirements), uri)
-        return run_outside_loop(flow, "await avalidate_token()").token
+        with _errors_of_hooks():
+            return run_outside_loop(flow, "await avalidate_token()").token
 
     async def avalidate_token(
         self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
     ) -> Any:
         """See `validate_token`."""
         token = PresentedToken(token)
-        return (await arun(self._token_flow(token, parse_requirements(scopes, **requirements), uri))).token
+        with _errors_of_hooks():
+            return (await arun(self._token_flow(token, parse_requirements(scopes, **requirements), uri))).token
 
-    def _guard(self, requirements: Requirements, optional: bool) -> Callable[[Any], Any]:
+    def _guard(self, keywords: Mapping[str, Any], optional: bool) -> Callable[[Any], Any]:
+        requirements = parse_requirements(**keywords)
         if not self._reads_settings:
             self._check_keywords(requirements)
         self._used = True
-        guard = ViewGuard(self, requirements, optional)
+        guard = ViewGuard(self, keywords, requirements, optional)
         return lambda view: guard_view(view, guard)
 
     def _check_keywords(self, requirements: Requirements) -> None:
@@ -272,22 +293,34 @@ class ResourceProtector:
             # Made when first touched: to make one may fail on a Host that Django does not allow.
             lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
             lambda: self._uri(request),
-            self.options.set_user,
         )
         try:
             if isinstance(credentials, GuardError):
                 raise credentials
             verdict = yield from authorize_flow(self._by_scheme()[credentials.scheme], credentials.token, inquiry)
-        except GuardError as refusal:
-            if isinstance(credentials, Credentials):
-                refusal.scheme = credentials.scheme
-            error = self._complete(refusal, inquiry)
-            yield from _notify_flow(token_rejected, type(self), request=request, error=error)
-            if error is refusal:
-                raise
-            raise error from refusal
-        yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
+            # Within: a receiver may refuse, as it may with Authlib.
+            yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
+        except OAuth2Error as refusal:
+            error = yield from self.reject_flow(refusal, request, requirements, credentials)
+            raise error from error.__cause__
         return verdict
+
+    def reject_flow(
+        self,
+        refusal: OAuth2Error,
+        request: HttpRequest,
+        requirements: Requirements,
+        credentials: Credentials | GuardError,
+    ) -> Flow[GuardError]:
+        """The error to answer with: one of ours, with its challenge, of which receivers have been told."""
+        error = adopt_error(refusal)
+        if error.is_complete:
+            return error
+        if isinstance(credentials, Credentials):
+            error.scheme = credentials.scheme
+        error = self._complete(error, requirements.scopes.for_method(request.method))
+        yield from _notify_flow(token_rejected, type(self), request=request, error=error)
+        return error
 
     def _token_flow(self, presented: PresentedToken, requirements: Requirements, uri: str | None) -> Flow[Verdict]:
         self._check_keywords(requirements)
@@ -297,10 +330,11 @@ class ResourceProtector:
         inquiry = Inquiry(requirements, None, lambda: None, lambda: uri)
         return (yield from authorize_flow(validators, Secret(presented), inquiry))
 
-    def _complete(self, error: GuardError, inquiry: Inquiry) -> GuardError:
+    def _complete(self, error: GuardError, scopes: Requirement | None) -> GuardError:
         """The error with its challenge, or as Authlib has it."""
-        if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError) and inquiry.scopes is not None:
-            error.scope = inquiry.scopes.nearest_alternative()
+        error.is_complete = True
+        if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError) and scopes is not None:
+            error.scope = scopes.nearest_alternative()
         # A scope for clients to ask the authorization server for, not one that a resource needs.
         error.scope = tuple(scope for scope in error.scope if scope != "offline_access")
         protections = list(self._protections(error.validator))
@@ -312,7 +346,11 @@ class ResourceProtector:
     def _protections(self, refusing: Any) -> Iterator[Protection]:
         for scheme, serving in self._by_scheme().items():
             validator = refusing if refusing in serving else serving[0]
-            yield Protection(scheme, validator.realm or self.options.realm, validator.extra_attributes)
+            yield Protection(
+                scheme,
+                getattr(validator, "realm", None) or self.options.realm,
+                getattr(validator, "extra_attributes", None) or {},
+            )
 
     def _uri(self, request: HttpRequest) -> str:
         origin = self.options.public_origin
@@ -324,9 +362,10 @@ class ResourceProtector:
 
 @dataclass(frozen=True, slots=True)
 class ViewGuard:
-    """What stands before one view."""
+    """What stands before one view; ``keywords`` are those of the decorator, ``requirements`` the same compiled."""
 
     protector: ResourceProtector
+    keywords: Mapping[str, Any]
     requirements: Requirements
     optional: bool
 
@@ -339,11 +378,26 @@ class ViewGuard:
             request.oauth_token = None  # type: ignore[attr-defined]
             return (yield from session_checks_flow(request, guarded, args, kwargs))
         try:
-            verdict = yield from self.protector.judge_flow(request, self.requirements, credentials)
+            verdict = yield from self._judge_flow(request, credentials)
         except GuardError as error:
             return (yield from self._refuse_flow(request, error))
         self._let_in(request, verdict)
         return None
+
+    def _judge_flow(self, request: HttpRequest, credentials: Credentials | GuardError) -> Flow[Verdict]:
+        acquire_token = hook(self.protector, "acquire_token")
+        if acquire_token is None:
+            return (yield from self.protector.judge_flow(request, self.requirements, credentials))
+        try:
+            keywords = {name: own_copy(value) for name, value in self.keywords.items()}
+            token = yield Call(acquire_token, (request,), keywords)
+            if token is None:
+                # Fail closed: without a token there is nobody to let in.
+                raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
+        except OAuth2Error as refusal:
+            error = yield from self.protector.reject_flow(refusal, request, self.requirements, credentials)
+            raise error from error.__cause__
+        return Verdict(token, read_attribute(token, "user"), {})
 
     def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Keep caches from giving the answer to others."""
@@ -362,6 +416,17 @@ class ViewGuard:
         request._oauth_token_state = verdict.state
         if self.protector.options.set_user:
             _set_user(request, verdict.user)
+
+
+@contextmanager
+def _errors_of_hooks() -> Iterator[None]:
+    """Raise a hook's own error as it was, for ``except`` clauses that name its class."""
+    try:
+        yield
+    except GuardError as error:
+        if isinstance(error.__cause__, OAuth2Error):
+            raise error.__cause__ from None
+        raise
 
 
 def _set_user(request: Any, user: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import Reason
-from .scopes import Requirement, RequirementByMethod, ScopesLike, parse_requirement, parse_scopes
+from .scopes import Requirement, RequirementByMethod, ScopesLike, own_copy, parse_requirement, parse_scopes
 
 __all__ = ["ATTRIBUTES", "Check", "Requirements", "parse_requirements"]
 
@@ -29,6 +29,10 @@ class Requirements:
     checks: tuple[Check, ...]
     fresh: bool
     extra: Mapping[str, Any]
+
+    def extra_for_hook(self) -> dict[str, Any]:
+        """``extra``, with lists of the caller's own."""
+        return {name: own_copy(value) for name, value in self.extra.items()}
 
 
 def parse_requirements(

@@ -14,6 +14,7 @@ __all__ = [
     "RequirementByMethod",
     "RequirementLike",
     "ScopesLike",
+    "own_copy",
     "parse_requirement",
     "parse_scopes",
     "read_values",
@@ -31,11 +32,15 @@ _LISTS = (list, tuple, set, frozenset)
 class Requirement:
     """Alternatives, one of which must be held in full; no alternatives ask for nothing.
 
-    ``given`` is the requirement as validators written for Authlib get it: ``None`` or a list.
+    ``written`` is the requirement as it was written, in a list if it was a string.
     """
 
     alternatives: tuple[tuple[str, ...], ...]
-    given: Any
+    written: Any
+
+    def for_hook(self) -> Any:
+        """The requirement as validators written for Authlib get it: a list of the caller's own, or ``None``."""
+        return own_copy(self.written)
 
     def is_met_by(self, held: frozenset[str]) -> bool:
         """Whether ``held`` has every member of one alternative (RFC 6749 §3.3: exact, case-sensitive strings)."""
@@ -128,6 +133,11 @@ def _parse_alternative(part: Any, argument: str) -> tuple[str, ...]:
     if not members or not all(member.strip() for member in members):
         raise ValueError(f"{argument}: a blank alternative would let any token in; write None for that")
     return members
+
+
+def own_copy(value: Any) -> Any:
+    """``value`` with lists of its own, all the way down: what a hook changes must not change the next request's."""
+    return type(value)(own_copy(part) for part in value) if isinstance(value, _LISTS) else value
 
 
 def read_values(value: Any) -> frozenset[str]:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from authlib.oauth2 import OAuth2Error, rfc6749, rfc6750
 from django.contrib.auth.models import User
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db import OperationalError, connections
+from django.db.backends.utils import CursorWrapper
 from django.http import HttpRequest
 from django.test import RequestFactory
 
@@ -209,7 +211,11 @@ def test_loops_come_and_go(protector: ResourceProtector, alice: User) -> None:
     create_token(access_token=GOOD, user=alice)
 
     async def several() -> list[Any]:
-        return await asyncio.gather(*(protector.aacquire_token(a_request()) for _ in range(5)))
+        try:
+            return await asyncio.gather(*(protector.aacquire_token(a_request()) for _ in range(5)))
+        finally:
+            # Outside a request nobody closes the connection of Django's thread for async code.
+            await sync_to_async(connections.close_all)()
 
     for _ in range(3):
         assert {token.access_token for token in asyncio.run(several())} == {GOOD}
@@ -218,8 +224,6 @@ def test_loops_come_and_go(protector: ResourceProtector, alice: User) -> None:
 @pytest.mark.django_db
 def test_outage(acquire: Door, validate: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """R124: when the database cannot answer, the doors say that the token could not be judged."""
-    from django.db import OperationalError
-    from django.db.backends.utils import CursorWrapper
 
     def down(*args: Any) -> None:
         raise OperationalError("down")

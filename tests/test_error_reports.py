@@ -69,7 +69,7 @@ def refuse(cursor: Any, sql: str, params: Any = None) -> Any:
 
 def refuse_value(cursor: Any, sql: str, params: Any = None) -> Any:
     if GOOD in (params or ()):
-        raise DataError("value too long", params)
+        raise DataError(f"value too long: {params}")
     return execute(cursor, sql, params)
 
 

@@ -1,7 +1,7 @@
 """The whole story of one token: a validator that knows it, its lifetime and scopes, then what else the view asks."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -30,14 +30,13 @@ class Inquiry:
     """What is asked about a token.
 
     ``request`` is ``None`` where there is none, as for a job; ``hook_request`` makes the request that Authlib hands to
-    hooks; ``uri`` gives the URI that was called, if any; ``wants_user`` has the token's user loaded in any case.
+    hooks; ``uri`` gives the URI that was called, if any.
     """
 
     requirements: Requirements
     request: HttpRequest | None
     hook_request: Callable[[], Any]
     uri: Callable[[], str | None]
-    wants_user: bool = False
 
     @property
     def scopes(self) -> Requirement | None:
@@ -47,14 +46,16 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A yes: the token as its validator gave it, its user, and what it said of itself, where our own rules judged it.
+    """A yes: the token as its validator gave it, its user, and the attributes that it carries (groups, for one).
 
-    ``judged`` names the attributes that a hook has judged already.
+    ``state`` is what it said of itself, where our own rules judged it; ``judged`` names the attributes that a hook has
+    judged already.
     """
 
     token: Any
-    state: TokenState | None
-    user: Any = None
+    user: Any
+    attributes: Mapping[str, Any]
+    state: TokenState | None = None
     judged: frozenset[str] = frozenset()
 
 
@@ -99,64 +100,57 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
         if validate_token := hook(validator, "validate_token"):
             return (yield from _hand_over_flow(validate_token, found, inquiry))
         state = yield from judge_flow(validator, found, inquiry)
-        return Verdict(found, state, state.user)
+        return Verdict(found, state.user, state.attributes, state)
+    except (OperationalError, InterfaceError):
+        # The chain ends here: the frames of the database's error have the query's parameters in their locals.
+        raise TemporarilyUnavailableError(reason=Reason.DATABASE_UNAVAILABLE) from None
     except OAuth2Error as error:
         adopted = adopt_error(error)
         adopted.validator = validator
-        if adopted is error:
-            raise
-        raise adopted from error
+        raise adopted from adopted.__cause__
 
 
 def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inquiry) -> Flow[Verdict]:
     """Let a ``validate_token`` written for Authlib judge alone: lifetime, scopes, and the keywords that it names."""
-    asked = {name: requirement.given for name, requirement in inquiry.requirements.attributes.items()}
+    asked = {name: requirement.for_hook() for name, requirement in inquiry.requirements.attributes.items()}
     judged = frozenset(keywords_taken(validate_token, asked))
-    keywords = {**inquiry.requirements.extra, **{name: asked[name] for name in judged}}
+    keywords = {**inquiry.requirements.extra_for_hook(), **{name: asked[name] for name in judged}}
     scopes = inquiry.scopes
-    yield Call(validate_token, (found, scopes.given if scopes else None, inquiry.hook_request()), keywords)
+    yield Call(validate_token, (found, scopes.for_hook() if scopes else None, inquiry.hook_request()), keywords)
     if found is None:
         # A hook that forgot this case would let anybody in.
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
     if scopes is None:
         raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
-    return Verdict(found, None, judged=judged)
+    # The user as well, whoever asks for it: a view on an event loop could not load it.
+    state = yield ReadModel(lambda token: _read_beyond(token, asked), found, type(found), blocking=False)
+    return Verdict(found, state.user, state.attributes, judged=judged)
 
 
 def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[TokenState]:
     """Our own judgement of what a validator found: is it good now, and are its scopes enough?"""
     if not found:
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
-    state: TokenState = yield from _read_flow(validator, found, inquiry)
+    state: TokenState = yield ReadModel(
+        lambda token: validator.read_state(token, inquiry), found, type(found), validator.blocking_methods
+    )
     if state.reason is not None:
         raise InvalidTokenError(reason=state.reason)
     yield from _check_scopes_flow(validator, state, inquiry.scopes)
     return state
 
 
-def _read_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[TokenState]:
-    try:
-        state: TokenState = yield ReadModel(
-            lambda token: validator.read_state(token, inquiry), found, type(found), validator.blocking_methods
-        )
-    except (OperationalError, InterfaceError):
-        # The chain ends here: the frames of the database's error have the query's parameters in their locals.
-        raise TemporarilyUnavailableError(reason=Reason.DATABASE_UNAVAILABLE) from None
-    return state
-
-
 def _check_scopes_flow(validator: Any, state: TokenState, required: Requirement | None) -> Flow[None]:
     if required is None:
         raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
+    scope_insufficient = hook(validator, "scope_insufficient")
+    if scope_insufficient and not (yield Call(scope_insufficient, (state.scope, required.for_hook()))):
+        return
     try:
         held = read_values(state.scope)
     except ValueError:
         raise InvalidTokenError(reason=Reason.MALFORMED_SCOPE) from None
-    if scope_insufficient := hook(validator, "scope_insufficient"):
-        insufficient = yield Call(scope_insufficient, (state.scope, required.given))
-    else:
-        insufficient = not required.is_met_by(held)
-    if insufficient:
+    if scope_insufficient or not required.is_met_by(held):
         raise InsufficientScopeError(scope=required.nearest_alternative(held))
 
 
@@ -164,14 +158,8 @@ def _require_flow(verdict: Verdict, inquiry: Inquiry) -> Flow[Verdict]:
     """What the view asks beyond scopes. A good token without it is 403: another token may do."""
     requirements = inquiry.requirements
     attributes = {name: asked for name, asked in requirements.attributes.items() if name not in verdict.judged}
-    state = verdict.state or TokenState()
-    if verdict.state is None and (attributes or requirements.require_user or inquiry.wants_user):
-        state = yield ReadModel(
-            lambda token: _read_beyond(token, attributes), verdict.token, type(verdict.token), blocking=False
-        )
-        verdict = replace(verdict, user=state.user)
     for name, requirement in attributes.items():
-        _check_attribute(name, requirement, state)
+        _check_attribute(name, requirement, verdict.attributes)
     if requirements.require_user and verdict.user is None:
         raise InsufficientScopeError(reason=Reason.NO_USER)
     for check in requirements.checks:
@@ -191,9 +179,9 @@ def _read_beyond(token: Any, names: Iterable[str]) -> TokenState:
     )
 
 
-def _check_attribute(name: str, required: Requirement, state: TokenState) -> None:
+def _check_attribute(name: str, required: Requirement, attributes: Mapping[str, Any]) -> None:
     try:
-        held = read_values(state.attributes[name])
+        held = read_values(attributes.get(name))
     except ValueError:
         held = frozenset()
     if not required.is_met_by(held):

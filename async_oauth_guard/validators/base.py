@@ -99,7 +99,7 @@ class TokenValidator(AuthlibTokenValidator):
 def _is_active(token: Any, user: Any) -> bool:
     if user is None:
         # A token of nobody, of a client: but not the token of a user who is gone.
-        return read_attribute(token, "user_id") is None
+        return not hasattr(type(token), "user") or read_attribute(token, "user_id") is None
     return bool(getattr(user, "is_active", True))
 
 

@@ -72,7 +72,7 @@ class BearerTokenValidator(TokenValidator):
         self._select_related = (select_related,) if isinstance(select_related, str) else select_related
         self._queryset = queryset
         self._using = using
-        self._coalesce = coalesce
+        self.coalesce = coalesce
         self._token_format = re.compile(token_format) if token_format is not None else None
         self.require_active_user = require_active_user
         self.blocking_methods = blocking_methods
@@ -125,8 +125,8 @@ class BearerTokenValidator(TokenValidator):
     @cached_property
     def coalesces(self) -> bool:
         """Whether lookups may share queries; a manager's own ``get_queryset`` may answer for one request only."""
-        if self._coalesce is not None:
-            return self._coalesce
+        if self.coalesce is not None:
+            return self.coalesce
         return self._queryset is not None or not self.manager_filters
 
     @cached_property

@@ -45,6 +45,9 @@ class ToolkitTokenValidator(BearerTokenValidator):
         """What the row says of itself. A revoked one is deleted, so there is nothing to ask."""
         if token.is_expired():
             return TokenState(Reason.EXPIRED)
+        if not token.is_valid():
+            # A model in the toolkit's place may have reasons of its own.
+            return TokenState(Reason.REVOKED)
         # Versions before 3.4 have no such column.
         if getattr(token, "resource", None) and not _is_meant_for(token, inquiry.uri()):
             return TokenState(Reason.WRONG_AUDIENCE)

@@ -230,7 +230,6 @@ ERRORS = [
     (async_oauth_guard.MissingAuthorizationError(), 500),
     (async_oauth_guard.TemporarilyUnavailableError(), 500),
     (ValueError("of the view"), 500),
-    (StopIteration("of the view"), 500),
     (Http404("of the view"), 404),
     (PermissionDenied("of the view"), 403),
 ]
@@ -257,6 +256,16 @@ def test_errors_of_the_view_are_its_own(
     assert answer.status == status
     assert answer.lines("WWW-Authenticate") == []
     assert entered == [True]
+
+
+def test_the_end_of_an_iteration_is_the_views(protector: ResourceProtector) -> None:
+    """A ``StopIteration`` that leaks from a sync view does not end the guard's own generators."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        raise StopIteration("of the view")
+
+    with pytest.raises(StopIteration, match="of the view"):
+        protector(optional=True)(view)(RequestFactory().get("/"))
 
 
 @pytest.mark.parametrize("colour", COLOURS)
