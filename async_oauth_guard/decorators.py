@@ -19,7 +19,10 @@ __all__ = ["Guard", "guard_view"]
 
 
 class Guard(Protocol):
-    """What stands before a view."""
+    """What stands before a view; ``optional`` lets requests without credentials in."""
+
+    @property
+    def optional(self) -> bool: ...
 
     def admit_flow(
         self, request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -43,16 +46,16 @@ def guard_view(view: Any, guard: Guard) -> Any:
     if not callable(view):
         raise TypeError(f"only a view can be guarded, not {type(view).__name__}")
     guarded = _guard_async(view, guard) if _is_async(view) else _guard_sync(view, guard)
-    return _dress(guarded, view)
+    return _dress(guarded, view, guard)
 
 
-def _dress(guarded: Any, view: Any) -> Any:
+def _dress(guarded: Any, view: Any, guard: Guard) -> Any:
     functools.update_wrapper(guarded, view)
     if isinstance(view, functools.partial):
         # A partial has no name of its own; Django's logs and reversals want one.
         functools.update_wrapper(guarded, view.func, updated=())
         guarded.__wrapped__ = view
-    exempt(guarded, view)
+    exempt(guarded, view, guard.optional)
     return guarded
 
 

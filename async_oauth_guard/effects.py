@@ -36,8 +36,9 @@ class Call:
     """A call of users' code, which may query, block or be a coroutine function. Secrets are revealed to it."""
 
     function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any] | None = None
+    # Not in the repr, which error pages print: a model's ``__str__`` may show the token.
+    arguments: tuple[Any, ...] = dataclasses.field(repr=False)
+    keywords: Mapping[str, Any] | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class ReadModel:
     """
 
     read: Callable[[Any], Any]
-    instance: Any
+    instance: Any = dataclasses.field(repr=False)
     model: type
     blocking: bool
 
@@ -59,7 +60,7 @@ class Notify:
 
     signal: Signal
     sender: type
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = dataclasses.field(repr=False)
 
 
 T = TypeVar("T")

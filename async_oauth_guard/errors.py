@@ -102,13 +102,16 @@ class GuardError(OAuth2Error):
     def get_headers(self) -> list[tuple[str, str]]:
         """The header fields of the answer, but for ``Vary``, which belongs to the view as a whole."""
         if self.stand_in is not None:
-            return list(self.stand_in.get_headers())
+            return self._with_challenge(list(self.stand_in.get_headers()))
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-        if self.challenge is not None:
-            headers.append(("WWW-Authenticate", self.challenge))
         if self.retry_after is not None:
             headers.append(("Retry-After", str(self.retry_after)))
-        return headers
+        return self._with_challenge(headers)
+
+    def _with_challenge(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        if self.challenge is None or any(name.lower() == "www-authenticate" for name, _ in headers):
+            return headers
+        return [*headers, ("WWW-Authenticate", self.challenge)]
 
 
 class MissingAuthorizationError(GuardError, rfc6749.MissingAuthorizationError):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 
-__all__ = ["door", "hook", "keywords_taken"]
+__all__ = ["door", "hook", "keywords_named", "keywords_taken"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,8 +28,18 @@ def hook(validator: Any, name: str) -> Callable[..., Any] | None:
 
 def keywords_taken(validate_token: Callable[..., Any], keywords: Mapping[str, Any]) -> Collection[str]:
     """Those of ``keywords`` that a ``validate_token(token, scopes, request, ...)`` names, or takes by ``**``."""
-    parameters = list(inspect.signature(validate_token).parameters.values())
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(validate_token)):
         return keywords.keys()
+    return keywords_named(validate_token, keywords)
+
+
+def keywords_named(validate_token: Callable[..., Any], keywords: Mapping[str, Any]) -> Collection[str]:
+    """Those of ``keywords`` that it names, so that its author has thought of them."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return keywords.keys() & {parameter.name for parameter in parameters[3:] if parameter.kind in named}
+    return keywords.keys() & {
+        parameter.name for parameter in _parameters(validate_token)[3:] if parameter.kind in named
+    }
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())

@@ -44,7 +44,7 @@ from .runtime import arun, run_outside_loop
 from .scopes import Requirement, ScopesLike, own_copy
 from .session_guards import session_checks_flow
 from .signals import token_authenticated, token_rejected
-from .tokens import read_attribute
+from .tokens import read_user
 from .urls import Included, guard_urls
 
 __all__ = ["ResourceProtector", "ALL_PROTECTORS"]
@@ -75,7 +75,7 @@ class ResourceProtector:
         render_error: a callable ``(request, error)`` that renders refusals, in place of `render_json`.
 
     Raises:
-        ValueError: an argument has a value that cannot work.
+        ValueError, TypeError: an argument has a value that cannot work.
     """
 
     def __init__(
@@ -94,6 +94,8 @@ class ResourceProtector:
             check_resource(resource)
         if public_origin is not None:
             check_origin(public_origin)
+        if render_error is not None and not callable(render_error):
+            raise TypeError("render_error: a callable (request, error) is wanted")
         self._options: Options | None = Options((), realm, resource, public_origin, compat, set_user, render_error)
         self._reads_settings = False
         self._registered: list[Any] = []
@@ -120,10 +122,14 @@ class ResourceProtector:
         """Add a validator; several may serve one scheme, and are asked in order.
 
         Raises:
-            TypeError: it is a class, or has no ``authenticate_token``.
+            TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``.
+            ValueError: its realm or attributes cannot stand in a challenge.
         """
         if isinstance(validator, type) or not callable(getattr(validator, "authenticate_token", None)):
             raise TypeError(f"a token validator is wanted, not {validator!r}")
+        if not isinstance(getattr(validator, "TOKEN_TYPE", None), str):
+            raise TypeError(f"{type(validator).__name__} has no TOKEN_TYPE, so it serves no scheme")
+        check_parameters(_realm_of(validator), _attributes_of(validator))
         self._registered.append(validator)
         self._schemes = None
 
@@ -175,6 +181,8 @@ class ResourceProtector:
             ValueError: an alternative is blank.
         """
         if callable(scopes):
+            if optional is not False or requirements:
+                raise TypeError("arguments beside a view would be lost: write require_oauth(...)(view)")
             return self._guard({}, False)(scopes)
         if not isinstance(optional, bool):
             raise TypeError(f"optional: True or False is wanted, not {type(optional).__name__}")
@@ -346,11 +354,7 @@ class ResourceProtector:
     def _protections(self, refusing: Any) -> Iterator[Protection]:
         for scheme, serving in self._by_scheme().items():
             validator = refusing if refusing in serving else serving[0]
-            yield Protection(
-                scheme,
-                getattr(validator, "realm", None) or self.options.realm,
-                getattr(validator, "extra_attributes", None) or {},
-            )
+            yield Protection(scheme, _realm_of(validator) or self.options.realm, _attributes_of(validator))
 
     def _uri(self, request: HttpRequest) -> str:
         origin = self.options.public_origin
@@ -376,7 +380,9 @@ class ViewGuard:
         credentials = self.protector.read_credentials(request)
         if self.optional and isinstance(credentials, MissingAuthorizationError):
             request.oauth_token = None  # type: ignore[attr-defined]
-            return (yield from session_checks_flow(request, guarded, args, kwargs))
+            response = yield from session_checks_flow(request, guarded, args, kwargs)
+            mark_response(response, private=False)
+            return response
         try:
             verdict = yield from self._judge_flow(request, credentials)
         except GuardError as error:
@@ -397,7 +403,7 @@ class ViewGuard:
         except OAuth2Error as refusal:
             error = yield from self.protector.reject_flow(refusal, request, self.requirements, credentials)
             raise error from error.__cause__
-        return Verdict(token, read_attribute(token, "user"), {})
+        return Verdict(token, read_user(token), {})
 
     def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Keep caches from giving the answer to others."""
@@ -416,6 +422,16 @@ class ViewGuard:
         request._oauth_token_state = verdict.state
         if self.protector.options.set_user:
             _set_user(request, verdict.user)
+
+
+def _realm_of(validator: Any) -> str | None:
+    realm: str | None = getattr(validator, "realm", None)
+    return realm
+
+
+def _attributes_of(validator: Any) -> Mapping[str, Any]:
+    # A class of a site's own may have none.
+    return getattr(validator, "extra_attributes", None) or {}
 
 
 @contextmanager

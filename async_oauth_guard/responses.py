@@ -21,7 +21,7 @@ def render_problem(request: HttpRequest, error: GuardError) -> HttpResponse:
     problem = {
         "type": "about:blank",
         # RFC 9457 §4.2.1: with about:blank, the title is the status phrase.
-        "title": HTTPStatus(error.status_code).phrase,
+        "title": _phrase(error.status_code),
         "status": error.status_code,
         "detail": error.description,
         "error": error.error,
@@ -29,6 +29,14 @@ def render_problem(request: HttpRequest, error: GuardError) -> HttpResponse:
     response = _with_headers(JsonResponse(problem, status=error.status_code), error)
     response["Content-Type"] = "application/problem+json"
     return response
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        # A hook's own error may have any.
+        return ""
 
 
 def _with_headers(response: HttpResponse, error: GuardError) -> HttpResponse:

@@ -88,8 +88,20 @@ def _call(call: Call) -> Any:
 async def _acall(call: Call) -> Any:
     if _is_async(call.function):
         return await _invoke(call)
-    result = await sync_to_async(_invoke, thread_sensitive=True)(call)
+    result = await _in_request_thread(_invoke, call)
     return await result if inspect.isawaitable(result) else result
+
+
+async def _in_request_thread(perform: Callable[[Any], Any], effect: Effect) -> Any:
+    return await sync_to_async(_perform_safely, thread_sensitive=True)(perform, effect)
+
+
+def _perform_safely(perform: Callable[[Any], Any], effect: Effect) -> Any:
+    try:
+        return perform(effect)
+    except StopIteration as error:
+        # No future can hold it: before Python 3.12 the request would wait for ever.
+        raise RuntimeError("StopIteration was raised outside a generator") from error
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -106,7 +118,7 @@ async def _aread_model(effect: ReadModel) -> Any:
             return effect.read(effect.instance)
         except SynchronousOnlyOperation:
             _QUERYING_MODELS.add(effect.model)
-    return await sync_to_async(_read_model, thread_sensitive=True)(effect)
+    return await _in_request_thread(_read_model, effect)
 
 
 def _notify(effect: Notify) -> None:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from .errors import Reason
 from .scopes import read_values
 
-__all__ = ["AccessToken", "TokenState", "read_attribute"]
+__all__ = ["AccessToken", "TokenState", "read_attribute", "read_user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,15 @@ def read_attribute(token: Any, name: str) -> Any:
     return token.get(name) if isinstance(token, Mapping) else getattr(token, name, None)
 
 
+def read_user(token: Any) -> Any:
+    """The Django user of a token, or ``None``. A claim of that name is no user of ours."""
+    return getattr(token, "user", None)
+
+
 def _client_of(row: Any) -> str | None:
-    # django-oauth-toolkit keeps clients in a table of their own.
-    application = getattr(row, "application", None)
+    # django-oauth-toolkit keeps clients in a table of their own. One that is not loaded stays so: to load it may block.
+    state = getattr(row, "_state", None)
+    application = state.fields_cache.get("application") if state is not None else None
     return getattr(application or row, "client_id", None)
 
 

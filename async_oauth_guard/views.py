@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.views import View
 
 from .protector import ResourceProtector
 from .scopes import ScopesLike
-from .session_guards import EXEMPT
+from .session_guards import EXEMPT_WHILE_CHECKED
 
 __all__ = ["ProtectedResourceMixin", "require_oauth"]
 
@@ -29,6 +30,8 @@ class ProtectedResourceMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if View in cls.__mro__[: cls.__mro__.index(ProtectedResourceMixin)]:
+            raise TypeError(f"{cls.__name__} names View before ProtectedResourceMixin, which then guards nothing")
         # Wrong arguments are to fail here, as a decorator's do, and not at the first request.
         cls.protector(cls.required_scopes, cls.oauth_optional)
 
@@ -37,5 +40,5 @@ class ProtectedResourceMixin:
         guard = self.protector(self.required_scopes, self.oauth_optional)
         return guard(super().dispatch)(request, *args, **kwargs)  # type: ignore[misc]
 
-    dispatch.csrf_exempt = EXEMPT  # type: ignore[attr-defined]
+    dispatch.csrf_exempt = EXEMPT_WHILE_CHECKED  # type: ignore[attr-defined]
     dispatch.login_required = False  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """The whole story of one token: a validator that knows it, its lifetime and scopes, then what else the view asks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -17,12 +17,12 @@ from ..errors import (
     TemporarilyUnavailableError,
     adopt_error,
 )
-from ..hooks import hook, keywords_taken
+from ..hooks import hook, keywords_named, keywords_taken
 from ..requirements import ATTRIBUTES, Requirements
 from ..scopes import Requirement, read_values
-from ..tokens import TokenState, read_attribute
+from ..tokens import TokenState, read_attribute, read_user
 
-__all__ = ["Inquiry", "Verdict", "authorize_flow", "judge_flow"]
+__all__ = ["Inquiry", "Verdict", "authorize_flow", "judge_flow", "require_flow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,11 @@ class Verdict:
     judged already.
     """
 
-    token: Any
-    user: Any
-    attributes: Mapping[str, Any]
-    state: TokenState | None = None
+    # Error pages print it, and a model's ``__str__`` may show the token.
+    token: Any = field(repr=False)
+    user: Any = field(repr=False)
+    attributes: Mapping[str, Any] = field(repr=False)
+    state: TokenState | None = field(default=None, repr=False)
     judged: frozenset[str] = frozenset()
 
 
@@ -78,7 +79,8 @@ def authorize_flow(validators: Sequence[Any], token: Secret[str], inquiry: Inqui
         except TemporarilyUnavailableError as error:
             outage = error
         else:
-            return (yield from _require_flow(verdict, inquiry))
+            yield from require_flow(verdict, inquiry)
+            return verdict
     raise outage or refusal or InvalidTokenError(reason=Reason.UNRECOGNISED_TOKEN)
 
 
@@ -99,8 +101,7 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
             found = yield from validator.authenticate_flow(token)
         if validate_token := hook(validator, "validate_token"):
             return (yield from _hand_over_flow(validate_token, found, inquiry))
-        state = yield from judge_flow(validator, found, inquiry)
-        return Verdict(found, state.user, state.attributes, state)
+        return (yield from judge_flow(validator, found, inquiry))
     except (OperationalError, InterfaceError):
         # The chain ends here: the frames of the database's error have the query's parameters in their locals.
         raise TemporarilyUnavailableError(reason=Reason.DATABASE_UNAVAILABLE) from None
@@ -111,13 +112,15 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
 
 
 def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inquiry) -> Flow[Verdict]:
-    """Let a ``validate_token`` written for Authlib judge alone: lifetime, scopes, and the keywords that it names."""
+    """Let a ``validate_token`` written for Authlib judge alone: lifetime, scopes, and the attributes that it names."""
     asked = {name: requirement.for_hook() for name, requirement in inquiry.requirements.attributes.items()}
-    judged = frozenset(keywords_taken(validate_token, asked))
-    keywords = {**inquiry.requirements.extra_for_hook(), **{name: asked[name] for name in judged}}
+    # One that takes them by ``**`` may not have thought of them, so they are judged here as well.
+    judged = frozenset(keywords_named(validate_token, asked))
+    taken = {name: asked[name] for name in keywords_taken(validate_token, asked)}
+    keywords = {**inquiry.requirements.extra_for_hook(), **taken}
     scopes = inquiry.scopes
     yield Call(validate_token, (found, scopes.for_hook() if scopes else None, inquiry.hook_request()), keywords)
-    if found is None:
+    if not found:
         # A hook that forgot this case would let anybody in.
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
     if scopes is None:
@@ -127,7 +130,7 @@ def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inq
     return Verdict(found, state.user, state.attributes, judged=judged)
 
 
-def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[TokenState]:
+def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[Verdict]:
     """Our own judgement of what a validator found: is it good now, and are its scopes enough?"""
     if not found:
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
@@ -137,7 +140,7 @@ def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[TokenState]
     if state.reason is not None:
         raise InvalidTokenError(reason=state.reason)
     yield from _check_scopes_flow(validator, state, inquiry.scopes)
-    return state
+    return Verdict(found, state.user, state.attributes, state)
 
 
 def _check_scopes_flow(validator: Any, state: TokenState, required: Requirement | None) -> Flow[None]:
@@ -154,7 +157,7 @@ def _check_scopes_flow(validator: Any, state: TokenState, required: Requirement 
         raise InsufficientScopeError(scope=required.nearest_alternative(held))
 
 
-def _require_flow(verdict: Verdict, inquiry: Inquiry) -> Flow[Verdict]:
+def require_flow(verdict: Verdict, inquiry: Inquiry) -> Flow[None]:
     """What the view asks beyond scopes. A good token without it is 403: another token may do."""
     requirements = inquiry.requirements
     attributes = {name: asked for name, asked in requirements.attributes.items() if name not in verdict.judged}
@@ -169,14 +172,11 @@ def _require_flow(verdict: Verdict, inquiry: Inquiry) -> Flow[Verdict]:
             raise TypeError(f"check must return a bool, not {type(passed).__name__}")
         if not passed:
             raise InsufficientScopeError(reason=Reason.CHECK_FAILED)
-    return verdict
 
 
 def _read_beyond(token: Any, names: Iterable[str]) -> TokenState:
     """What a token that a hook judged carries besides."""
-    return TokenState(
-        user=read_attribute(token, "user"), attributes={name: read_attribute(token, name) for name in names}
-    )
+    return TokenState(user=read_user(token), attributes={name: read_attribute(token, name) for name in names})
 
 
 def _check_attribute(name: str, required: Requirement, attributes: Mapping[str, Any]) -> None:

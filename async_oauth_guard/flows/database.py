@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import CharField, Field, Model
+from django.db.models import CharField, Field, IntegerField, Model
 
 from ..credentials import MAX_TOKEN_LENGTH, Secret
 from ..effects import Flow, Row
@@ -28,8 +28,8 @@ class LookupColumn:
 
 def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     """What the column holds of ``token``, or ``None`` where it cannot hold it, so that nobody need ask."""
-    # A plain string: the type of a key is compared too.
-    text = str(token.reveal())
+    # What is presented has a repr that shows nothing; the plain string is made in a call of its own, for no frame to hold.
+    text = token.reveal()
     # PostgreSQL refuses NUL, and no database encodes a lone surrogate.
     if "\0" in text or not (text.isascii() or _is_encodable(text)):
         return None
@@ -38,7 +38,11 @@ def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     if isinstance(column.field, CharField) and len(text) > (column.field.max_length or MAX_TOKEN_LENGTH):
         return None
     try:
-        return Secret(column.field.to_python(text))
+        key = Secret(column.field.to_python(str(text)))
+        if isinstance(column.field, IntegerField):
+            # Databases refuse what is out of range, instead of finding nothing.
+            column.field.run_validators(key.reveal())
+        return key
     except ValidationError:
         # Such as what is no UUID, for a column of UUIDs.
         return None

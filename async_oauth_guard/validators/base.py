@@ -3,18 +3,21 @@
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
+from django.core.exceptions import ObjectDoesNotExist
 
 from ..challenges import check_parameters
 from ..credentials import PresentedToken, Secret
 from ..effects import Flow
 from ..errors import Reason
-from ..flows.authorization import Inquiry, judge_flow
+from ..flows.authorization import Inquiry, judge_flow, require_flow
 from ..hooks import door
 from ..requirements import parse_requirements
 from ..runtime import arun, run_outside_loop
-from ..tokens import TokenState, read_attribute
+from ..tokens import TokenState, read_attribute, read_user
 
 __all__ = ["TokenValidator"]
+
+_TWINS = frozenset({"aauthenticate_token", "avalidate_token"})
 
 
 class TokenValidator(AuthlibTokenValidator):
@@ -41,6 +44,12 @@ class TokenValidator(AuthlibTokenValidator):
         check_parameters(realm, extra_attributes)
         super().__init__(realm, **extra_attributes)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _TWINS & vars(cls).keys():
+            # Fail closed: the guard asks the other, whatever the colour of the view.
+            raise TypeError(f"{cls.__name__}.{name}() would never be called: write async def {name[1:]}()")
+
     def recognises(self, token: str) -> bool:
         """Whether ``token`` could be one of this validator's; it is asked nothing about any other. Does no I/O."""
         return True
@@ -64,18 +73,29 @@ class TokenValidator(AuthlibTokenValidator):
         return await arun(self.authenticate_flow(Secret(token_string)))
 
     @door
-    def validate_token(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> None:
+    def validate_token(
+        self, token: Any, scopes: Any, request: Any, groups: Any = None, roles: Any = None, entitlements: Any = None
+    ) -> None:
         """Judge a token that ``authenticate_token`` found: its lifetime, scopes, groups, roles and entitlements.
 
         Raises:
             InvalidTokenError, InsufficientScopeError: it is refused.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
-        run_outside_loop(judge_flow(self, token, _inquiry(scopes, request, attributes)), "await avalidate_token()")
+        flow = self._judge_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements)
+        run_outside_loop(flow, "await avalidate_token()")
 
-    async def avalidate_token(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> None:
+    async def avalidate_token(
+        self, token: Any, scopes: Any, request: Any, groups: Any = None, roles: Any = None, entitlements: Any = None
+    ) -> None:
         """See `validate_token`."""
-        await arun(judge_flow(self, token, _inquiry(scopes, request, attributes)))
+        await arun(self._judge_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements))
+
+    def _judge_flow(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> Flow[None]:
+        requirements = parse_requirements(scopes, **attributes)
+        # A request, where there is one, is Authlib's, which knows its URI.
+        inquiry = Inquiry(requirements, None, lambda: request, lambda: getattr(request, "uri", None))
+        yield from require_flow((yield from judge_flow(self, token, inquiry)), inquiry)
 
     def authenticate_flow(self, token: Secret[str]) -> Flow[Any]:
         """How this kind of validator finds a token; a class without one defines ``authenticate_token``."""
@@ -90,7 +110,11 @@ class TokenValidator(AuthlibTokenValidator):
         return self._read_grant(token, token.get_scope(), inquiry)
 
     def _read_grant(self, token: Any, scope: Any, inquiry: Inquiry) -> TokenState:
-        user = read_attribute(token, "user")
+        try:
+            user = read_user(token)
+        except ObjectDoesNotExist:
+            # A token of a user who is gone, where the database allows it to outlive them.
+            return TokenState(Reason.INACTIVE_USER)
         attributes = {name: read_attribute(token, name) for name in inquiry.requirements.attributes}
         reason = Reason.INACTIVE_USER if self.require_active_user and not _is_active(token, user) else None
         return TokenState(reason, scope, user, attributes)
@@ -101,9 +125,3 @@ def _is_active(token: Any, user: Any) -> bool:
         # A token of nobody, of a client: but not the token of a user who is gone.
         return not hasattr(type(token), "user") or read_attribute(token, "user_id") is None
     return bool(getattr(user, "is_active", True))
-
-
-def _inquiry(scopes: Any, request: Any, attributes: Any) -> Inquiry:
-    requirements = parse_requirements(scopes, **attributes)
-    # A request, where there is one, is Authlib's, which knows its URI.
-    return Inquiry(requirements, None, lambda: request, lambda: getattr(request, "uri", None))

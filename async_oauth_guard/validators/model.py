@@ -17,6 +17,11 @@ from .base import TokenValidator
 
 __all__ = ["BearerTokenValidator"]
 
+# By what a manager makes the querysets that are asked here.
+_MAKERS = ("get_queryset", "all", "using")
+# What the class statement writes into a class.
+_EVERY_CLASS = frozenset({"__class_getitem__", "__doc__", "__init_subclass__", "__module__"})
+
 
 class BearerTokenValidator(TokenValidator):
     """Validates tokens that are rows of a Django model with Authlib's token protocol.
@@ -62,8 +67,7 @@ class BearerTokenValidator(TokenValidator):
     ) -> None:
         super().__init__(realm, **extra_attributes)
         _check_model(token_model)
-        if digest is not None and digest not in hashlib.algorithms_available:
-            raise ValueError(f"digest: hashlib knows no {digest!r}")
+        _check_digest(digest)
         if queryset is not None and using is not None:
             raise ValueError("using: the queryset has a database already; give queryset.using(...)")
         self._model = token_model
@@ -127,14 +131,17 @@ class BearerTokenValidator(TokenValidator):
         """Whether lookups may share queries; a manager's own ``get_queryset`` may answer for one request only."""
         if self.coalesce is not None:
             return self.coalesce
-        return self._queryset is not None or not self.manager_filters
+        return not self.is_its_own_way
 
     @cached_property
-    def manager_filters(self) -> bool:
-        """Whether the manager that is asked makes its querysets in a way of its own."""
+    def is_its_own_way(self) -> bool:
+        """Whether the manager, or the querysets, are made or narrowed by code of the site's, which may ask who asks."""
+        if self._queryset is not None:
+            return _overrides(type(self._queryset), QuerySet)
         manager = self._manager()
-        begins_alike = manager._queryset_class.__init__ is QuerySet.__init__  # type: ignore[attr-defined]
-        return type(manager).get_queryset is not Manager.get_queryset or not begins_alike
+        queryset_class: type[QuerySet[Any]] = manager._queryset_class  # type: ignore[attr-defined]
+        made_elsewhere = any(getattr(type(manager), name) is not getattr(Manager, name) for name in _MAKERS)
+        return made_elsewhere or _overrides(queryset_class, QuerySet)
 
     @cached_property
     def _related(self) -> tuple[str, ...]:
@@ -158,7 +165,7 @@ class BearerTokenValidator(TokenValidator):
     @cached_property
     def _same_queryset(self) -> QuerySet[Any] | None:
         """The queryset of all requests, where it is the same for all: it is cloned for each, and asks routers then."""
-        return None if self._queryset is None and self.manager_filters else self._build_queryset()
+        return None if self.is_its_own_way else self._build_queryset()
 
     def _build_queryset(self) -> QuerySet[Any]:
         if self._queryset is not None:
@@ -175,10 +182,26 @@ class BearerTokenValidator(TokenValidator):
             return None
         if self._same_queryset is not None:
             return self
+        if queryset._prefetch_related_lookups or _overrides(type(queryset), QuerySet):  # type: ignore[attr-defined]
+            # What else it asks, and how, its SQL does not tell.
+            return None
         try:
             return (self, *queryset.query.sql_with_params())
         except EmptyResultSet:
             return None
+
+
+def _overrides(cls: type, base: type) -> bool:
+    """Whether ``cls`` has a method of its own where ``base`` has one; what it adds does not count."""
+    own = (name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent))
+    return any(callable(getattr(base, name, None)) and name not in _EVERY_CLASS for name in own)
+
+
+def _check_digest(digest: str | None) -> None:
+    try:
+        hashlib.new(digest or "sha256", b"").hexdigest()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"digest: hashlib makes no hexadecimal digest of {digest!r}") from error
 
 
 def _check_model(model: Any) -> None:
