@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Field, Model
 from django.urls import get_resolver
 
+from .challenges import UnfitParameterError
 from .conf import SETTING, GuardSettings
 from .protector import ALL_PROTECTORS
 from .validators.model import BearerTokenValidator
@@ -18,7 +19,7 @@ from .validators.toolkit import ToolkitTokenValidator
 
 __all__ = ["check_guards", "check_settings", "check_toolkit_rows", "register_checks"]
 
-APP = "async_oauth_guard"
+_APP = "async_oauth_guard"
 
 
 def register_checks() -> None:
@@ -36,23 +37,24 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 
 def _setting_errors(values: GuardSettings) -> Iterator[CheckMessage]:
+    try:
+        values.check_keys()
+    except ImproperlyConfigured as error:
+        # Every key would say the same.
+        yield _setting_error(error)
+        return
     for name in (key.lower() for key in values.KEYS):
         try:
             getattr(values, name)
         except ImproperlyConfigured as error:
-            yield _setting_error(
-                str(error), unfit=isinstance(error.__cause__, ValueError) and "challenge" in str(error)
-            )
-            if "unknown key" in str(error):
-                # Every property would say the same.
-                return
+            yield _setting_error(error)
 
 
-def _setting_error(message: str, unfit: bool) -> CheckMessage:
-    if unfit:
+def _setting_error(error: ImproperlyConfigured) -> CheckMessage:
+    if isinstance(error.__cause__, UnfitParameterError):
         hint = "Use printable ASCII, and names that RFC 6750 §3 does not define itself."
-        return Error(message, hint=hint, id=f"{APP}.E004")
-    return Error(message, hint=f"Correct {SETTING} in the settings.", id=f"{APP}.E002")
+        return Error(str(error), hint=hint, id=f"{_APP}.E004")
+    return Error(str(error), hint=f"Correct {SETTING} in the settings.", id=f"{_APP}.E002")
 
 
 def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -72,7 +74,7 @@ def _validator_errors() -> Iterator[CheckMessage]:
             yield Error(
                 "A ResourceProtector guards views, but has no token validator.",
                 hint=f"Pass it a validator, call register_token_validator(), or fill {SETTING}['VALIDATORS'].",
-                id=f"{APP}.E001",
+                id=f"{_APP}.E001",
             )
 
 
@@ -98,14 +100,14 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
         field, model = validator.column.field, validator.token_model
     except ImproperlyConfigured as error:
         hint = "Name a model as 'app_label.Model', and in lookup= one of its columns."
-        yield Error(str(error), hint=hint, id=f"{APP}.E003")
+        yield Error(str(error), hint=hint, id=f"{_APP}.E003")
         return
     if not _is_indexed(field, model):
         yield checks.Warning(
             f"{model._meta.label}.{field.name} has no index, and every guarded request looks tokens up in it.",
             hint="Give the field unique=True, or db_index=True.",
             obj=model,
-            id=f"{APP}.W001",
+            id=f"{_APP}.W001",
         )
     if validator.coalesce is None and not validator.coalesces:
         yield checks.Warning(
@@ -113,7 +115,7 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
             hint="Its manager makes its querysets in a way of its own, which may depend on the request. Pass "
             "coalesce=True if one request's queryset serves any other, coalesce=False if not.",
             obj=model,
-            id=f"{APP}.W003",
+            id=f"{_APP}.W003",
         )
 
 
@@ -152,5 +154,5 @@ def _empty_checksums(validator: ToolkitTokenValidator, count: int) -> CheckMessa
         f"{count} rows of {label} have an empty checksum, so their tokens are refused.",
         hint="The toolkit's migration fills the column for its own model only: save these rows again, or delete them.",
         obj=validator.token_model,
-        id=f"{APP}.W002",
+        id=f"{_APP}.W002",
     )

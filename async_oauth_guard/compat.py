@@ -18,6 +18,9 @@ from .requirements import ATTRIBUTES
 
 __all__ = ["answer_as_authlib"]
 
+# What handlers written for Authlib read of its errors, beside their header fields.
+_WIRE = ("description", "uri", "status_code", "state", "auth_type", "realm", "extra_attributes")
+
 
 def answer_as_authlib(error: GuardError, protection: Protection | None) -> GuardError:
     """``error`` as Authlib has it, with its body and header fields; ``protection`` is of the validator concerned.
@@ -29,12 +32,11 @@ def answer_as_authlib(error: GuardError, protection: Protection | None) -> Guard
     if isinstance(error, InsufficientScopeError) and error.reason in ATTRIBUTES.values():
         # Authlib refuses the token for missing groups, and forgets the realm.
         error, protection = InvalidTokenError(reason=error.reason), None
-        error.is_complete = True
     origin = error.__cause__
     error.stand_in = origin if isinstance(origin, OAuth2Error) else _authlib_error(error, protection)
-    # For handlers that read an error's attributes, as for those that ask for its header fields.
-    vars(error).update(vars(error.stand_in))
-    error.description = error.stand_in.description
+    for name in _WIRE:
+        if hasattr(error.stand_in, name):
+            setattr(error, name, getattr(error.stand_in, name))
     return error
 
 

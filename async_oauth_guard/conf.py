@@ -2,9 +2,9 @@
 
 import difflib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -15,17 +15,21 @@ from django.utils.functional import cached_property
 from .challenges import check_parameters
 from .errors import GuardError
 
-__all__ = ["SETTING", "GuardSettings", "Options", "RenderError", "check_compat", "check_origin", "check_resource"]
+__all__ = ["SETTING", "GuardSettings", "Options", "RenderError", "check_option"]
 
 SETTING = "OAUTH_GUARD"
 
 
-RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse]
+RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse | Awaitable[HttpResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a protector is configured with: see `protector.ResourceProtector`."""
+    """What a protector is configured with: see `protector.ResourceProtector`.
+
+    Raises:
+        TypeError, ValueError: one of them has a value that cannot work.
+    """
 
     validators: Sequence[Any]
     realm: str | None
@@ -34,6 +38,15 @@ class Options:
     compat: str | None
     set_user: bool
     render_error: RenderError | None
+
+    def __post_init__(self) -> None:
+        for name in _CHECKS:
+            check_option(name, getattr(self, name))
+
+    @property
+    def as_authlib(self) -> bool:
+        """Whether answers are Authlib's."""
+        return self.compat is not None
 
 
 class GuardSettings:
@@ -51,8 +64,12 @@ class GuardSettings:
             raise ImproperlyConfigured(f"{SETTING} is not set, and the ready-made require_oauth reads it")
         if not isinstance(values, Mapping):
             raise ImproperlyConfigured(f"{SETTING} is a dictionary, not {type(values).__name__}")
-        check_keys(SETTING, values, self.KEYS)
+        _check_keys(SETTING, values, self.KEYS)
         return values
+
+    def check_keys(self) -> None:
+        """Raises ``ImproperlyConfigured`` for a setting that is not there, is no dictionary, or has an unknown key."""
+        _ = self._values
 
     def options(self) -> Options:
         """All of them at once, so that a wrong one is known at first use."""
@@ -61,39 +78,35 @@ class GuardSettings:
     @cached_property
     def realm(self) -> str | None:
         """The protection space that challenges name, where a validator has none of its own."""
-        return self._checked("REALM", lambda realm: check_parameters(realm, {}))
+        return cast("str | None", self._checked("REALM"))
 
     @cached_property
     def resource(self) -> str | None:
-        """Who we are: an absolute URI (RFC 8707 §2)."""
-        return self._checked("RESOURCE", check_resource)
+        """Who we are: a URI with a host (RFC 8707 §2)."""
+        return cast("str | None", self._checked("RESOURCE"))
 
     @cached_property
     def public_origin(self) -> str | None:
         """The scheme and host that clients see."""
-        return self._checked("PUBLIC_ORIGIN", check_origin)
+        return cast("str | None", self._checked("PUBLIC_ORIGIN"))
 
     @cached_property
     def compat(self) -> str | None:
         """``"authlib"`` for Authlib's answers, byte for byte."""
-        return self._checked("COMPAT", check_compat)
+        return cast("str | None", self._checked("COMPAT"))
 
     @cached_property
     def set_user(self) -> bool:
         """Whether ``request.user`` is the token's user."""
-        value = self._values.get("SET_USER", False)
-        if not isinstance(value, bool):
-            raise ImproperlyConfigured(f"{SETTING}['SET_USER'] is True or False, not {type(value).__name__}")
-        return value
+        return cast("bool", self._checked("SET_USER", False))
 
     @cached_property
-    def render_error(self) -> Callable[..., Any] | None:
+    def render_error(self) -> RenderError | None:
         """A callable, or its dotted path, that renders refusals."""
         value = self._values.get("RENDER_ERROR")
-        rendering = _resolve(f"{SETTING}['RENDER_ERROR']", value) if isinstance(value, str) else value
-        if rendering is not None and not callable(rendering):
-            raise ImproperlyConfigured(f"{SETTING}['RENDER_ERROR'] is a callable or its dotted path")
-        return rendering
+        if isinstance(value, str):
+            value = _resolve(f"{SETTING}['RENDER_ERROR']", value)
+        return cast("RenderError | None", self._check("RENDER_ERROR", value))
 
     @cached_property
     def validators(self) -> tuple[Any, ...]:
@@ -103,20 +116,18 @@ class GuardSettings:
             raise ImproperlyConfigured(f"{SETTING}['VALIDATORS'] is a list of dictionaries")
         return tuple(_build(f"{SETTING}['VALIDATORS'][{index}]", entry) for index, entry in enumerate(value))
 
-    def _checked(self, key: str, check: Callable[[str], object]) -> str | None:
-        value: Any = self._values.get(key)
-        if value is None:
-            return None
+    def _checked(self, key: str, default: Any = None) -> Any:
+        return self._check(key, self._values.get(key, default))
+
+    def _check(self, key: str, value: Any) -> Any:
         try:
-            if not isinstance(value, str):
-                raise TypeError(f"a string is wanted, not {type(value).__name__}")
-            check(value)
+            check_option(key.lower(), value)
         except (TypeError, ValueError) as error:
             raise ImproperlyConfigured(f"{SETTING}[{key!r}]: {error}") from error
-        return str(value)
+        return value
 
 
-def check_keys(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+def _check_keys(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
     """Refuse keys that nobody reads, with the nearest that somebody does."""
     for key in values:
         if key not in known:
@@ -125,24 +136,54 @@ def check_keys(where: str, values: Mapping[str, Any], known: Iterable[str]) -> N
             raise ImproperlyConfigured(f"{where} has an unknown key {key!r}.{hint}")
 
 
-def check_compat(value: str | None) -> None:
-    """Raises ``ValueError`` for a way of answering that there is not."""
-    if value not in (None, "authlib"):
+def check_option(name: str, value: Any) -> None:
+    """Refuse a value of an option of `Options` that cannot work.
+
+    Raises:
+        TypeError: it is of the wrong type.
+        ValueError: there is something wrong within.
+    """
+    wanted, description, check = _CHECKS[name]
+    if value is None and wanted is not bool:
+        return
+    if not (callable(value) if wanted is callable else isinstance(value, wanted)):
+        raise TypeError(f"{name}: {description} is wanted, not {type(value).__name__}")
+    if check is not None:
+        check(value)
+
+
+def _check_realm(value: str) -> None:
+    check_parameters(value, {})
+
+
+def _check_compat(value: str) -> None:
+    if value != "authlib":
         raise ValueError(f"compat is 'authlib' or None, not {value!r}")
 
 
-def check_resource(value: str) -> None:
-    """Raises ``ValueError`` unless it is an absolute URI without a fragment (RFC 8707 §2)."""
+def _check_resource(value: str) -> None:
     parts = urlsplit(value)
+    # RFC 8707 §2: an absolute URI without a fragment; with a host, since the requests of a site are compared with it.
     if not parts.scheme or not parts.netloc or "#" in value:
-        raise ValueError(f"an absolute URI without a fragment is wanted, not {value!r}")
+        raise ValueError(f"a URI with a host and without a fragment is wanted, not {value!r}")
 
 
-def check_origin(value: str) -> None:
-    """Raises ``ValueError`` unless it is a scheme and a host, with a port or not (RFC 6454 §6.2)."""
+def _check_origin(value: str) -> None:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
+    # RFC 6454 §6.2
+    is_origin = parts.scheme in ("http", "https") and parts.hostname and value == f"{parts.scheme}://{parts.netloc}"
+    if not is_origin or "@" in parts.netloc:
         raise ValueError(f"a scheme and a host are wanted, such as 'https://api.example.com', not {value!r}")
+
+
+_CHECKS: Mapping[str, tuple[Any, str, Callable[[Any], None] | None]] = {
+    "realm": (str, "a string", _check_realm),
+    "resource": (str, "a string", _check_resource),
+    "public_origin": (str, "a string", _check_origin),
+    "compat": (str, "a string", _check_compat),
+    "set_user": (bool, "True or False", None),
+    "render_error": (callable, "a callable (request, error)", None),
+}
 
 
 def _resolve(where: str, path: Any) -> Any:
@@ -155,7 +196,7 @@ def _resolve(where: str, path: Any) -> Any:
 def _build(where: str, entry: Any) -> Any:
     if not isinstance(entry, Mapping):
         raise ImproperlyConfigured(f"{where} is a dictionary with 'BACKEND' and 'OPTIONS'")
-    check_keys(where, entry, ("BACKEND", "OPTIONS"))
+    _check_keys(where, entry, ("BACKEND", "OPTIONS"))
     if not isinstance(entry.get("BACKEND"), str):
         raise ImproperlyConfigured(f"{where}['BACKEND'] is a dotted path")
     backend = _resolve(f"{where}['BACKEND']", entry["BACKEND"])

@@ -6,7 +6,7 @@ Nothing here raises: an exception's traceback shows the locals of every frame it
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from .errors import (
     GuardError,
@@ -19,6 +19,7 @@ from .errors import (
 
 __all__ = [
     "MAX_TOKEN_LENGTH",
+    "TOKEN",
     "Credentials",
     "PresentedToken",
     "Secret",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 MAX_TOKEN_LENGTH = 32_768
-"""Characters; a longer token is refused before anything else looks at it."""
+"""Characters of a token with its scheme; anything longer is refused before anything else looks at it."""
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -47,7 +48,7 @@ class Secret(Generic[T_co]):
     def __repr__(self) -> str:
         return "<secret>"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not to be pickled or copied")
 
 
@@ -72,14 +73,15 @@ class Credentials:
     token: Secret[PresentedToken]
 
 
-# RFC 9110 §5.6.2 and §11.2
-_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{_SCHEME.pattern})")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110 §5.6.2; a scheme is one."""
+
+_LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{TOKEN.pattern})")
 # RFC 9110 §11.4 with token68: auth-scheme 1*SP token68
-_CREDENTIALS = re.compile(rf"(?P<scheme>{_SCHEME.pattern}) +(?P<token>[A-Za-z0-9._~+/-]+=*)")
+_CREDENTIALS = re.compile(rf"(?P<scheme>{TOKEN.pattern}) +(?P<token>[A-Za-z0-9._~+/-]+=*)")
 # RFC 9110 §11.4: other schemes than Bearer may have parameters in place of it, which their validators read.
 _OTHER_CREDENTIALS = re.compile(
-    rf"(?!bearer )(?P<scheme>{_SCHEME.pattern}) +(?P<token>[\x21-\x7E][\x20-\x7E]*)", re.IGNORECASE
+    rf"(?!bearer )(?P<scheme>{TOKEN.pattern}) +(?P<token>[\x21-\x7E][\x20-\x7E]*)", re.IGNORECASE
 )
 
 
@@ -102,13 +104,13 @@ def _refuse(value: str, schemes: Collection[str]) -> GuardError:
         return MissingAuthorizationError()
     if _repeats(value, schemes):
         return InvalidRequestError(reason=Reason.REPEATED_CREDENTIALS)
-    match = _SCHEME.match(value, 0, MAX_TOKEN_LENGTH)
+    match = TOKEN.match(value, 0, MAX_TOKEN_LENGTH)
     scheme = match.group().lower() if match else ""
     if scheme not in schemes:
         return UnsupportedTokenTypeError()
     if len(value) > MAX_TOKEN_LENGTH:
-        return _about(scheme, InvalidTokenError(reason=Reason.TOKEN_TOO_LONG))
-    return _about(scheme, InvalidRequestError())
+        return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG, scheme=scheme)
+    return InvalidRequestError(scheme=scheme)
 
 
 def _repeats(value: str, schemes: Collection[str]) -> bool:
@@ -126,10 +128,5 @@ def read_authlib_credentials(header: Secret[str] | None, schemes: Collection[str
     if len(parts) != 2 or parts[0].lower() not in schemes:
         return UnsupportedTokenTypeError()
     if len(parts[1]) > MAX_TOKEN_LENGTH:
-        return _about(parts[0].lower(), InvalidTokenError(reason=Reason.TOKEN_TOO_LONG))
+        return InvalidTokenError(reason=Reason.TOKEN_TOO_LONG, scheme=parts[0].lower())
     return Credentials(parts[0].lower(), Secret(PresentedToken(parts[1])))
-
-
-def _about(scheme: str, error: GuardError) -> GuardError:
-    error.scheme = scheme
-    return error

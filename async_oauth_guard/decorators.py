@@ -1,19 +1,17 @@
 """From a view of any kind to a guarded one of the same kind and colour."""
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
 from .effects import Flow
-from .runtime import arun, run
-from .session_guards import exempt
+from .runtime import arun, is_async, is_in_loop, run
+from .session_checks import exempt
 
 __all__ = ["Guard", "guard_view"]
 
@@ -45,7 +43,7 @@ def guard_view(view: Any, guard: Guard) -> Any:
         return _guard_class(view, guard)
     if not callable(view):
         raise TypeError(f"only a view can be guarded, not {type(view).__name__}")
-    guarded = _guard_async(view, guard) if _is_async(view) else _guard_sync(view, guard)
+    guarded = _guard_async(view, guard) if is_async(view) else _guard_sync(view, guard)
     return _dress(guarded, view, guard)
 
 
@@ -104,12 +102,6 @@ def _guard_async(view: Callable[..., Any], guard: Guard, outer: Any = None) -> C
     return guarded
 
 
-def _is_async(view: Any) -> bool:
-    if iscoroutinefunction(view):
-        return True
-    return not inspect.isroutine(view) and iscoroutinefunction(getattr(view, "__call__", None))
-
-
 def _is_called_async(view: Any, args: tuple[Any, ...]) -> bool:
     """Whether a plain ``def`` answers with something to await, as ``dispatch`` of an async class does."""
     owner = _owner(view, args)
@@ -117,7 +109,7 @@ def _is_called_async(view: Any, args: tuple[Any, ...]) -> bool:
         return False
     if isinstance(owner, View):
         return bool(owner.view_is_async)
-    return asyncio._get_running_loop() is not None
+    return is_in_loop()
 
 
 def _owner(view: Any, args: tuple[Any, ...]) -> Any:

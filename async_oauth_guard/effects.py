@@ -45,12 +45,11 @@ class Call:
 class ReadModel:
     """A read of a model instance's own methods, made where we stand while it does not touch the database.
 
-    ``model`` is what is remembered when it does; ``blocking`` says so beforehand.
+    That it does is remembered of its class; ``blocking`` says so beforehand.
     """
 
     read: Callable[[Any], Any]
     instance: Any = dataclasses.field(repr=False)
-    model: type
     blocking: bool
 
 

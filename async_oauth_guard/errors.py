@@ -12,12 +12,13 @@
         ├── TemporarilyUnavailableError 503  we could not tell; no challenge
         └── HookError                   ...  a hook's own error, of a code that none of these has
 
-Each is a subclass of Authlib's error of the same name and takes the same arguments.
+Each that Authlib has too is a subclass of Authlib's and takes the same arguments.
 """
 
 import enum
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
 
 from authlib.oauth2 import OAuth2Error, rfc6749, rfc6750
 
@@ -33,6 +34,7 @@ __all__ = [
     "TemporarilyUnavailableError",
     "UnsupportedTokenTypeError",
     "adopt_error",
+    "errors_of_hooks",
 ]
 
 
@@ -88,10 +90,18 @@ class GuardError(OAuth2Error):
     # The error whose body and header fields are sent in place of ours, where that is wanted.
     stand_in: OAuth2Error | None = None
 
-    def __init__(self, *args: Any, reason: Reason | None = None, scope: tuple[str, ...] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        reason: Reason | None = None,
+        scope: tuple[str, ...] = (),
+        scheme: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.reason = self.default_reason if reason is None else reason
         self.scope = scope
+        self.scheme = scheme
 
     def get_body(self) -> list[Any]:
         """The members of the JSON body, in order."""
@@ -180,6 +190,20 @@ _BY_CODE: Mapping[str, tuple[type[GuardError], str]] = {
 }
 
 
+@contextmanager
+def errors_of_hooks() -> Iterator[None]:
+    """Raise what a hook raised as it was, for ``except`` clauses that name its class."""
+    try:
+        yield
+    except GuardError as error:
+        origin = error.__cause__
+        if not isinstance(origin, OAuth2Error):
+            raise
+        # For `adopt_error`, should it come back to us.
+        vars(origin)["_adopted"] = error
+        raise origin from None
+
+
 def adopt_error(error: OAuth2Error) -> GuardError:
     """The error of ours with the code of one that a hook raised, and with what the hook's author put into it.
 
@@ -188,6 +212,8 @@ def adopt_error(error: OAuth2Error) -> GuardError:
     if isinstance(error, GuardError):
         return error
     ours, usual_description = _BY_CODE.get(str(error.error), (None, ""))
+    if earlier := vars(error).pop("_adopted", None):
+        return cast("GuardError", earlier)
     adopted = HookError(error) if ours is None else ours(reason=Reason.REFUSED_BY_HOOK)
     adopted.__cause__ = error
     adopted.status_code = error.status_code

@@ -1,4 +1,4 @@
-"""Which methods of a validator are its author's own: those are called, in place of the rules that ours stand for."""
+"""Which methods of a validator or protector are its author's own: those are called in place of our rules."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -10,20 +10,20 @@ __all__ = ["door", "hook", "keywords_named", "keywords_taken"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Methods that nobody has written anything into.
-_UNTOUCHED: set[Any] = {AuthlibTokenValidator.validate_request, AuthlibTokenValidator.scope_insufficient}
+# Doors to our own rules, and Authlib's methods without any.
+_OURS: set[Any] = {AuthlibTokenValidator.validate_request, AuthlibTokenValidator.scope_insufficient}
 
 
 def door(method: F) -> F:
     """Mark a method of ours that does what the guard does anyway, for those who call it directly."""
-    _UNTOUCHED.add(method)
+    _OURS.add(method)
     return method
 
 
-def hook(validator: Any, name: str) -> Callable[..., Any] | None:
-    """The method ``name`` that the author of ``validator`` defined, or ``None`` where it is ours or Authlib's no-op."""
-    method = getattr(validator, name, None)
-    return None if getattr(method, "__func__", method) in _UNTOUCHED else method
+def hook(owner: Any, name: str) -> Callable[..., Any] | None:
+    """The method ``name`` that the author of ``owner`` defined, or ``None`` where it is ours or Authlib's no-op."""
+    method = getattr(owner, name, None)
+    return None if getattr(method, "__func__", method) in _OURS else method
 
 
 def keywords_taken(validate_token: Callable[..., Any], keywords: Mapping[str, Any]) -> Collection[str]:

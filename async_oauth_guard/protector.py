@@ -2,21 +2,18 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
 
 from authlib.integrations.django_oauth2.requests import DjangoJsonRequest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from .challenges import Protection, check_parameters, write_challenges
 from .compat import answer_as_authlib
-from .conf import SETTING, GuardSettings, Options, RenderError, check_compat, check_origin, check_resource
+from .conf import SETTING, GuardSettings, Options, RenderError
 from .credentials import (
     MAX_TOKEN_LENGTH,
     Credentials,
@@ -26,7 +23,7 @@ from .credentials import (
     read_credentials,
 )
 from .decorators import guard_view
-from .effects import Call, Flow, Notify
+from .effects import Flow, Notify
 from .errors import (
     GuardError,
     InvalidTokenError,
@@ -35,19 +32,18 @@ from .errors import (
     Reason,
     UnsupportedTokenTypeError,
     adopt_error,
+    errors_of_hooks,
 )
 from .flows.authorization import Inquiry, Verdict, authorize_flow
 from .hooks import door, hook, keywords_taken
 from .requirements import Requirements, parse_requirements
-from .responses import complete_refusal, mark_response, render_json, render_problem
 from .runtime import arun, run_outside_loop
-from .scopes import Requirement, ScopesLike, own_copy
-from .session_guards import session_checks_flow
+from .scopes import Requirement, ScopesLike
 from .signals import token_authenticated, token_rejected
-from .tokens import read_user
 from .urls import Included, guard_urls
+from .view_guard import ViewGuard
 
-__all__ = ["ResourceProtector", "ALL_PROTECTORS"]
+__all__ = ["ALL_PROTECTORS", "ResourceProtector"]
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -56,9 +52,6 @@ _NOT_ASKED = frozenset({"get_token_validator", "parse_request_authorization", "v
 
 ALL_PROTECTORS: "weakref.WeakSet[ResourceProtector]" = weakref.WeakSet()
 """Every protector there is, for the system checks."""
-
-# Ours do no I/O; anybody else's may.
-_OWN_RENDERERS: tuple[RenderError, ...] = (render_json, render_problem)
 
 
 class ResourceProtector:
@@ -88,14 +81,6 @@ class ResourceProtector:
         set_user: bool = False,
         render_error: RenderError | None = None,
     ) -> None:
-        check_parameters(realm, {})
-        check_compat(compat)
-        if resource is not None:
-            check_resource(resource)
-        if public_origin is not None:
-            check_origin(public_origin)
-        if render_error is not None and not callable(render_error):
-            raise TypeError("render_error: a callable (request, error) is wanted")
         self._options: Options | None = Options((), realm, resource, public_origin, compat, set_user, render_error)
         self._reads_settings = False
         self._registered: list[Any] = []
@@ -135,8 +120,9 @@ class ResourceProtector:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in _NOT_ASKED & vars(cls).keys():
-            # Fail closed: Authlib's class would ask it, and its author counts on that.
+        overridden = {"aacquire_token"} if cls.aacquire_token is not ResourceProtector.aacquire_token else set()
+        for name in overridden | {name for name in _NOT_ASKED if hasattr(cls, name)}:
+            # Fail closed: Authlib's class would ask it, or a reader would expect it, and its author counts on that.
             raise TypeError(
                 f"{cls.__name__}.{name}() would never be called: write a validator's hook, or acquire_token()"
             )
@@ -148,9 +134,10 @@ class ResourceProtector:
         Raises:
             ImproperlyConfigured: a key of ``OAUTH_GUARD`` has a value that cannot work.
         """
-        if self._options is None:
-            self._options = GuardSettings().options()
-        return self._options
+        options = self._options
+        if options is None:
+            options = self._options = GuardSettings().options()
+        return options
 
     @property
     def validators(self) -> Sequence[Any]:
@@ -208,12 +195,12 @@ class ResourceProtector:
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
         flow = self._request_flow(request, parse_requirements(scopes, **requirements))
-        with _errors_of_hooks():
+        with errors_of_hooks():
             return run_outside_loop(flow, "await aacquire_token()").token
 
     async def aacquire_token(self, request: HttpRequest, scopes: ScopesLike = None, **requirements: Any) -> Any:
         """See `acquire_token`."""
-        with _errors_of_hooks():
+        with errors_of_hooks():
             return (await arun(self._request_flow(request, parse_requirements(scopes, **requirements)))).token
 
     def validate_token(
@@ -235,7 +222,7 @@ class ResourceProtector:
         # From here on no frame of ours shows it.
         token = PresentedToken(token)
         flow = self._token_flow(token, parse_requirements(scopes, **requirements), uri)
-        with _errors_of_hooks():
+        with errors_of_hooks():
             return run_outside_loop(flow, "await avalidate_token()").token
 
     async def avalidate_token(
@@ -243,7 +230,7 @@ class ResourceProtector:
     ) -> Any:
         """See `validate_token`."""
         token = PresentedToken(token)
-        with _errors_of_hooks():
+        with errors_of_hooks():
             return (await arun(self._token_flow(token, parse_requirements(scopes, **requirements), uri))).token
 
     def _guard(self, keywords: Mapping[str, Any], optional: bool) -> Callable[[Any], Any]:
@@ -263,31 +250,32 @@ class ResourceProtector:
                     raise TypeError(f"{name}: {type(validator).__name__}.validate_token() takes no such keyword")
 
     def _by_scheme(self) -> Mapping[str, Sequence[Any]]:
-        if self._schemes is None:
-            self._schemes = self._sort_by_scheme()
-        return self._schemes
+        schemes = self._schemes
+        if schemes is None:
+            schemes = self._schemes = self._sort_by_scheme()
+        return schemes
 
     def _sort_by_scheme(self) -> Mapping[str, Sequence[Any]]:
         schemes: dict[str, list[Any]] = {}
         for validator in self.validators:
             serving = schemes.setdefault(validator.TOKEN_TYPE.lower(), [])
             # Authlib keeps the first of a scheme and forgets the others.
-            if self.options.compat is None or not serving:
+            if not self.options.as_authlib or not serving:
                 serving.append(validator)
-        if not schemes and self.options.compat is None:
+        if not schemes and not self.options.as_authlib:
             raise ImproperlyConfigured("this ResourceProtector has no token validator, so no token can be valid")
         return schemes
 
     def read_credentials(self, request: HttpRequest) -> Credentials | GuardError:
         """What the request presents in its ``Authorization`` header, and nowhere else (RFC 6750 §2.1, §5.3)."""
-        read = read_credentials if self.options.compat is None else read_authlib_credentials
+        read = read_authlib_credentials if self.options.as_authlib else read_credentials
         presented = request.META.get("HTTP_AUTHORIZATION")
         return read(None if presented is None else Secret(presented), self._by_scheme())
 
     def _request_flow(self, request: HttpRequest, requirements: Requirements) -> Flow[Verdict]:
-        return (yield from self.judge_flow(request, requirements, self.read_credentials(request)))
+        return (yield from self.authorize_request_flow(request, requirements, self.read_credentials(request)))
 
-    def judge_flow(
+    def authorize_request_flow(
         self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
     ) -> Flow[Verdict]:
         """Judge what a request presents, and tell the signals' receivers.
@@ -296,11 +284,11 @@ class ResourceProtector:
         """
         self._check_keywords(requirements)
         inquiry = Inquiry(
-            requirements,
-            request,
+            requirements=requirements,
+            request=request,
             # Made when first touched: to make one may fail on a Host that Django does not allow.
-            lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
-            lambda: self._uri(request),
+            hook_request=lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
+            uri=lambda: self._uri(request),
         )
         try:
             if isinstance(credentials, GuardError):
@@ -327,6 +315,7 @@ class ResourceProtector:
         if isinstance(credentials, Credentials):
             error.scheme = credentials.scheme
         error = self._complete(error, requirements.scopes.for_method(request.method))
+        error.is_complete = True
         yield from _notify_flow(token_rejected, type(self), request=request, error=error)
         return error
 
@@ -335,18 +324,15 @@ class ResourceProtector:
         if len(presented) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
         validators = [validator for serving in self._by_scheme().values() for validator in serving]
-        inquiry = Inquiry(requirements, None, lambda: None, lambda: uri)
+        inquiry = Inquiry(requirements=requirements, request=None, hook_request=lambda: None, uri=lambda: uri)
         return (yield from authorize_flow(validators, Secret(presented), inquiry))
 
     def _complete(self, error: GuardError, scopes: Requirement | None) -> GuardError:
         """The error with its challenge, or as Authlib has it."""
-        error.is_complete = True
         if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError) and scopes is not None:
             error.scope = scopes.nearest_alternative()
-        # A scope for clients to ask the authorization server for, not one that a resource needs.
-        error.scope = tuple(scope for scope in error.scope if scope != "offline_access")
         protections = list(self._protections(error.validator))
-        if self.options.compat is not None:
+        if self.options.as_authlib:
             return answer_as_authlib(error, protections[0] if protections else None)
         error.challenge = write_challenges(protections, error)
         return error
@@ -364,66 +350,6 @@ class ResourceProtector:
         return request.build_absolute_uri() if origin is None else origin + request.get_full_path()
 
 
-@dataclass(frozen=True, slots=True)
-class ViewGuard:
-    """What stands before one view; ``keywords`` are those of the decorator, ``requirements`` the same compiled."""
-
-    protector: ResourceProtector
-    keywords: Mapping[str, Any]
-    requirements: Requirements
-    optional: bool
-
-    def admit_flow(
-        self, request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Flow[HttpResponseBase | None]:
-        """The refusal, or ``None`` with ``request.oauth_token`` set."""
-        credentials = self.protector.read_credentials(request)
-        if self.optional and isinstance(credentials, MissingAuthorizationError):
-            request.oauth_token = None  # type: ignore[attr-defined]
-            response = yield from session_checks_flow(request, guarded, args, kwargs)
-            mark_response(response, private=False)
-            return response
-        try:
-            verdict = yield from self._judge_flow(request, credentials)
-        except GuardError as error:
-            return (yield from self._refuse_flow(request, error))
-        self._let_in(request, verdict)
-        return None
-
-    def _judge_flow(self, request: HttpRequest, credentials: Credentials | GuardError) -> Flow[Verdict]:
-        acquire_token = hook(self.protector, "acquire_token")
-        if acquire_token is None:
-            return (yield from self.protector.judge_flow(request, self.requirements, credentials))
-        try:
-            keywords = {name: own_copy(value) for name, value in self.keywords.items()}
-            token = yield Call(acquire_token, (request,), keywords)
-            if token is None:
-                # Fail closed: without a token there is nobody to let in.
-                raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
-        except OAuth2Error as refusal:
-            error = yield from self.protector.reject_flow(refusal, request, self.requirements, credentials)
-            raise error from error.__cause__
-        return Verdict(token, read_user(token), {})
-
-    def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """Keep caches from giving the answer to others."""
-        given_for_token = getattr(request, "oauth_token", None) is not None
-        mark_response(response, private=given_for_token and self.protector.options.compat is None)
-
-    def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
-        render = self.protector.options.render_error or render_json
-        if render in _OWN_RENDERERS:
-            return complete_refusal(render(request, error), error)
-        response: HttpResponse = yield Call(render, (request, error))
-        return complete_refusal(response, error)
-
-    def _let_in(self, request: Any, verdict: Verdict) -> None:
-        request.oauth_token = verdict.token
-        request._oauth_token_state = verdict.state
-        if self.protector.options.set_user:
-            _set_user(request, verdict.user)
-
-
 def _realm_of(validator: Any) -> str | None:
     realm: str | None = getattr(validator, "realm", None)
     return realm
@@ -432,29 +358,6 @@ def _realm_of(validator: Any) -> str | None:
 def _attributes_of(validator: Any) -> Mapping[str, Any]:
     # A class of a site's own may have none.
     return getattr(validator, "extra_attributes", None) or {}
-
-
-@contextmanager
-def _errors_of_hooks() -> Iterator[None]:
-    """Raise a hook's own error as it was, for ``except`` clauses that name its class."""
-    try:
-        yield
-    except GuardError as error:
-        if isinstance(error.__cause__, OAuth2Error):
-            raise error.__cause__ from None
-        raise
-
-
-def _set_user(request: Any, user: Any) -> None:
-    # Imported here: it needs the app registry.
-    from django.contrib.auth.models import AnonymousUser
-
-    user = AnonymousUser() if user is None else user
-
-    async def auser() -> Any:
-        return user
-
-    request.user, request.auser = user, auser
 
 
 def _notify_flow(signal: Any, sender: type, **arguments: Any) -> Flow[None]:

@@ -27,7 +27,6 @@ class Requirements:
     attributes: Mapping[str, Requirement]
     require_user: bool
     checks: tuple[Check, ...]
-    fresh: bool
     extra: Mapping[str, Any]
 
     def extra_for_hook(self) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def parse_requirements(
     fresh: bool = False,
     **keywords: Any,
 ) -> Requirements:
-    """Compile the keywords of a guard.
+    """Compile the keywords of a guard. ``fresh`` asks for nothing yet: database tokens are judged anew each time.
 
     Raises:
         TypeError: a keyword has a value of the wrong type, or ``scopes`` and ``scope`` are both given.
@@ -61,8 +60,7 @@ def parse_requirements(
         attributes={name: parse_requirement(value, name) for name, value in attributes.items() if value is not None},
         require_user=require_user,
         checks=_parse_checks(check),
-        fresh=fresh,
-        # As in Authlib: "a string wrapped in a list".
+        # As Authlib does for all of them.
         extra={name: [value] if isinstance(value, str) else value for name, value in keywords.items()},
     )
 

@@ -1,6 +1,6 @@
 """From an error to an answer, and what every answer of a guarded view carries."""
 
-from http import HTTPStatus
+from http.client import responses
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -13,7 +13,7 @@ __all__ = ["complete_refusal", "mark_response", "render_json", "render_problem"]
 
 def render_json(request: HttpRequest, error: GuardError) -> HttpResponse:
     """The answer in the form of RFC 6749 §5.2: ``{"error": ..., "error_description": ...}``. The default."""
-    return _with_headers(JsonResponse(dict(error.get_body()), status=error.status_code), error)
+    return complete_refusal(JsonResponse(dict(error.get_body()), status=error.status_code), error)
 
 
 def render_problem(request: HttpRequest, error: GuardError) -> HttpResponse:
@@ -21,28 +21,13 @@ def render_problem(request: HttpRequest, error: GuardError) -> HttpResponse:
     problem = {
         "type": "about:blank",
         # RFC 9457 §4.2.1: with about:blank, the title is the status phrase.
-        "title": _phrase(error.status_code),
+        "title": responses.get(error.status_code, ""),
         "status": error.status_code,
         "detail": error.description,
         "error": error.error,
     }
-    response = _with_headers(JsonResponse(problem, status=error.status_code), error)
-    response["Content-Type"] = "application/problem+json"
-    return response
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        # A hook's own error may have any.
-        return ""
-
-
-def _with_headers(response: HttpResponse, error: GuardError) -> HttpResponse:
-    for name, value in error.get_headers():
-        response[name] = value
-    return response
+    response = JsonResponse(problem, status=error.status_code, content_type="application/problem+json")
+    return complete_refusal(response, error)
 
 
 def complete_refusal(response: HttpResponse, error: GuardError) -> HttpResponse:

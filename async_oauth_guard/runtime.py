@@ -1,6 +1,6 @@
 """The two drivers: they run a flow and perform what it asks for, on a thread or on an event loop.
 
-Which code may run where is known here and nowhere else.
+Which code may run where is decided here, but for lookups (`rows`) and for views (`decorators`).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from .credentials import Secret
 from .effects import Call, Effect, Flow, Notify, ReadModel, Row
 from .rows import aread_rows, read_rows
 
-__all__ = ["arun", "run", "run_outside_loop"]
+__all__ = ["arun", "is_async", "is_in_loop", "run", "run_outside_loop"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def run_outside_loop(flow: Flow[T], instead: str) -> T:
     Raises:
         SynchronousOnlyOperation: an event loop runs in this thread.
     """
-    if asyncio._get_running_loop() is not None:
+    if is_in_loop():
         flow.close()
         raise SynchronousOnlyOperation(f"This would block the event loop of this thread: {instead} instead.")
     return run(flow)
@@ -86,7 +86,7 @@ def _call(call: Call) -> Any:
 
 
 async def _acall(call: Call) -> Any:
-    if _is_async(call.function):
+    if is_async(call.function):
         return await _invoke(call)
     result = await _in_request_thread(_invoke, call)
     return await result if inspect.isawaitable(result) else result
@@ -104,8 +104,16 @@ def _perform_safely(perform: Callable[[Any], Any], effect: Effect) -> Any:
         raise RuntimeError("StopIteration was raised outside a generator") from error
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))
+def is_async(function: Any) -> bool:
+    """Whether a call of ``function``, or of an object with an async ``__call__``, gives a coroutine."""
+    if iscoroutinefunction(function):
+        return True
+    return not inspect.isroutine(function) and iscoroutinefunction(getattr(function, "__call__", None))
+
+
+def is_in_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    return asyncio._get_running_loop() is not None
 
 
 def _read_model(effect: ReadModel) -> Any:
@@ -113,11 +121,12 @@ def _read_model(effect: ReadModel) -> Any:
 
 
 async def _aread_model(effect: ReadModel) -> Any:
-    if not effect.blocking and effect.model not in _QUERYING_MODELS:
+    model = type(effect.instance)
+    if not effect.blocking and model not in _QUERYING_MODELS:
         try:
             return effect.read(effect.instance)
         except SynchronousOnlyOperation:
-            _QUERYING_MODELS.add(effect.model)
+            _QUERYING_MODELS.add(model)
     return await _in_request_thread(_read_model, effect)
 
 

@@ -55,9 +55,8 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class RequirementByMethod:
-    """A requirement for each HTTP method: the same for all, unless a mapping was given."""
+    """A requirement for each HTTP method, ``"*"`` for all that are not named."""
 
-    everywhere: Requirement | None
     by_method: Mapping[str, Requirement]
 
     def for_method(self, method: str | None) -> Requirement | None:
@@ -65,14 +64,12 @@ class RequirementByMethod:
 
         HEAD counts as GET (RFC 9110 §9.3.2: it is a GET whose answer has no content).
         """
-        if self.everywhere is not None:
-            return self.everywhere
         if method == "HEAD" and "HEAD" not in self.by_method:
             method = "GET"
         return self.by_method.get(method or "*", self.by_method.get("*"))
 
 
-NOTHING = Requirement((), None)
+_NOTHING = Requirement((), None)
 
 
 def parse_scopes(value: ScopesLike) -> RequirementByMethod:
@@ -84,15 +81,13 @@ def parse_scopes(value: ScopesLike) -> RequirementByMethod:
             written in capitals.
     """
     if not isinstance(value, Mapping):
-        return RequirementByMethod(_parse_scope_requirement(value), {})
+        return RequirementByMethod({"*": _parse_scope_requirement(value)})
     if not value:
         raise ValueError("scopes: an empty mapping grants no method; name at least one, or '*'")
-    return RequirementByMethod(
-        None, {_check_method(name): _parse_scope_requirement(part) for name, part in value.items()}
-    )
+    return RequirementByMethod({_read_method(name): _parse_scope_requirement(part) for name, part in value.items()})
 
 
-def _check_method(name: Any) -> str:
+def _read_method(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"scopes: HTTP methods are strings such as 'GET', not {type(name).__name__}")
     if not name or name != name.upper():
@@ -112,7 +107,7 @@ def _parse_scope_requirement(value: Any) -> Requirement:
 def parse_requirement(value: Any, argument: str) -> Requirement:
     """Compile one requirement; ``argument`` is its name for messages. Raises as `parse_scopes` does."""
     if value is None:
-        return NOTHING
+        return _NOTHING
     if isinstance(value, str):
         return Requirement((_parse_alternative(value, argument),), [value])
     if not isinstance(value, _LISTS):
@@ -127,9 +122,9 @@ def _parse_alternative(part: Any, argument: str) -> tuple[str, ...]:
         members = part
     else:
         raise TypeError(f"{argument}: a list holds strings or lists of strings, not {type(part).__name__}")
-    members = tuple(dict.fromkeys(members))
     if not all(isinstance(member, str) for member in members):
         raise TypeError(f"{argument}: a group within a list holds strings only")
+    members = tuple(dict.fromkeys(members))
     if not members or not all(member.strip() for member in members):
         raise ValueError(f"{argument}: a blank alternative would let any token in; write None for that")
     return members
@@ -137,6 +132,8 @@ def _parse_alternative(part: Any, argument: str) -> tuple[str, ...]:
 
 def own_copy(value: Any) -> Any:
     """``value`` with lists of its own, all the way down: what a hook changes must not change the next request's."""
+    if isinstance(value, dict):
+        return {name: own_copy(part) for name, part in value.items()}
     return type(value)(own_copy(part) for part in value) if isinstance(value, _LISTS) else value
 
 

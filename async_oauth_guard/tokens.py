@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -136,6 +136,6 @@ def _expiry_of(row: Any) -> float | None:
         value = value() if callable(value) else value
         if isinstance(value, datetime):
             return value.timestamp()
-        if isinstance(value, int | float) and not isinstance(value, bool | date):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             return value
     return None

@@ -7,7 +7,7 @@ from django.views import View
 
 from .protector import ResourceProtector
 from .scopes import ScopesLike
-from .session_guards import EXEMPT_WHILE_CHECKED
+from .session_checks import EXEMPT_WHILE_CHECKED
 
 __all__ = ["ProtectedResourceMixin", "require_oauth"]
 

@@ -25,7 +25,7 @@ from ..tokens import TokenState, read_attribute, read_user
 __all__ = ["Inquiry", "Verdict", "authorize_flow", "judge_flow", "require_flow"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
     """What is asked about a token.
 
@@ -126,7 +126,7 @@ def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inq
     if scopes is None:
         raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
     # The user as well, whoever asks for it: a view on an event loop could not load it.
-    state = yield ReadModel(lambda token: _read_beyond(token, asked), found, type(found), blocking=False)
+    state = yield ReadModel(lambda token: _read_beyond(token, asked), found, blocking=False)
     return Verdict(found, state.user, state.attributes, judged=judged)
 
 
@@ -135,7 +135,7 @@ def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[Verdict]:
     if not found:
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
     state: TokenState = yield ReadModel(
-        lambda token: validator.read_state(token, inquiry), found, type(found), validator.blocking_methods
+        lambda token: validator.read_state(token, inquiry), found, validator.blocking_methods
     )
     if state.reason is not None:
         raise InvalidTokenError(reason=state.reason)

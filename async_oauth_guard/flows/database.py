@@ -28,7 +28,7 @@ class LookupColumn:
 
 def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     """What the column holds of ``token``, or ``None`` where it cannot hold it, so that nobody need ask."""
-    # What is presented has a repr that shows nothing; the plain string is made in a call of its own, for no frame to hold.
+    # Its repr shows nothing; the plain string is made below, within a call, so that no frame of ours holds it.
     text = token.reveal()
     # PostgreSQL refuses NUL, and no database encodes a lone surrogate.
     if "\0" in text or not (text.isascii() or _is_encodable(text)):

@@ -77,7 +77,7 @@ class BearerTokenValidator(TokenValidator):
         self._queryset = queryset
         self._using = using
         self.coalesce = coalesce
-        self._token_format = re.compile(token_format) if token_format is not None else None
+        self._token_format = _compile(token_format)
         self.require_active_user = require_active_user
         self.blocking_methods = blocking_methods
 
@@ -195,6 +195,13 @@ def _overrides(cls: type, base: type) -> bool:
     """Whether ``cls`` has a method of its own where ``base`` has one; what it adds does not count."""
     own = (name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent))
     return any(callable(getattr(base, name, None)) and name not in _EVERY_CLASS for name in own)
+
+
+def _compile(token_format: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
+    try:
+        return None if token_format is None else re.compile(token_format)
+    except re.error as error:
+        raise ValueError(f"token_format: {error}") from error
 
 
 def _check_digest(digest: str | None) -> None:

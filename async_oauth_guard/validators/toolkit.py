@@ -15,7 +15,7 @@ from .model import BearerTokenValidator
 
 __all__ = ["ToolkitTokenValidator"]
 
-MODEL = "oauth2_provider.AccessToken"
+_MODEL = "oauth2_provider.AccessToken"
 
 
 class ToolkitTokenValidator(BearerTokenValidator):
@@ -28,12 +28,12 @@ class ToolkitTokenValidator(BearerTokenValidator):
             # The client of a token is a row of its own there.
             "select_related": ("user", "application"),
         }
-        super().__init__(MODEL, realm, **{**defaults, **options})
+        super().__init__(_MODEL, realm, **{**defaults, **options})
 
     @cached_property
     def token_model(self) -> type[Model]:
         """The toolkit's model, or the one that the site put in its place."""
-        label = getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", MODEL)
+        label = getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", _MODEL)
         try:
             return apps.get_model(label)
         except (LookupError, ValueError) as error:
@@ -42,11 +42,10 @@ class ToolkitTokenValidator(BearerTokenValidator):
             ) from error
 
     def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
-        """What the row says of itself. A revoked one is deleted, so there is nothing to ask."""
+        """What the row says of itself. The toolkit deletes revoked ones; a model in its place may do otherwise."""
         if token.is_expired():
             return TokenState(Reason.EXPIRED)
         if not token.is_valid():
-            # A model in the toolkit's place may have reasons of its own.
             return TokenState(Reason.REVOKED)
         # Versions before 3.4 have no such column.
         if getattr(token, "resource", None) and not _is_meant_for(token, inquiry.uri()):

@@ -11,13 +11,22 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
+from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from .effects import Call, Flow
 
-__all__ = ["EXEMPT", "EXEMPT_WHILE_CHECKED", "exempt", "session_checks_flow", "unguarded_callback"]
+__all__ = [
+    "EXEMPT",
+    "EXEMPT_WHILE_CHECKED",
+    "ExemptByGuard",
+    "ExemptWhileChecked",
+    "exempt",
+    "session_checks_flow",
+    "unguarded_callback",
+]
 
 
 class ExemptByGuard:
@@ -104,6 +113,14 @@ def _make(factory: Any, kinds: tuple[type, ...]) -> Any:
         return factory(_no_response)
     except MiddlewareNotUsed:
         return None
+
+
+def _forget_checks(**kwargs: Any) -> None:
+    # The middlewares keep what they read of the settings.
+    _installed_checks.cache_clear()
+
+
+setting_changed.connect(_forget_checks, dispatch_uid="async_oauth_guard.forget_checks")
 
 
 def _no_response(request: HttpRequest) -> HttpResponse:  # pragma: no cover - process_view does not call it
