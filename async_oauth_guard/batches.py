@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from django.db.models import Model
 
 from . import reading
+from .credentials import Secret
 from .effects import Row
 from .failures import OVERDUE, REFUSED, Failure
 from .queries import Answer
@@ -23,7 +24,11 @@ from .reading import Batch
 __all__ = ["DEADLINE", "MAX_KEYS", "MAX_WAITING", "PAUSE", "join"]
 
 DEADLINE = 10.0
-"""Seconds from the sending of a batch to its answers."""
+"""Seconds from the sending of a batch to its answers.
+
+Who joins while a batch is out waits for its end first, so for two deadlines at most where nothing is answered any more.
+While batches are answered, however slowly, who found no place in the next one keeps waiting for its turn.
+"""
 
 MAX_KEYS = 100
 """Lookups in one query."""
@@ -38,7 +43,8 @@ The requests just answered finish meanwhile and others arrive, so that batches g
 """
 
 
-@dataclass(slots=True)
+# Without a `repr`, which would show the rows: models write their tokens into theirs.
+@dataclass(repr=False, slots=True)
 class _Waiter:
     row: Row
     future: asyncio.Future[list[Model]]
@@ -83,12 +89,13 @@ class _Collector:
             _wake_all(waiting, REFUSED)
             return
         self.is_out = True
-        self.deadline = self.loop.call_later(DEADLINE, self.expire, leaving, batch, context=contextvars.Context())
+        # Whoever stays behind will have waited as long as those who leave.
+        self.deadline = self.loop.call_later(DEADLINE, self.expire, waiting, batch, context=contextvars.Context())
 
-    def deliver(self, waiters: list[_Waiter], answers: list[Answer]) -> None:
+    def deliver(self, waiters: list[_Waiter], answers: Secret[list[Answer]]) -> None:
         self.deadline.cancel()
         self.is_out = False
-        for waiter, answer in zip(waiters, answers, strict=True):
+        for waiter, answer in zip(waiters, answers.reveal(), strict=True):
             _wake(waiter, answer)
         # Where requests come one at a time, the next one finds nobody to wait for.
         if len(waiters) > 1 or self.waiting:

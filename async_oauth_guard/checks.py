@@ -9,11 +9,12 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Field, Model
-from django.urls import get_resolver
+from django.urls import URLResolver, get_resolver
 
 from .challenges import UnfitParameterError
 from .conf import SETTING, GuardSettings
 from .protector import ALL_PROTECTORS
+from .session_checks import EXEMPT_WHILE_CHECKED
 from .validators.model import BearerTokenValidator
 from .validators.toolkit import ToolkitTokenValidator
 
@@ -58,12 +59,12 @@ def _setting_error(error: ImproperlyConfigured) -> CheckMessage:
 
 
 def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E001: a protector has no validator. E003, W001, W003: see the checks of token models below."""
-    if getattr(settings, "ROOT_URLCONF", None):
-        # Views are guarded when their modules are imported.
-        get_resolver().url_patterns  # noqa: B018
+    """E001: a protector has no validator. W004: an exemption without effect. E003, W001, W003: see below."""
+    # Views are guarded when their modules are imported.
+    patterns = get_resolver().url_patterns if getattr(settings, "ROOT_URLCONF", None) else []
     return [
         *_validator_errors(),
+        *(message for callback in _callbacks(patterns) for message in _exemption_messages(callback)),
         *(message for validator in _model_validators() for message in _model_messages(validator)),
     ]
 
@@ -76,6 +77,28 @@ def _validator_errors() -> Iterator[CheckMessage]:
                 hint=f"Pass it a validator, call register_token_validator(), or fill {SETTING}['VALIDATORS'].",
                 id=f"{_APP}.E001",
             )
+
+
+def _callbacks(patterns: Iterable[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _callbacks(pattern.url_patterns)
+        else:
+            yield pattern.callback
+
+
+def _exemption_messages(callback: Any) -> Iterator[CheckMessage]:
+    if getattr(callback, "csrf_exempt", False) is not True:
+        return
+    view = callback
+    while view is not None and getattr(view, "csrf_exempt", False) is not EXEMPT_WHILE_CHECKED:
+        view = getattr(view, "__wrapped__", None)
+    if view is not None:
+        yield checks.Warning(
+            f"csrf_exempt stands above an optional guard of {view.__module__}.{view.__qualname__}, where it has no effect.",
+            hint="Write @csrf_exempt below the guard, next to the view, if requests without a token are to be exempt.",
+            id=f"{_APP}.W004",
+        )
 
 
 def _validators_of(protector: Any) -> list[Any] | None:

@@ -23,10 +23,11 @@ _MOST_ROWS = 2
 _OUTAGES = (OperationalError, InterfaceError)
 
 
-def answer_one(queryset: QuerySet[Model], field: str, key: Any, alias: str) -> Answer:
-    """The first two rows of ``queryset`` whose ``field`` is exactly ``key``, read from the database ``alias``."""
+def answer_one(queryset: QuerySet[Model], field: str, key: Any) -> Answer:
+    """The first two rows of ``queryset`` whose ``field`` is exactly ``key``, read from the database that it names."""
     try:
-        rows = _read(queryset, field, [key], alias)
+        # Here, since a router is users' code like the rest.
+        rows = _read(queryset, field, [key], queryset.db)
         name = _attribute_name(queryset, field)
         return [row for row in rows if _is_exactly(getattr(row, name), key)][:_MOST_ROWS]
     except _OUTAGES as error:
@@ -36,7 +37,10 @@ def answer_one(queryset: QuerySet[Model], field: str, key: Any, alias: str) -> A
 
 
 def answer_all(queryset: QuerySet[Model], field: str, keys: Sequence[Any], alias: str) -> list[Answer]:
-    """As `answer_one` for each of ``keys`` (hashable), in their order, with one query; no two share an instance."""
+    """As `answer_one` for each of ``keys`` (hashable), in their order, with one query of the database ``alias``.
+
+    No two answers share an instance.
+    """
     try:
         return [*_read_each(queryset, field, keys, alias)]
     except _OUTAGES as error:

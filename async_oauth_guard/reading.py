@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 
 from .credentials import Secret
-from .failures import Failure, failure_of
+from .failures import BROKEN_OFF, Failure, failure_of
 from .queries import Answer, answer_all
 
 __all__ = ["CLOSE_TIMEOUT", "IDLE_TIMEOUT", "MAX_ABANDONED", "Batch", "abandon", "close", "submit"]
@@ -36,7 +36,8 @@ CLOSE_TIMEOUT = 2.0
 """Seconds that `close` waits for a thread in the middle of a query."""
 
 
-@dataclass(eq=False, slots=True)
+# Without a `repr`: that of a queryset is what it finds.
+@dataclass(eq=False, repr=False, slots=True)
 class Batch:
     """Keys that leave in one query, and where their answers are wanted.
 
@@ -49,9 +50,14 @@ class Batch:
     alias: str
     keys: Sequence[Secret[Any]]
     loop: AbstractEventLoop
-    deliver: Callable[[list[Answer]], object]
+    # Loops print the arguments of slow or failing callbacks, and models write their tokens into their `repr`.
+    deliver: Callable[[Secret[list[Answer]]], object]
     is_answered: bool = False
     is_overdue: bool = False
+
+    def reveal_keys(self) -> list[Any]:
+        """The keys themselves. Keep them out of locals."""
+        return [key.reveal() for key in self.keys]
 
 
 class _Reader:
@@ -87,13 +93,13 @@ class _Reader:
 
     def serve(self) -> None:
         try:
-            while (batch := self.queue.get(timeout=IDLE_TIMEOUT)) is not None and self.read(batch):
-                # Waiting for the next one must not keep this one's rows and requests.
-                del batch
-        except queue.Empty:
-            pass
-        finally:
+            # An error of this thread is told to its waiters only: a report of the thread's own would show the locals of
+            # every frame, and some of these hold the keys.
+            with contextlib.suppress(queue.Empty, BaseException):
+                while self.read(self.queue.get(timeout=IDLE_TIMEOUT)):
+                    pass
             _close_connections()
+        finally:
             with _lock:
                 self.forget(threading.current_thread())
 
@@ -104,23 +110,37 @@ class _Reader:
         if self.thread is None and not self.queue.empty():
             self.start()
 
-    def read(self, batch: Batch) -> bool:
-        """Read and deliver; whether this thread is still the one that serves the queue."""
+    def read(self, batch: Batch | None) -> bool:
+        """Read and deliver; whether this thread is to go on with the queue."""
         with _lock:
+            if self.thread is not threading.current_thread():
+                # In a process that stood still, a thread may be left behind before it gets to see what it was given.
+                # Another one serves the queue now. No collector has two batches in it, so no order is lost.
+                self.queue.put(batch)
+                return False
+            if batch is None:
+                return False
             if batch.is_overdue:
                 return True
             self.batch = batch
-        # Users' code (managers, converters) may set context variables, which are not for the next batch.
-        answers = contextvars.Context().run(_answer, batch)
+        answers: list[Answer] = [BROKEN_OFF] * len(batch.keys)
+        try:
+            # Users' code (managers, converters) may set context variables, which are not for the next batch.
+            answers = contextvars.Context().run(_answer, batch)
+        finally:
+            self.finish(batch, answers)
+        return self.thread is threading.current_thread()
+
+    def finish(self, batch: Batch, answers: list[Answer]) -> None:
         with _lock:
-            if self.batch is not batch:
-                return False
-            self.batch = None
+            if self.batch is batch:
+                self.batch = None
+            if batch.is_overdue:
+                return
             batch.is_answered = True
         # A loop that has closed meanwhile has nobody left who waits.
         with contextlib.suppress(RuntimeError):
-            batch.loop.call_soon_threadsafe(batch.deliver, answers, context=contextvars.Context())
-        return True
+            batch.loop.call_soon_threadsafe(batch.deliver, Secret(answers), context=contextvars.Context())
 
 
 _lock = threading.Lock()
@@ -168,14 +188,14 @@ def close() -> None:
 
 
 def _answer(batch: Batch) -> list[Answer]:
-    keys = [key.reveal() for key in batch.keys]
     answers: list[Answer]
     try:
-        answers = answer_all(batch.queryset, batch.field, keys, batch.alias)
+        answers = answer_all(batch.queryset, batch.field, batch.reveal_keys(), batch.alias)
     except BaseException as error:
         # What would end a thread (users' code that exits) must not leave its waiters without an answer.
-        answers = [failure_of(error, keys) for _ in keys]
-    if _is_not_to_be_kept(connections[batch.alias]) or any(isinstance(answer, Failure) for answer in answers):
+        answers = [failure_of(error, batch.reveal_keys())] * len(batch.keys)
+    # In this order: where there is no such alias, there are failures only, and no connection to ask.
+    if any(isinstance(answer, Failure) for answer in answers) or _is_not_to_be_kept(connections[batch.alias]):
         _close_connections()
     return answers
 

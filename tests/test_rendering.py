@@ -156,7 +156,9 @@ def test_several_schemes(colour: str, send: Send) -> None:
             ([(b"authorization", b"Basic x")], {"bearer": None, "mac": None}),
             (bearer("unknown"), {"bearer": "invalid_token", "mac": None}),
             (bearer("unknown", "mac"), {"bearer": None, "mac": "invalid_token"}),
-            (bearer("a b", "mac"), {"bearer": None, "mac": "invalid_request"}),
+            (bearer('id="a", mac="b"', "mac"), {"bearer": None, "mac": "invalid_token"}),
+            ([(b"authorization", b"mac")], {"bearer": None, "mac": "invalid_request"}),
+            (bearer("a b"), {"bearer": "invalid_request", "mac": None}),
             (bearer("a") + bearer("b", "mac"), {"bearer": "invalid_request", "mac": "invalid_request"}),
         ]:
             answer = send("/", headers)
