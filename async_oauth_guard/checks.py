@@ -95,7 +95,7 @@ def _exemption_messages(callback: Any) -> Iterator[CheckMessage]:
         view = getattr(view, "__wrapped__", None)
     if view is not None:
         yield checks.Warning(
-            f"csrf_exempt stands above an optional guard of {view.__module__}.{view.__qualname__}, where it has no effect.",
+            f"csrf_exempt has no effect above the optional guard of {view.__module__}.{view.__qualname__}.",
             hint="Write @csrf_exempt below the guard, next to the view, if requests without a token are to be exempt.",
             id=f"{_APP}.W004",
         )

@@ -76,7 +76,7 @@ class Credentials:
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110 §5.6.2; a scheme is one."""
 
-_LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{TOKEN.pattern})(?![^ \t])")
+_LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{TOKEN.pattern})(?![^ \t,])")
 # RFC 9110 §11.4 with token68: auth-scheme 1*SP token68
 _CREDENTIALS = re.compile(rf"(?P<scheme>{TOKEN.pattern}) +(?P<token>[A-Za-z0-9._~+/-]+=*)")
 # RFC 9110 §11.4: other schemes than Bearer may have parameters in place of it, which their validators read.

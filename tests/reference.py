@@ -22,8 +22,7 @@ def read(value: str, scheme: str = "bearer") -> tuple[Presented, str]:
     if not value:
         return Presented.NOTHING, ""
     word = leading(value, TCHAR)
-    later = [leading(part.lstrip(" \t"), TCHAR).lower() for part in value.split(",")[1:]]
-    if scheme in later:
+    if any(begins_with(part.lstrip(" \t"), scheme) for part in value.split(",")[1:]):
         # Several field lines, joined on the way: more than one method, or one repeated.
         return Presented.MALFORMED, ""
     if word.lower() != scheme:
@@ -33,6 +32,12 @@ def read(value: str, scheme: str = "bearer") -> tuple[Presented, str]:
     if token == rest or not is_token68(token):
         return Presented.MALFORMED, ""
     return Presented.TOKEN, token
+
+
+def begins_with(part: str, scheme: str) -> bool:
+    """Whether a part of the value begins with ``scheme``, and not with a parameter of that name."""
+    word = leading(part, TCHAR)
+    return word.lower() == scheme and part[len(word) :][:1] in ("", " ", "\t")
 
 
 def is_token68(text: str) -> bool:
