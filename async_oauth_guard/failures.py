@@ -5,8 +5,8 @@ SQL parameters stand in the locals of Django's frames, and sometimes in messages
 
 import traceback
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from django.db import OperationalError
@@ -25,7 +25,7 @@ _PLACEHOLDER = "\0"
 _TELLING_LENGTH = 8
 _MAX_TEXT_LENGTH = 2_000
 # Characters of a message and of the keys it may quote, together: a few milliseconds.
-_MAX_SEARCHED_LENGTH = 50_000
+_MAX_SEARCHED_LENGTH = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,16 +92,15 @@ class _Reader:
         self.start()
 
     def serve(self) -> None:
-        try:
-            # An error of this thread is told to its waiters only: a report of the thread's own would show the locals of
-            # every frame, and some of these hold the keys.
-            with contextlib.suppress(queue.Empty, BaseException):
-                while self.read(self.queue.get(timeout=IDLE_TIMEOUT)):
-                    pass
+        # Until `queue.Empty`, or an error, which is told to its waiters only: a report of the thread's own would show
+        # the locals of every frame, and some of these hold the keys.
+        with contextlib.suppress(BaseException):
+            while self.read(self.queue.get(timeout=IDLE_TIMEOUT)):
+                pass
+        with contextlib.suppress(BaseException):
             _close_connections()
-        finally:
-            with _lock:
-                self.forget(threading.current_thread())
+        with _lock:
+            self.forget(threading.current_thread())
 
     def forget(self, thread: threading.Thread) -> None:
         self.abandoned.discard(thread)

@@ -14,6 +14,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.core import mail
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.models import Model, QuerySet
 
 from async_oauth_guard import batches, queries, reading
@@ -39,9 +41,28 @@ def made(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> It
             _drop(alias)
 
 
+@pytest.fixture(autouse=True)
+def all_is_closed() -> Iterator[None]:
+    """No test leaves a connection open, on whichever thread, nor a pool: servers take few."""
+    opened: list[BaseDatabaseWrapper] = []
+
+    def note(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        opened.append(connection)
+
+    connection_created.connect(note)
+    yield
+    connection_created.disconnect(note)
+    assert [connection.alias for connection in opened if connection.connection is not None] == []
+    assert [connection.alias for connection in opened if _has_pool(connection)] == []
+
+
 @pytest.fixture
 def open_database(
-    made: set[str], request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any
+    made: set[str],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    django_db_blocker: Any,
+    all_is_closed: None,
 ) -> Iterator[Callable[[str], str]]:
     """Gives the alias of an empty database of some kind."""
     opened: list[str] = []
@@ -58,12 +79,12 @@ def open_database(
 
     with django_db_blocker.unblock():
         yield open_one
-        close()
+        end_reading()
         for alias in opened:
             for model in reversed(MODELS):
                 # Without the cascade, which would look into tables that are not here.
                 model._base_manager.using(alias)._raw_delete(alias)
-            connections[alias].close()
+            _disconnect(alias)
 
 
 @pytest.fixture(params=KINDS)
@@ -113,9 +134,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(reading, "answer_all", gate)
     yield gate
     gate.permits.release(100)
-    close()
-    for thread in reading_threads():
-        thread.join(PATIENCE)
+    end_reading()
 
 
 def row(alias: str, key: Any, *, group: Any = "group", model: type[Model] = OAuth2Token) -> Row:
@@ -163,6 +182,13 @@ def make_tokens(alias: str, *keys: str) -> None:
     OAuth2Token.objects.using(alias).bulk_create([OAuth2Token(access_token=key, user=user) for key in keys])
 
 
+def end_reading() -> None:
+    """Close, and wait for the threads that were left behind as well."""
+    close()
+    for thread in reading_threads():
+        thread.join(PATIENCE)
+
+
 def reading_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("async_oauth_guard")]
 
@@ -187,15 +213,25 @@ def _make(alias: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 def _drop(alias: str) -> None:
+    _disconnect(alias)
     connection = connections[alias]
-    connection.close()
-    if getattr(connection, "pool", None):
-        connection.close_pool()
     if connection.vendor != "sqlite":
         _administer(connection.settings_dict, f"DROP DATABASE {connection.settings_dict['NAME']}")
     with suppress(KeyError):
         del connections.databases[alias]
     del connections[alias]
+
+
+def _disconnect(alias: str) -> None:
+    connection: Any = connections[alias]
+    connection.close()
+    if _has_pool(connection):
+        connection.close_pool()
+
+
+def _has_pool(connection: BaseDatabaseWrapper) -> bool:
+    # To ask a connection for its pool would make one.
+    return connection.alias in getattr(connection, "_connection_pools", {})
 
 
 def _administer(settings: dict[str, Any], statement: str) -> None:

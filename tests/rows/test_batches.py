@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -336,6 +336,18 @@ async def test_overdue_batch_in_the_queue_abandons_nobody(
     assert gate.batches == [["a"], ["c"]]
 
 
+async def test_nobody_waits_for_more_than_two_deadlines(
+    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was already waiting when a batch left, and found no place in it, is given up together with it."""
+    monkeypatch.setattr(batches, "MAX_KEYS", 1)
+    monkeypatch.setattr(batches, "DEADLINE", 0.02)
+    gate.is_open = False
+    errors = await settle(*start(sqlite, "abcd"))
+    assert [type(error) for error in errors] == [TemporarilyUnavailableError] * 4
+    assert gate.batches == [["a"], ["b"]]
+
+
 async def test_with_enough_stuck_threads_lookups_are_refused_at_once(
     sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,7 +371,22 @@ async def test_with_enough_stuck_threads_lookups_are_refused_at_once(
     assert keys_of(await settle(*start(sqlite, "c"))) == [["c"]]
 
 
-def test_several_loops_share_a_thread_and_no_future(sqlite: str, gate: Gate) -> None:
+@pytest.fixture(params=["asyncio", "uvloop"])
+def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes event loops of each kind that servers run on."""
+    if request.param == "asyncio":
+        return asyncio.new_event_loop
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed, as on Windows")
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def run(new_loop: Callable[[], asyncio.AbstractEventLoop], coroutine: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(coroutine)
+
+
+def test_several_loops_share_a_thread_and_no_future(sqlite: str, gate: Gate, new_loop: Any) -> None:
     """Each loop of a process collects on its own."""
 
     async def several() -> list[list[Any]]:
@@ -368,15 +395,38 @@ def test_several_loops_share_a_thread_and_no_future(sqlite: str, gate: Gate) -> 
     import concurrent.futures
 
     with concurrent.futures.ThreadPoolExecutor(3) as executor:
-        answers = list(executor.map(lambda _: asyncio.run(several()), range(6)))
+        answers = list(executor.map(lambda _: run(new_loop, several()), range(6)))
     assert answers == [[["a"], ["b"], ["c"]]] * 6
     assert len(reading_threads()) == 1
 
 
-def test_loop_that_closes_meanwhile_is_forgotten(sqlite: str, gate: Gate) -> None:
+def test_stuck_batch_is_given_up_on_every_kind_of_loop(
+    sqlite: str, gate: Gate, new_loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deadlines, pauses and wake-ups from another thread are the loop's own."""
+    monkeypatch.setattr(batches, "DEADLINE", 0.05)
+    gate.is_open = False
+
+    async def lose_one() -> list[Any]:
+        stuck = start(sqlite, "a")
+        await gate.arrival()
+        gate.is_open = True
+        behind = start(sqlite, "bc")
+        gone = start(sqlite, "d")
+        await turn()
+        gone[0].cancel()
+        return await settle(*stuck, *behind)
+
+    error, *answers = run(new_loop, lose_one())
+    assert isinstance(error, TemporarilyUnavailableError)
+    assert keys_of(answers) == [["b"], ["c"]]
+    assert gate.batches == [["a"], ["b", "c"]]
+
+
+def test_loop_that_closes_meanwhile_is_forgotten(sqlite: str, gate: Gate, new_loop: Any) -> None:
     """Its answer is dropped without an error, nothing keeps it, and the thread goes on."""
     gate.is_open = False
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     seen = weakref.ref(loop)
 
     async def leave() -> None:
@@ -390,7 +440,7 @@ def test_loop_that_closes_meanwhile_is_forgotten(sqlite: str, gate: Gate) -> Non
     loop.close()
     gate.is_open = True
     gate.permits.release()
-    assert asyncio.run(look_up(row(sqlite, "b")))
+    assert run(new_loop, look_up(row(sqlite, "b")))
     del loop
     gc.collect()
     assert seen() is None

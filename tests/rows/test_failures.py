@@ -1,5 +1,6 @@
 """Errors as others see them: of the right class, new each time, and without a token."""
 
+import time
 import traceback
 import uuid
 from typing import Any
@@ -50,6 +51,55 @@ def test_other_forms_of_a_key_are_removed_too() -> None:
     key = uuid.uuid4()
     assert failure_of(DataError(f"bad {key.hex} {key}"), [key]).error().args == ("bad <token> <token>",)
     assert failure_of(DataError(r"bad a\nb"), ["a\nb", ""]).error().args == ("bad <token>",)
+
+
+def test_forms_of_a_binary_key_are_removed_too() -> None:
+    """Databases write bytes as hexadecimal digits or as they are."""
+    key = b"S3cr3t-\xff"
+    assert failure_of(DataError(r"bad \x5333637233742dff, S3cr3t-\xff"), [key]).error().args == (
+        r"bad \x<token>, <token>",
+    )
+
+
+def test_keys_of_one_character_do_not_eat_what_took_the_place_of_others() -> None:
+    """Whatever keys share a batch, a message does not grow with their number."""
+    assert failure_of(DataError("to"), [*"token"]).error().args == ("<token><token>",)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_messages_are_not_searched_for_very_long_tokens(count: int) -> None:
+    """A batch of the longest tokens takes no processor time to speak of; the message is withheld, and its code kept."""
+    keys = [f"{number:05}" * 12_000 for number in range(count)]
+    start = time.thread_time()
+    failure = outage_of(OperationalError(2013, "Lost connection " * 100 + keys[0][:20]), keys)
+    assert time.thread_time() - start < 0.1
+    assert failure.arguments == (2013, "<message withheld: too long to be searched for tokens>")
+
+
+def test_usual_batches_are_searched() -> None:
+    """A full batch of tokens of the usual length leaves a message in the log."""
+    keys = [f"{number:05}" * 10 for number in range(100)]
+    start = time.thread_time()
+    assert outage_of(OperationalError("lost connection " * 100), keys).arguments == ("lost connection " * 100,)
+    assert time.thread_time() - start < 0.1
+
+
+class UnprintableError(Exception):
+    """Its argument cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__(self)
+
+    def __str__(self) -> str:
+        raise ValueError(TOKEN)
+
+
+def test_error_that_cannot_be_printed_is_an_error_all_the_same() -> None:
+    """What users' classes do when asked for their text ends no thread, and shows no token."""
+    error = failure_of(UnprintableError(), [TOKEN]).error()
+    assert type(error) is RuntimeError
+    assert str(error) == "UnprintableError: <message withheld: it cannot be printed>"
+    assert TOKEN not in shown(error)
 
 
 def test_each_error_is_new() -> None:

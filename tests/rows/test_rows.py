@@ -1,5 +1,6 @@
 """Reading on the caller's thread, exact matching, and the choice between that thread and a shared query."""
 
+import asyncio
 import contextvars
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,13 @@ from asgiref.sync import AsyncToSync, ThreadSensitiveContext, async_to_sync, syn
 from django.contrib.auth.models import User
 from django.db import OperationalError, connections, transaction
 from django.db.models import QuerySet
+from django.db.utils import ConnectionDoesNotExist
 
 from async_oauth_guard.credentials import Secret
 from async_oauth_guard.effects import Row
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
 from async_oauth_guard.rows import aread_rows, read_rows
-from tests.rows.conftest import Gate, keys_of, look_up, look_up_alone, make_tokens, row, settle
+from tests.rows.conftest import PATIENCE, Gate, keys_of, look_up, look_up_alone, make_tokens, row, settle
 from tests.site.models import TenantToken, UUIDToken
 
 
@@ -146,6 +148,50 @@ async def test_database_is_chosen_by_the_request(sqlite: str, settings: Any, gat
     lookup = Row(QuerySet(User), "username", Secret("nobody"), "group")
     assert await look_up(lookup) == []
     assert gate.batches == [["nobody"]]
+
+
+@pytest.mark.parametrize("group", ["group", None])
+async def test_unknown_alias_is_a_bug_at_once(group: str | None, gate: Gate) -> None:
+    """On a loop as on a thread, nobody waits for a database that does not exist, and the next one is told the same."""
+    for _ in range(2):
+        errors = await settle(look_up(row("nope", "key", group=group)), look_up(row("nope", "key", group=group)))
+        assert [type(error) for error in errors] == [ConnectionDoesNotExist] * 2
+        assert "nope" in str(errors[0])
+
+
+class StopsRouter:
+    """A router that breaks every coroutine and future of Python 3.11 that its error reaches."""
+
+    def db_for_read(self, model: type, **hints: Any) -> str:
+        raise StopIteration("key")
+
+
+@pytest.mark.parametrize("group", ["group", None])
+async def test_stop_iteration_of_a_router_does_not_hang_the_request(settings: Any, group: str | None) -> None:
+    """No future can hold a StopIteration; on Python 3.11 the request would wait for ever."""
+    settings.DATABASE_ROUTERS = [StopsRouter()]
+    lookup = Row(QuerySet(User), "username", Secret("nobody"), group)
+    async with asyncio.timeout(PATIENCE):
+        (error,) = await settle(look_up(lookup))
+    assert type(error) is RuntimeError
+    assert "StopIteration" in str(error)
+
+
+class StopsQuerySet(QuerySet[Any]):
+    """Its rows end the iteration of whoever asks for them."""
+
+    def _fetch_all(self) -> None:
+        raise StopIteration("key")
+
+
+@pytest.mark.parametrize("group", ["group", None])
+async def test_stop_iteration_of_a_queryset_does_not_hang_the_request(sqlite: str, group: str | None) -> None:
+    """The same for users' code within the query."""
+    lookup = Row(StopsQuerySet(User).using(sqlite), "username", Secret("nobody"), group)
+    async with asyncio.timeout(PATIENCE):
+        (error,) = await settle(look_up(lookup))
+    assert type(error) is RuntimeError
+    assert "StopIteration" in str(error)
 
 
 async def test_equal_keys_of_different_types_are_different(sqlite: str) -> None:
