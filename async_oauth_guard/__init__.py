@@ -2,6 +2,7 @@
 
 from .errors import (
     GuardError,
+    HookError,
     InsufficientScopeError,
     InvalidRequestError,
     InvalidTokenError,
@@ -22,6 +23,7 @@ from .views import ProtectedResourceMixin, require_oauth
 __all__ = [
     # errors
     "GuardError",
+    "HookError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.db.models import Field, Model
 from django.urls import URLResolver, get_resolver
 
@@ -135,7 +136,7 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
     if validator.coalesce is None and not validator.coalesces:
         yield checks.Warning(
             f"Lookups of {model._meta.label} are not coalesced, so guarded async views are slower than they could be.",
-            hint="Its manager makes its querysets in a way of its own, which may depend on the request. Pass "
+            hint="Its manager or queryset class has a way of its own, which may depend on the request. Pass "
             "coalesce=True if one request's queryset serves any other, coalesce=False if not.",
             obj=model,
             id=f"{_APP}.W003",
@@ -143,7 +144,7 @@ def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
 
 
 def _is_indexed(field: "Field[Any, Any]", model: type[Model]) -> bool:
-    leading = [tuple(index.fields[:1]) for index in model._meta.indexes if index.fields]
+    leading: list[tuple[str, ...]] = [(name,) for index in model._meta.indexes for name, _ in index.fields_orders[:1]]
     leading += [tuple(fields[:1]) for fields in _unique_together(model)]
     return field.primary_key or field.unique or getattr(field, "db_index", False) or (field.name,) in leading
 
@@ -168,6 +169,9 @@ def check_toolkit_rows(
 
 def _count_empty(validator: ToolkitTokenValidator, alias: str) -> int:
     column = validator.column.field.name
+    if validator.token_model._meta.db_table not in connections[alias].introspection.table_names():
+        # ``migrate`` runs the check before it makes the table.
+        return 0
     return validator.token_model._default_manager.using(alias).filter(**{column: ""}).count()
 
 

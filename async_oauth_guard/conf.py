@@ -14,8 +14,9 @@ from django.utils.functional import cached_property
 
 from .challenges import check_parameters
 from .errors import GuardError
+from .hooks import attributes_of, realm_of
 
-__all__ = ["SETTING", "GuardSettings", "Options", "RenderError", "check_option"]
+__all__ = ["SETTING", "GuardSettings", "Options", "RenderError", "check_option", "check_validator"]
 
 SETTING = "OAUTH_GUARD"
 
@@ -152,6 +153,20 @@ def check_option(name: str, value: Any) -> None:
         check(value)
 
 
+def check_validator(validator: Any) -> None:
+    """Refuse what cannot serve as a token validator.
+
+    Raises:
+        TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``.
+        ValueError: its realm or attributes cannot stand in a challenge.
+    """
+    if isinstance(validator, type) or not callable(getattr(validator, "authenticate_token", None)):
+        raise TypeError(f"a token validator is wanted, not {validator!r}")
+    if not isinstance(getattr(validator, "TOKEN_TYPE", None), str):
+        raise TypeError(f"{type(validator).__name__} has no TOKEN_TYPE, so it serves no scheme")
+    check_parameters(realm_of(validator), attributes_of(validator))
+
+
 def _check_realm(value: str) -> None:
     check_parameters(value, {})
 
@@ -201,6 +216,8 @@ def _build(where: str, entry: Any) -> Any:
         raise ImproperlyConfigured(f"{where}['BACKEND'] is a dotted path")
     backend = _resolve(f"{where}['BACKEND']", entry["BACKEND"])
     try:
-        return backend(**entry.get("OPTIONS", {}))
+        validator = backend(**entry.get("OPTIONS", {}))
+        check_validator(validator)
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"{where}['OPTIONS']: {error}") from error
+    return validator

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MAX_TOKEN_LENGTH = 32_768
-"""Characters of a token with its scheme; anything longer is refused before anything else looks at it."""
+"""Characters of a token, with its scheme where a header has both; what is longer is refused unread."""
 
 T_co = TypeVar("T_co", covariant=True)
 

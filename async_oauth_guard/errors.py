@@ -18,7 +18,7 @@ Each that Authlib has too is a subclass of Authlib's and takes the same argument
 import enum
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from authlib.oauth2 import OAuth2Error, rfc6749, rfc6750
 
@@ -85,8 +85,6 @@ class GuardError(OAuth2Error):
     scope: tuple[str, ...] = ()
     scheme: str | None = None
     validator: Any = None
-    # Whether the protector has given it its challenge, and told the signal's receivers.
-    is_complete: bool = False
     # The error whose body and header fields are sent in place of ours, where that is wanted.
     stand_in: OAuth2Error | None = None
 
@@ -176,9 +174,9 @@ class HookError(GuardError):
         self.stand_in = origin
 
 
-# Ours by code, with the description that Authlib's own has.
-_BY_CODE: Mapping[str, tuple[type[GuardError], str]] = {
-    str(authlib.error): (ours, str(authlib.description))
+# By code: ours, and the class that Authlib has for it.
+_BY_CODE: Mapping[str, tuple[type[GuardError], type[OAuth2Error]]] = {
+    str(authlib.error): (ours, authlib)
     for ours, authlib in (
         (MissingAuthorizationError, rfc6749.MissingAuthorizationError),
         (UnsupportedTokenTypeError, rfc6749.UnsupportedTokenTypeError),
@@ -199,8 +197,6 @@ def errors_of_hooks() -> Iterator[None]:
         origin = error.__cause__
         if not isinstance(origin, OAuth2Error):
             raise
-        # For `adopt_error`, should it come back to us.
-        vars(origin)["_adopted"] = error
         raise origin from None
 
 
@@ -211,13 +207,13 @@ def adopt_error(error: OAuth2Error) -> GuardError:
     """
     if isinstance(error, GuardError):
         return error
-    ours, usual_description = _BY_CODE.get(str(error.error), (None, ""))
-    if earlier := vars(error).pop("_adopted", None):
-        return cast("GuardError", earlier)
+    ours, authlib = _BY_CODE.get(str(error.error), (None, OAuth2Error))
     adopted = HookError(error) if ours is None else ours(reason=Reason.REFUSED_BY_HOOK)
     adopted.__cause__ = error
-    adopted.status_code = error.status_code
     adopted.uri = error.uri
-    if error.description != usual_description:
+    if isinstance(error, authlib) or "status_code" in vars(error):
+        # Not the one that Authlib's root class has for any error.
+        adopted.status_code = error.status_code
+    if error.description not in ("", authlib.description):
         adopted.description = error.description
     return adopted

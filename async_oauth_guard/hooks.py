@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 
-__all__ = ["door", "hook", "keywords_named", "keywords_taken"]
+__all__ = ["attributes_of", "door", "hook", "keywords_named", "keywords_taken", "realm_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +24,18 @@ def hook(owner: Any, name: str) -> Callable[..., Any] | None:
     """The method ``name`` that the author of ``owner`` defined, or ``None`` where it is ours or Authlib's no-op."""
     method = getattr(owner, name, None)
     return None if getattr(method, "__func__", method) in _OURS else method
+
+
+def realm_of(validator: Any) -> str | None:
+    """The realm of a validator, which may be of a class of its author's own, without any."""
+    realm: str | None = getattr(validator, "realm", None)
+    return realm
+
+
+def attributes_of(validator: Any) -> Mapping[str, Any]:
+    """The further parameters of a validator's challenges; see `realm_of`."""
+    attributes: Mapping[str, Any] | None = getattr(validator, "extra_attributes", None)
+    return attributes or {}
 
 
 def keywords_taken(validate_token: Callable[..., Any], keywords: Mapping[str, Any]) -> Collection[str]:

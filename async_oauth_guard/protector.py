@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 from urllib.parse import urlsplit
 
 from authlib.integrations.django_oauth2.requests import DjangoJsonRequest
@@ -11,9 +11,9 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from .challenges import Protection, check_parameters, write_challenges
+from .challenges import Protection, write_challenges
 from .compat import answer_as_authlib
-from .conf import SETTING, GuardSettings, Options, RenderError
+from .conf import SETTING, GuardSettings, Options, RenderError, check_validator
 from .credentials import (
     MAX_TOKEN_LENGTH,
     Credentials,
@@ -35,7 +35,7 @@ from .errors import (
     errors_of_hooks,
 )
 from .flows.authorization import Inquiry, Verdict, authorize_flow
-from .hooks import door, hook, keywords_taken
+from .hooks import attributes_of, door, hook, keywords_taken, realm_of
 from .requirements import Requirements, parse_requirements
 from .runtime import arun, run_outside_loop
 from .scopes import Requirement, ScopesLike
@@ -60,7 +60,7 @@ class ResourceProtector:
     Args:
         validators: where tokens come from, in the order in which they are asked.
         realm: the protection space for validators without one of their own (RFC 9110 §11.5).
-        resource: who we are: an absolute URI (RFC 8707 §2).
+        resource: who we are: a URI with a host (RFC 8707 §2).
         public_origin: the scheme and host that clients see; left out, the origin of ``resource``, and without that
             what Django makes of ``Host`` within ``ALLOWED_HOSTS``.
         compat: ``"authlib"`` for Authlib's status, body and header fields, byte for byte.
@@ -110,11 +110,7 @@ class ResourceProtector:
             TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``.
             ValueError: its realm or attributes cannot stand in a challenge.
         """
-        if isinstance(validator, type) or not callable(getattr(validator, "authenticate_token", None)):
-            raise TypeError(f"a token validator is wanted, not {validator!r}")
-        if not isinstance(getattr(validator, "TOKEN_TYPE", None), str):
-            raise TypeError(f"{type(validator).__name__} has no TOKEN_TYPE, so it serves no scheme")
-        check_parameters(_realm_of(validator), _attributes_of(validator))
+        check_validator(validator)
         self._registered.append(validator)
         self._schemes = None
 
@@ -220,7 +216,7 @@ class ResourceProtector:
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
         # From here on no frame of ours shows it.
-        token = PresentedToken(token)
+        token = _presented(token)
         flow = self._token_flow(token, parse_requirements(scopes, **requirements), uri)
         with errors_of_hooks():
             return run_outside_loop(flow, "await avalidate_token()").token
@@ -229,7 +225,7 @@ class ResourceProtector:
         self, token: str, scopes: ScopesLike = None, *, uri: str | None = None, **requirements: Any
     ) -> Any:
         """See `validate_token`."""
-        token = PresentedToken(token)
+        token = _presented(token)
         with errors_of_hooks():
             return (await arun(self._token_flow(token, parse_requirements(scopes, **requirements), uri))).token
 
@@ -309,13 +305,15 @@ class ResourceProtector:
         credentials: Credentials | GuardError,
     ) -> Flow[GuardError]:
         """The error to answer with: one of ours, with its challenge, of which receivers have been told."""
+        earlier = getattr(request, "_oauth_rejection", None)
+        if earlier is not None and refusal in (earlier, earlier.__cause__):
+            # An overridden acquire_token() passes on what ours has raised.
+            return cast("GuardError", earlier)
         error = adopt_error(refusal)
-        if error.is_complete:
-            return error
         if isinstance(credentials, Credentials):
             error.scheme = credentials.scheme
         error = self._complete(error, requirements.scopes.for_method(request.method))
-        error.is_complete = True
+        request._oauth_rejection = error  # type: ignore[attr-defined]
         yield from _notify_flow(token_rejected, type(self), request=request, error=error)
         return error
 
@@ -340,7 +338,7 @@ class ResourceProtector:
     def _protections(self, refusing: Any) -> Iterator[Protection]:
         for scheme, serving in self._by_scheme().items():
             validator = refusing if refusing in serving else serving[0]
-            yield Protection(scheme, _realm_of(validator) or self.options.realm, _attributes_of(validator))
+            yield Protection(scheme, realm_of(validator) or self.options.realm, attributes_of(validator))
 
     def _uri(self, request: HttpRequest) -> str:
         origin = self.options.public_origin
@@ -350,14 +348,10 @@ class ResourceProtector:
         return request.build_absolute_uri() if origin is None else origin + request.get_full_path()
 
 
-def _realm_of(validator: Any) -> str | None:
-    realm: str | None = getattr(validator, "realm", None)
-    return realm
-
-
-def _attributes_of(validator: Any) -> Mapping[str, Any]:
-    # A class of a site's own may have none.
-    return getattr(validator, "extra_attributes", None) or {}
+def _presented(token: Any) -> PresentedToken:
+    if not isinstance(token, str):
+        raise TypeError(f"token: a string is wanted, not {type(token).__name__}")
+    return PresentedToken(token)
 
 
 def _notify_flow(signal: Any, sender: type, **arguments: Any) -> Flow[None]:

@@ -55,7 +55,7 @@ class AccessToken(dict[str, Any]):
     @classmethod
     def _of_row(cls, row: Any, state: TokenState | None) -> "AccessToken":
         user = getattr(row, "user", None) if state is None else state.user
-        scope = row.get_scope() if state is None else state.scope
+        scope = _scope_of(row) if state is None else state.scope
         claims = {
             "scope": scope if scope is None or isinstance(scope, str) else " ".join(scope),
             "sub": None if user is None else str(user.pk),
@@ -110,7 +110,16 @@ class AccessToken(dict[str, Any]):
         return False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} scopes={sorted(self.scopes)} expires_at={self.expires_at}>"
+        try:
+            scopes: object = sorted(self.scopes)
+        except ValueError:
+            scopes = "malformed"
+        return f"<{type(self).__name__} scopes={scopes} expires_at={self.expires_at}>"
+
+
+def _scope_of(row: Any) -> Any:
+    get_scope = getattr(row, "get_scope", None)
+    return get_scope() if callable(get_scope) else getattr(row, "scope", None)
 
 
 def read_attribute(token: Any, name: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, include
 
-__all__ = ["guard_urls"]
+__all__ = ["Included", "guard_urls"]
 
 Included = tuple[list[URLPattern | URLResolver], str | None, str | None]
 

@@ -78,7 +78,7 @@ class TokenValidator(AuthlibTokenValidator):
     def validate_token(
         self, token: Any, scopes: Any, request: Any, groups: Any = None, roles: Any = None, entitlements: Any = None
     ) -> None:
-        """Judge a token that ``authenticate_token`` found: its lifetime, scopes, groups, roles and entitlements.
+        """Judge a token that ``authenticate_token`` found: its lifetime and user, scopes, groups, roles, entitlements.
 
         Raises:
             InvalidTokenError, InsufficientScopeError: it is refused.

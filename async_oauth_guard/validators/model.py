@@ -39,8 +39,9 @@ class BearerTokenValidator(TokenValidator):
         using: the database alias, in place of the routers' answer.
         require_active_user: whether a token of a user who is not active is refused (Authlib does not ask).
         token_format: a regular expression that the whole token must match; others cost no query.
-        coalesce: whether lookups of concurrent requests share queries. Left out: unless the model's manager has a
-            ``get_queryset`` of its own, which may depend on the request. ``False``: each on its request's connection.
+        coalesce: whether lookups of concurrent requests share queries. Left out: unless the manager makes querysets
+            in a way of its own, or their class overrides a method, which may depend on the request. ``False``: each
+            on its request's connection.
         blocking_methods: whether the model's methods do I/O other than queries; they then run on a thread.
         extra_attributes: see `TokenValidator`.
 
@@ -86,7 +87,8 @@ class BearerTokenValidator(TokenValidator):
         """A validator for django-oauth-toolkit's access tokens, swapped models included.
 
         Looked up by ``token_checksum``; judged by ``expires``, ``scope`` and, where it is not empty, ``resource``,
-        of which one must be a prefix of the URI that was called, as the toolkit compares them. The rows are only read.
+        of which one must be a prefix of the URI that was called, as the toolkit compares them; and by ``is_valid()`` of
+        a swapped model and ``is_usable()`` of a swapped client. The rows are only read.
         """
         from .toolkit import ToolkitTokenValidator
 
@@ -128,7 +130,7 @@ class BearerTokenValidator(TokenValidator):
 
     @cached_property
     def coalesces(self) -> bool:
-        """Whether lookups may share queries; a manager's own ``get_queryset`` may answer for one request only."""
+        """Whether lookups may share queries; a way of its own may answer for one request only."""
         if self.coalesce is not None:
             return self.coalesce
         return not self.is_its_own_way

@@ -1,0 +1,195 @@
+"""The pages of the project: their code compiles and runs, their links lead somewhere, and nothing is left out."""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from django.test.utils import isolate_apps
+
+import async_oauth_guard
+from async_oauth_guard import BearerTokenValidator, Reason, ResourceProtector, TokenValidator
+from async_oauth_guard.checks import check_settings
+from async_oauth_guard.conf import GuardSettings
+from async_oauth_guard.requirements import parse_requirements
+from tests.site.models import OAuth2Token
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(async_oauth_guard.__file__).parent
+PAGES = [*sorted(ROOT.glob("docs/*.md")), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))]
+# The changelog names what there is as well, but explains nothing.
+EVERY_PAGE = [*PAGES, ROOT / "CHANGELOG.md"]
+
+# A block that cannot run alone has a line `<!-- skip: reason -->` above it; it compiles all the same.
+BLOCK = re.compile(r"(?:<!-- skip: (?P<skip>[^\n]+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path) -> Iterator[re.Match[str]]:
+    return BLOCK.finditer(read(page))
+
+
+def words(page: Path) -> set[str]:
+    """The words within code: of blocks, and between backticks."""
+    return {word for code in CODE.findall(read(page)) for word in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", code)}
+
+
+def words_of_all() -> set[str]:
+    return set().union(*map(words, PAGES))
+
+
+def arguments(function: Any) -> set[str]:
+    """The names by which a caller gives its arguments."""
+    unnamed = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name for each in parameters if each.kind not in unnamed} - {"self", "cls"}
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+    lines = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.fixture
+def modules_of_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pages import of a reader's own project."""
+    for name, contents in {
+        "accounts": {},
+        "accounts.models": {"OAuth2Token": OAuth2Token},
+        "reports": {},
+        "reports.urls": {"urlpatterns": []},
+    }.items():
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_blocks_compile(page: Path) -> None:
+    """Every block of Python compiles."""
+    for block in blocks(page):
+        compile(block["code"], name_of(page), "exec")
+
+
+@pytest.mark.usefixtures("modules_of_a_reader")
+@pytest.mark.parametrize("page", [page for page in EVERY_PAGE if "```python" in read(page)], ids=name_of)
+def test_blocks_run(page: Path) -> None:
+    """The blocks of a page run, one after the other, and each setting that they show is fine."""
+    # Models belong to the app of their module.
+    names: dict[str, Any] = {"__name__": "tests.site.documentation"}
+    with isolate_apps("tests.site"):
+        for block in blocks(page):
+            if block["skip"]:
+                continue
+            exec(compile(block["code"], name_of(page), "exec"), names)
+            if setting := names.pop("OAUTH_GUARD", None):
+                with override_settings(OAUTH_GUARD=setting):
+                    assert check_settings(None) == []
+
+
+def test_blocks_are_found() -> None:
+    """The pattern finds every block, so none is left out by a slip of the pen."""
+    for page in EVERY_PAGE:
+        assert len([*blocks(page)]) == read(page).count("```python")
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_links_resolve(page: Path) -> None:
+    """Every relative link leads to a file that is there, and to a heading of it."""
+    for link in LINK.finditer(read(page)):
+        target = page.parent / link["path"] if link["path"] else page
+        assert target.exists(), link[0]
+        assert link["anchor"] is None or link["anchor"] in headings(target), link[0]
+
+
+def test_every_page_is_reached() -> None:
+    """The README leads to every page of ``docs``."""
+    linked = {link["path"] for link in LINK.finditer(read(ROOT / "README.md"))}
+    assert {name_of(page) for page in ROOT.glob("docs/*.md")} - linked == set()
+
+
+def test_public_names_are_mentioned() -> None:
+    """Each public name of the package stands on a page."""
+    assert set(async_oauth_guard.__all__) - words_of_all() == set()
+
+
+def test_public_methods_are_mentioned() -> None:
+    """So does each public method and property of a protector that users call, and of a validator."""
+    methods = {name for name in vars(TokenValidator) if not name.startswith("_")} - {"authenticate_flow", "read_state"}
+    doors = {"acquire_token", "aacquire_token", "validate_token", "avalidate_token", "protect_urls"}
+    assert (methods | doors | {"register_token_validator", "for_django_oauth_toolkit"}) - words_of_all() == set()
+
+
+def test_settings_are_mentioned() -> None:
+    """The page of settings has every key, and the argument of each."""
+    keys = set(GuardSettings.KEYS)
+    assert (keys | {key.lower() for key in keys}) - words(ROOT / "docs" / "settings.md") == set()
+
+
+def test_arguments_are_mentioned() -> None:
+    """The arguments of protectors, of their validators and of the decorator each stand on a page of their own."""
+    settings, scopes = words(ROOT / "docs" / "settings.md"), words(ROOT / "docs" / "scopes.md")
+    assert arguments(ResourceProtector.__init__) - settings == set()
+    assert arguments(BearerTokenValidator.__init__) - settings == set()
+    assert arguments(TokenValidator.__init__) - words(ROOT / "docs" / "validators.md") == set()
+    asked = arguments(ResourceProtector.__call__) | arguments(parse_requirements)
+    assert asked | {"groups", "roles", "entitlements"} <= scopes | words(ROOT / "docs" / "views.md")
+
+
+def test_checks_are_mentioned() -> None:
+    """The page of system checks has every id, and no other."""
+    code = read(PACKAGE / "checks.py")
+    ids = set(re.findall(r'id=f"\{_APP\}\.([EW]\d{3})"', code))
+    assert set(re.findall(r"`async_oauth_guard\.([EW]\d{3})`", read(ROOT / "docs" / "checks.md"))) == ids
+
+
+def test_reasons_are_mentioned() -> None:
+    """The page of errors lists every reason, and no other."""
+    listed = re.search(r"^Reasons: (.*?)\n\n", read(ROOT / "docs" / "errors.md"), re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    assert set(re.findall(r"`(\w+)`", listed[1])) == set(Reason)
+
+
+def test_loggers_are_mentioned() -> None:
+    """Each logger's name stands on a page."""
+    code = "".join(read(module) for module in PACKAGE.rglob("*.py"))
+    everything = "".join(map(read, PAGES))
+    names = re.findall(r'getLogger\("([^"]+)"\)', code)
+    assert names
+    assert [name for name in names if f"`{name}`" not in everything] == []
+
+
+def test_the_map_is_complete() -> None:
+    """The map of the house has every module, and none that is not there."""
+    modules = {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py")}
+    empty = {"flows/__init__", "validators/__init__"}
+    assert set(re.findall(r"^\| `([a-z_/]+)` \|", read(ROOT / "CONTRIBUTING.md"), re.MULTILINE)) == modules - empty
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_tables_are_whole(page: Path) -> None:
+    """Every row of a table has as many cells as its head."""
+    width = 0
+    for line in read(page).splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
+        assert cells == (width or cells), line
+        width = cells
