@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.models import Field, Model
 from django.urls import URLResolver, get_resolver
+from django.views.decorators.csrf import csrf_exempt
 
 from .challenges import UnfitParameterError
 from .conf import SETTING, GuardSettings
@@ -89,17 +90,25 @@ def _callbacks(patterns: Iterable[Any]) -> Iterator[Any]:
 
 
 def _exemption_messages(callback: Any) -> Iterator[CheckMessage]:
-    if getattr(callback, "csrf_exempt", False) is not True:
-        return
-    view = callback
-    while view is not None and getattr(view, "csrf_exempt", False) is not EXEMPT_WHILE_CHECKED:
-        view = getattr(view, "__wrapped__", None)
-    if view is not None:
+    layers = [callback]
+    while hasattr(layers[-1], "__wrapped__"):
+        layers.append(layers[-1].__wrapped__)
+    # Below the guard, an exemption takes the place of the guard's mark.
+    is_marked = any(getattr(layer, "csrf_exempt", None) is EXEMPT_WHILE_CHECKED for layer in layers)
+    if is_marked and any(_exempts(layer) for layer in layers):
+        view = layers[-1]
         yield checks.Warning(
             f"csrf_exempt has no effect above the optional guard of {view.__module__}.{view.__qualname__}.",
             hint="Write @csrf_exempt below the guard, next to the view, if requests without a token are to be exempt.",
             id=f"{_APP}.W004",
         )
+
+
+def _exempts(layer: Any) -> bool:
+    # Django's decorator copies the guard's mark over its own ``True``, so it is known by its code.
+    code = getattr(layer, "__code__", None)
+    is_decorated = code is not None and code.co_qualname.startswith(f"{csrf_exempt.__name__}.")
+    return getattr(layer, "csrf_exempt", False) is True or is_decorated
 
 
 def _validators_of(protector: Any) -> list[Any] | None:

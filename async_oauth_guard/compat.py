@@ -33,7 +33,7 @@ def answer_as_authlib(error: GuardError, protection: Protection | None) -> Guard
         # Authlib refuses the token for missing groups, and forgets the realm.
         error, protection = InvalidTokenError(reason=error.reason), None
     origin = error.__cause__
-    error.stand_in = origin if isinstance(origin, OAuth2Error) else _authlib_error(error, protection)
+    error.stand_in = origin if isinstance(origin, OAuth2Error) else _written(_authlib_error(error, protection), error)
     for name in _WIRE:
         if hasattr(error.stand_in, name):
             setattr(error, name, getattr(error.stand_in, name))
@@ -52,6 +52,14 @@ def _authlib_error(error: GuardError, protection: Protection | None) -> OAuth2Er
     if isinstance(error, InvalidRequestError):
         return rfc6749.InvalidRequestError()
     return rfc6750.InsufficientScopeError()
+
+
+def _written(answer: OAuth2Error, error: GuardError) -> OAuth2Error:
+    """``answer`` with what the author of a hook wrote into an error of ours."""
+    for name in ("description", "uri", "status_code"):
+        if getattr(error, name) != getattr(type(error), name):
+            setattr(answer, name, getattr(error, name))
+    return answer
 
 
 def _raw(value: Any) -> str:

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 
 from .conf import Options
 from .credentials import Credentials
-from .effects import Call, Flow
+from .effects import Call, Flow, ReadModel
 from .errors import GuardError, InvalidTokenError, MissingAuthorizationError, OAuth2Error, Reason
 from .flows.authorization import Verdict
 from .hooks import hook
@@ -86,7 +86,7 @@ class ViewGuard:
         except OAuth2Error as refusal:
             error = yield from self.protector.reject_flow(refusal, request, self.requirements, credentials)
             raise error from error.__cause__
-        return Verdict(token, read_user(token), {})
+        return Verdict(token, (yield ReadModel(read_user, token, blocking=False)), {})
 
     def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
         render = self.protector.options.render_error or render_json

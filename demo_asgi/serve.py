@@ -31,8 +31,7 @@ def run(host: str, port: int, database: Path) -> int:
         print(f"Database: {database}\n")
         origin = origin_of(listener, host)
         print("\n".join(instructions(origin)))
-        print(f"{READY}{origin} (Ctrl-C stops it)", flush=True)
-        serve(listener)
+        serve(listener, f"{READY}{origin} (Ctrl-C stops it)")
     return 0
 
 
@@ -79,7 +78,19 @@ def allowed_hosts(host: str) -> str:
     return f"localhost 127.0.0.1 [::1] {f'[{host}]' if ':' in host else host}"
 
 
-def serve(listener: socket.socket) -> None:
+class AnnouncedServer(uvicorn.Server):
+    """Says so when it takes requests, and signals."""
+
+    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+        super().__init__(config)
+        self.announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self.announcement, flush=True)
+
+
+def serve(listener: socket.socket, announcement: str) -> None:
     """Answer requests until a signal comes."""
     config = uvicorn.Config(
         "demo_asgi.asgi:application",
@@ -90,7 +101,7 @@ def serve(listener: socket.socket) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    AnnouncedServer(config, announcement).run(sockets=[listener])
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:
