@@ -302,7 +302,11 @@ def of_this_package() -> OAuth2Error:
 @pytest.mark.parametrize(
     ("make", "compat"),
     [
-        *(pytest.param(make, compat, id=f"{name} {compat}") for name, make in KEPT.items() for compat in (None, "authlib")),
+        *(
+            pytest.param(make, compat, id=f"{name} {compat}")
+            for name, make in KEPT.items()
+            for compat in (None, "authlib")
+        ),
         pytest.param(of_this_package, None, id="ours None"),
         pytest.param(of_this_package, "authlib", id="ours authlib"),
     ],

@@ -112,3 +112,47 @@ class AnyTenantToken(TenantToken):
 
     class Meta:
         proxy = True
+
+
+class NumberToken(Token):
+    """A lookup column of numbers, of which databases have a largest."""
+
+    access_token = models.BigIntegerField(unique=True)
+
+
+class OrphanToken(Token):
+    """Outlives its user, who is no constraint of the database's."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, related_name="+", db_constraint=False
+    )
+    access_token = models.CharField(max_length=255, unique=True)
+
+
+class PlainUserToken(models.Model):
+    """Names its user by a number, and knows no more of them."""
+
+    access_token = models.CharField(max_length=255, unique=True)
+    user_id = models.IntegerField(null=True)
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def get_scope(self) -> str:
+        return "profile"
+
+
+class Client(models.Model):
+    """The client of a `ClientToken`."""
+
+    client_id = models.CharField(max_length=48)
+
+
+class ClientToken(Token):
+    """Keeps its client in a table of its own, as django-oauth-toolkit does."""
+
+    access_token = models.CharField(max_length=255, unique=True)
+    application = models.ForeignKey(Client, models.CASCADE, related_name="+")

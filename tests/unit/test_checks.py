@@ -1,0 +1,426 @@
+"""System checks: each with its id and hint, and silent when all is well."""
+
+import weakref
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core import checks as django_checks
+from django.core.checks import CheckMessage, Error, Tags, registry
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import models
+from django.test import override_settings
+from django.urls import include, path
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from oauth2_provider.models import AccessToken
+
+from async_oauth_guard import BearerTokenValidator, ResourceProtector, TokenValidator, checks, require_oauth
+from async_oauth_guard.checks import check_guards, check_settings, check_toolkit_rows
+from tests.site.models import OAuth2Token, TenantToken
+from tests.sites import Urls, Witness
+
+MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
+
+
+@pytest.fixture
+def protectors(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The protectors that the checks see: those of this test."""
+    known: Any = weakref.WeakSet()
+    monkeypatch.setattr(checks, "ALL_PROTECTORS", known)
+    return known
+
+
+def seen(messages: list[CheckMessage]) -> list[tuple[type, str, str]]:
+    """Kind, id and text of the messages, each of which has a hint."""
+    assert all(message.hint for message in messages)
+    return [(type(message), str(message.id), message.msg) for message in messages]
+
+
+def guarding(*validators: Any) -> ResourceProtector:
+    """A protector that guards a view."""
+    protector = ResourceProtector(*validators)
+    protector(Witness().view("def"))
+    return protector
+
+
+# The setting.
+
+GOOD_SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"REALM": "r", "RESOURCE": "https://x", "PUBLIC_ORIGIN": "https://x", "COMPAT": "authlib", "SET_USER": True},
+    {"VALIDATORS": [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {"token_model": "site.OAuth2Token"}}]},
+]
+
+
+@pytest.mark.parametrize("value", GOOD_SETTINGS)
+def test_good_settings(value: dict[str, Any]) -> None:
+    """R134: of a setting that can work nothing is said."""
+    with override_settings(OAUTH_GUARD=value):
+        assert check_settings(None) == []
+
+
+def test_no_setting() -> None:
+    """A site without the setting need not have it."""
+    with override_settings():
+        from django.conf import settings
+
+        del settings.OAUTH_GUARD
+        assert check_settings(None) == []
+
+
+BUILT = "OAUTH_GUARD['VALIDATORS'][0]['OPTIONS']: "
+WRONG_SETTINGS: list[tuple[Any, list[tuple[str, str]]]] = [
+    ({"REALMS": "x"}, [("E002", "OAUTH_GUARD has an unknown key 'REALMS'. Did you mean 'REALM'?")]),
+    ({"REALMS": "x", "COMPAT": 7}, [("E002", "OAUTH_GUARD has an unknown key 'REALMS'. Did you mean 'REALM'?")]),
+    ({"COMPAT": "x"}, [("E002", "OAUTH_GUARD['COMPAT']: compat is 'authlib' or None, not 'x'")]),
+    (
+        {"COMPAT": 7, "SET_USER": 7},
+        [
+            ("E002", "OAUTH_GUARD['COMPAT']: compat: a string is wanted, not int"),
+            ("E002", "OAUTH_GUARD['SET_USER']: set_user: True or False is wanted, not int"),
+        ],
+    ),
+    ({"REALM": "é"}, [("E004", "OAUTH_GUARD['REALM']: realm: a challenge holds printable ASCII only")]),
+    ({"REALM": 7}, [("E002", "OAUTH_GUARD['REALM']: realm: a string is wanted, not int")]),
+    (
+        {"VALIDATORS": [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {"token_model": "a.B", "realm": "é"}}]},
+        [("E004", f"{BUILT}realm: a challenge holds printable ASCII only")],
+    ),
+    (
+        {"VALIDATORS": [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {"token_model": "a.B", "scope": "x"}}]},
+        [("E004", f"{BUILT}'scope' would stand in the challenge twice (RFC 9110 §11.2, RFC 6750 §3)")],
+    ),
+    (
+        {"VALIDATORS": [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {"token_model": "a.B", "digest": "x"}}]},
+        [("E002", f"{BUILT}digest: hashlib makes no hexadecimal digest of 'x'")],
+    ),
+    (
+        {"RENDER_ERROR": 7},
+        [("E002", "OAUTH_GUARD['RENDER_ERROR']: render_error: a callable (request, error) is wanted, not int")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), WRONG_SETTINGS, ids=lambda part: repr(part)[:50])
+def test_wrong_settings(value: Any, expected: list[tuple[str, str]]) -> None:
+    """R134: each value that cannot work is an error of its own, one that no challenge can carry of another id."""
+    with override_settings(OAUTH_GUARD=value):
+        messages = check_settings(None)
+    assert seen(messages) == [(Error, f"async_oauth_guard.{number}", text) for number, text in expected]
+
+
+@pytest.mark.parametrize("value", [None, [], "authlib"])
+def test_setting_of_a_wrong_type(value: Any) -> None:
+    """R134: a setting that is no dictionary is said once, not once a key."""
+    with override_settings(OAUTH_GUARD=value):
+        messages = check_settings(None)
+    assert [message.id for message in messages] == ["async_oauth_guard.E002"]
+
+
+# Protectors.
+
+
+def test_nothing_to_say(protectors: Any) -> None:
+    """R134: of protectors that can work nothing is said."""
+    protector = guarding(BearerTokenValidator(OAuth2Token))
+    protectors.add(protector)
+    assert check_guards(None) == []
+
+
+class Own(TokenValidator):
+    def authenticate_token(self, token_string: str) -> Any:
+        return None
+
+
+def test_other_validators_are_not_looked_into(protectors: Any) -> None:
+    """A validator of a site's own has no columns that could be checked."""
+    protector = guarding(Own())
+    protectors.add(protector)
+    assert check_guards(None) == []
+
+
+def test_no_validator(protectors: Any) -> None:
+    """E001: a protector that guards views and has no validator lets nobody in, and that is an error."""
+    protector, unused = guarding(), ResourceProtector()
+    protectors.update([protector, unused])
+    assert seen(check_guards(None)) == [
+        (Error, "async_oauth_guard.E001", "A ResourceProtector guards views, but has no token validator.")
+    ]
+    protector.register_token_validator(Own())
+    assert check_guards(None) == []
+
+
+@pytest.fixture
+def ready_made(protectors: Any) -> Any:
+    """A protector that reads the setting and guards a view."""
+    protector = ResourceProtector.from_settings()
+    protector("profile")(Witness().view("def"))
+    protectors.add(protector)
+    yield protector
+    protector.forget_settings()
+
+
+@pytest.mark.parametrize(("value", "expected"), [({}, ["async_oauth_guard.E001"]), ({"REALMS": 1}, []), (None, [])])
+def test_ready_made_protector(value: Any, expected: list[str], ready_made: Any) -> None:
+    """E001: the ready-made protector needs validators in the setting; a wrong setting is said by the other check."""
+    with override_settings(OAUTH_GUARD=value):
+        ready_made.forget_settings()
+        assert [message.id for message in check_guards(None)] == expected
+
+
+def test_ready_made_protector_without_the_setting(ready_made: Any) -> None:
+    """E001: without any setting it has no validator either."""
+    with override_settings():
+        from django.conf import settings
+
+        del settings.OAUTH_GUARD
+        ready_made.forget_settings()
+        assert [message.id for message in check_guards(None)] == ["async_oauth_guard.E001"]
+
+
+def test_views_are_imported(protectors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards are made when views are imported, so the URLconf is loaded first."""
+
+    class Lazy(Urls):
+        @property
+        def urlpatterns(self) -> Any:
+            self.protector = guarding()
+            protectors.add(self.protector)
+            return [path("", Witness().view("def"))]
+
+        @urlpatterns.setter
+        def urlpatterns(self, value: Any) -> None: ...
+
+    with override_settings(ROOT_URLCONF=Lazy()):
+        assert [message.id for message in check_guards(None)] == ["async_oauth_guard.E001"]
+
+
+def test_without_a_urlconf(protectors: Any) -> None:
+    """A site without a URLconf is checked as well."""
+    protector = guarding()
+    protectors.add(protector)
+    with override_settings():
+        from django.conf import settings
+
+        del settings.ROOT_URLCONF
+        assert len(check_guards(None)) == 1
+
+
+# Token models.
+
+
+class Unindexed(models.Model):
+    access_token = models.CharField(max_length=9)
+    other = models.CharField(max_length=9)
+
+    class Meta:
+        app_label = "nowhere"
+
+
+def indexed(field: Any, **meta: Any) -> type[models.Model]:
+    """A model with such a column, and such options."""
+    options = type("Meta", (), {"app_label": "nowhere", **meta})
+    attributes = {
+        "__module__": __name__,
+        "Meta": options,
+        "access_token": field,
+        "other": models.CharField(max_length=9),
+    }
+    return type("Indexed", (models.Model,), attributes)
+
+
+def text(**options: Any) -> Any:
+    return models.CharField(max_length=9, **options)
+
+
+INDEXES: list[tuple[Any, dict[str, Any], bool]] = [
+    (text(), {}, False),
+    (text(unique=True), {}, True),
+    (text(db_index=True), {}, True),
+    (text(primary_key=True), {}, True),
+    (text(), {"indexes": [models.Index(fields=["access_token"], name="i")]}, True),
+    (text(), {"indexes": [models.Index(fields=["-access_token"], name="i")]}, True),
+    (text(), {"indexes": [models.Index(fields=["access_token", "other"], name="i")]}, True),
+    (text(), {"indexes": [models.Index(fields=["other", "access_token"], name="i")]}, False),
+    (text(), {"indexes": [models.Index(models.F("other"), name="i")]}, False),
+    (text(), {"unique_together": [("access_token", "other")]}, True),
+    (text(), {"unique_together": [("other", "access_token")]}, False),
+    (text(), {"constraints": [models.UniqueConstraint(fields=["access_token"], name="c")]}, True),
+    (text(), {"constraints": [models.UniqueConstraint(fields=["other", "access_token"], name="c")]}, False),
+    (text(), {"constraints": [models.CheckConstraint(condition=models.Q(other="x"), name="c")]}, False),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Model .* was already registered:RuntimeWarning")
+@pytest.mark.parametrize(("field", "meta", "expected"), INDEXES, ids=lambda part: repr(part)[:60])
+def test_index(field: Any, meta: dict[str, Any], expected: bool, protectors: Any) -> None:
+    """W001: a lookup column that leads no index makes every request scan the table."""
+    protector = guarding(BearerTokenValidator(indexed(field, **meta)))
+    protectors.add(protector)
+    wanted = "nowhere.Indexed.access_token has no index, and every guarded request looks tokens up in it."
+    assert seen(check_guards(None)) == ([] if expected else [(django_checks.Warning, "async_oauth_guard.W001", wanted)])
+
+
+def test_model_that_is_not_there(protectors: Any) -> None:
+    """E003: a model or a column that does not exist is an error, and of it nothing else is said."""
+    protector = guarding(
+        BearerTokenValidator("site.Nothing"),
+        BearerTokenValidator(OAuth2Token, lookup="nothing"),
+    )
+    protectors.add(protector)
+    assert seen(check_guards(None)) == [
+        (Error, "async_oauth_guard.E003", "token_model: there is no model 'site.Nothing'"),
+        (Error, "async_oauth_guard.E003", "lookup: site.OAuth2Token has no field 'nothing'"),
+    ]
+
+
+def test_lookups_that_are_not_coalesced(protectors: Any) -> None:
+    """W003: a manager of its own makes lookups slower, unless its author says that it need not, or means it."""
+    protector = guarding(BearerTokenValidator(TenantToken))
+    protectors.add(protector)
+    text_ = "Lookups of site.TenantToken are not coalesced, so guarded async views are slower than they could be."
+    messages = check_guards(None)
+    assert seen(messages) == [(django_checks.Warning, "async_oauth_guard.W003", text_)]
+    assert messages[0].obj is TenantToken
+
+
+def test_coalescing_by_wish(protectors: Any) -> None:
+    """W003: ``coalesce=True`` is silent."""
+    protector = guarding(BearerTokenValidator(TenantToken, coalesce=True))
+    protectors.add(protector)
+    assert check_guards(None) == []
+
+
+def test_no_coalescing_by_wish(protectors: Any) -> None:
+    """W003: its hint says that ``coalesce=False`` silences it, so it does."""
+    protector = guarding(BearerTokenValidator(TenantToken, coalesce=False))
+    protectors.add(protector)
+    assert check_guards(None) == []
+
+
+def test_each_validator_is_spoken_of_once(protectors: Any) -> None:
+    """A validator of two protectors is checked once, in the protectors that are used or not."""
+    validator = BearerTokenValidator(Unindexed)
+    used, unused = guarding(validator), ResourceProtector(validator)
+    protectors.update([used, unused])
+    messages = check_guards(None)
+    assert [message.id for message in messages] == ["async_oauth_guard.W001"]
+    assert messages[0].obj is Unindexed
+
+
+# The toolkit's rows.
+
+
+@pytest.fixture
+def toolkit(protectors: Any) -> ResourceProtector:
+    protector = guarding(BearerTokenValidator.for_django_oauth_toolkit(), BearerTokenValidator(OAuth2Token))
+    protectors.add(protector)
+    return protector
+
+
+def empty_row() -> None:
+    row = AccessToken.objects.create(token="t", expires=timezone.now())
+    AccessToken.objects.filter(pk=row.pk).update(token_checksum="")
+
+
+EMPTY = "1 rows of oauth2_provider.AccessToken have an empty checksum, so their tokens are refused."
+
+
+@pytest.mark.django_db
+def test_empty_checksums(toolkit: ResourceProtector) -> None:
+    """W002: rows that no token will ever match are counted, in the databases that are checked."""
+    assert check_toolkit_rows(None, databases=["default"]) == []
+    empty_row()
+    messages = check_toolkit_rows(None, databases=["default"])
+    assert seen(messages) == [(django_checks.Warning, "async_oauth_guard.W002", EMPTY)]
+    assert messages[0].obj is AccessToken
+
+
+@pytest.mark.parametrize("databases", [None, [], ()])
+def test_no_database_is_asked_unbidden(databases: Any, toolkit: ResourceProtector) -> None:
+    """W002: without ``--database`` no table is looked into."""
+    assert check_toolkit_rows(None, databases=databases) == []
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_empty_checksums_by_command(toolkit: ResourceProtector) -> None:
+    """W002: ``check --database`` says so, ``check`` alone does not."""
+    empty_row()
+    for databases, expected in ((["default"], True), (None, False)):
+        output = StringIO()
+        call_command("check", databases=databases, stderr=output, stdout=output)
+        assert (EMPTY in output.getvalue()) == expected
+        assert ("async_oauth_guard.W002" in output.getvalue()) == expected
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_errors_by_command(protectors: Any) -> None:
+    """R134: ``check`` fails on an error, with its hint."""
+    protector = guarding()
+    protectors.add(protector)
+    with pytest.raises(SystemCheckError, match=r"(?s)async_oauth_guard.E001.*HINT: Pass it a validator"):
+        call_command("check")
+
+
+def test_registration() -> None:
+    """The app registers its checks once each, the one that queries among the database's."""
+    registered = {check: list(check.tags) for check in registry.registry.get_checks(include_deployment_checks=True)}
+    assert registered[check_settings] == [Tags.security]  # type: ignore[index]
+    assert registered[check_guards] == [Tags.security]  # type: ignore[index]
+    assert registered[check_toolkit_rows] == [Tags.database]  # type: ignore[index]
+
+
+def test_this_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R134: the ready-made protector of this very site is fine."""
+    monkeypatch.setattr(checks, "ALL_PROTECTORS", {require_oauth})
+    assert check_settings(None) + check_guards(None) == []
+
+
+# Exemptions.
+
+
+def exempted(guard: Any, *, above: bool, below: bool) -> Any:
+    """A guarded view with ``csrf_exempt`` above or below the guard, or both, or neither."""
+    view: Any = Witness().view("def")
+    view = guard(csrf_exempt(view) if below else view)
+    return csrf_exempt(view) if above else view
+
+
+EXEMPTIONS = [
+    (True, True, False, True),
+    (True, False, False, False),
+    (True, False, True, False),
+    (False, True, False, False),
+    (False, False, True, False),
+]
+
+
+@pytest.mark.parametrize(("optional", "above", "below", "expected"), EXEMPTIONS)
+def test_exemption_above_an_optional_guard(
+    optional: bool, above: bool, below: bool, expected: bool, protectors: Any
+) -> None:
+    """W004, R130: above an optional guard ``csrf_exempt`` has no effect, at whatever depth of the URLconf."""
+    protector = ResourceProtector(Own())
+    view = exempted(protector(optional=optional), above=above, below=below)
+    with override_settings(ROOT_URLCONF=Urls(path("a/", include([path("b/", view)])))):
+        messages = check_guards(None)
+    assert [message.id for message in messages] == (["async_oauth_guard.W004"] if expected else [])
+    assert all(message.hint for message in messages)
+
+
+def test_exemption_of_an_open_view(protectors: Any) -> None:
+    """W004: a view without a guard is nobody's business here."""
+    with override_settings(ROOT_URLCONF=Urls(path("", csrf_exempt(Witness().view("def"))))):
+        assert check_guards(None) == []
+
+
+@pytest.mark.django_db
+def test_no_table_yet(protectors: Any) -> None:
+    """W002: ``migrate`` runs the check before it makes the table, and then there is nothing to count."""
+    validator: Any = BearerTokenValidator.for_django_oauth_toolkit(lookup="access_token")
+    vars(validator)["token_model"] = Unindexed
+    protector = guarding(validator)
+    protectors.add(protector)
+    assert check_toolkit_rows(None, databases=["default"]) == []

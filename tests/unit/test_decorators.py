@@ -1,0 +1,283 @@
+"""From a view to a guarded one of the same kind and colour."""
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.views import View
+
+from async_oauth_guard.decorators import guard_view
+from async_oauth_guard.effects import Call, Flow
+
+REFUSAL = HttpResponse(status=401)
+
+
+class Guard:
+    """Lets in or refuses, and keeps what it was told."""
+
+    def __init__(self, refusal: HttpResponse | None = None) -> None:
+        self.refusal = refusal
+        self.admitted: list[Any] = []
+        self.finished: list[Any] = []
+        self.optional = False
+
+    def admit_flow(
+        self, request: HttpRequest, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Flow[Any]:
+        self.admitted.append((request, guarded, args, dict(kwargs)))
+        yield Call(lambda: None, ())
+        return self.refusal
+
+    def finish(self, request: HttpRequest, response: Any) -> None:
+        self.finished.append((request, response))
+
+
+def sync_view(*args: Any, **kwargs: Any) -> Any:
+    return "seen", args, kwargs
+
+
+async def async_view(*args: Any, **kwargs: Any) -> Any:
+    await asyncio.sleep(0)
+    return "seen", args, kwargs
+
+
+class SyncObject:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return "seen", args, kwargs
+
+
+class AsyncObject:
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return "seen", args, kwargs
+
+
+def call(view: Any, *args: Any, **kwargs: Any) -> Any:
+    """The answer of a view of either colour."""
+
+    async def acall() -> Any:
+        return await view(*args, **kwargs)
+
+    return asyncio.run(acall()) if iscoroutinefunction(view) else view(*args, **kwargs)
+
+
+@pytest.fixture
+def request_() -> HttpRequest:
+    return RequestFactory().get("/")
+
+
+VIEWS: list[Any] = [
+    sync_view,
+    async_view,
+    functools.partial(sync_view),
+    functools.partial(async_view),
+    functools.partial(functools.partial(async_view)),
+    SyncObject(),
+    AsyncObject(),
+]
+ASYNC = [False, True, False, True, True, False, True]
+
+
+@pytest.mark.parametrize(("view", "is_async"), list(zip(VIEWS, ASYNC, strict=True)))
+def test_colour(view: Any, is_async: bool) -> None:
+    """R125: what was a coroutine function is one, and nothing else is."""
+    assert iscoroutinefunction(guard_view(view, Guard())) == is_async
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_let_in(view: Any, request_: HttpRequest) -> None:
+    """The guard is asked with the rest of the arguments, then the view gets all of them, then the guard its answer."""
+    guard = Guard()
+    guarded = guard_view(view, guard)
+    answer = call(guarded, request_, 1, two=2)
+    assert answer == ("seen", (request_, 1), {"two": 2})
+    assert guard.admitted == [(request_, guarded, (1,), {"two": 2})]
+    assert guard.finished == [(request_, answer)]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_refused(view: Any, request_: HttpRequest) -> None:
+    """A refusal is the answer; the view is not entered, and nothing is completed."""
+    guard = Guard(REFUSAL)
+    assert call(guard_view(view, guard), request_) is REFUSAL
+    assert guard.finished == []
+
+
+@pytest.mark.parametrize("view", [sync_view, async_view])
+@pytest.mark.parametrize("refusal", [HttpResponse(""), HttpResponse(status=204)])
+def test_empty_refusals_are_refusals(view: Any, refusal: HttpResponse, request_: HttpRequest) -> None:
+    """An answer counts whatever it holds."""
+    assert call(guard_view(view, Guard(refusal)), request_) is refusal
+
+
+@pytest.mark.parametrize("view", [sync_view, async_view])
+def test_request_by_name(view: Any, request_: HttpRequest) -> None:
+    """The request may be given by its name, with the other arguments before it or not."""
+    guard = Guard()
+    guarded = guard_view(view, guard)
+    call(guarded, request=request_, two=2)
+    assert guard.admitted == [(request_, guarded, (), {"request": request_, "two": 2})]
+
+
+@pytest.mark.parametrize("view", [sync_view, async_view])
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((), {}), (("x",), {}), ((1, 2, RequestFactory().get("/")), {}), ((), {"request": "x"})]
+)
+def test_without_a_request(view: Any, args: Any, kwargs: Any) -> None:
+    """R124: a view that is called without a request is not entered."""
+    with pytest.raises(TypeError, match="a guarded view was called without an HttpRequest"):
+        call(guard_view(view, Guard()), *args, **kwargs)
+
+
+@pytest.mark.parametrize("thing", ["name", 7, None, object()])
+def test_no_view(thing: Any) -> None:
+    """What cannot be called is no view."""
+    with pytest.raises(TypeError, match=f"only a view can be guarded, not {type(thing).__name__}"):
+        guard_view(thing, Guard())
+
+
+def test_class_without_dispatch() -> None:
+    """A class that dispatches nothing is no view."""
+    with pytest.raises(TypeError, match=r"^Plain has no dispatch\(\), so there is nothing to guard; is it a View\?$"):
+        guard_view(type("Plain", (), {}), Guard())
+
+
+@pytest.mark.parametrize("view", [sync_view, async_view])
+def test_exceptions_go_through(view: Any, request_: HttpRequest) -> None:
+    """What the view raises is raised, and nothing is completed."""
+    guard = Guard()
+
+    def failing(request: HttpRequest) -> Any:
+        raise KeyError("of the view")
+
+    async def afailing(request: HttpRequest) -> Any:
+        raise KeyError("of the view")
+
+    with pytest.raises(KeyError, match="of the view"):
+        call(guard_view(failing if view is sync_view else afailing, guard), request_)
+    assert guard.finished == []
+
+
+def make_class(is_async: bool, **attributes: Any) -> type[View]:
+    def get(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return HttpResponse("seen")
+
+    async def aget(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return HttpResponse("seen")
+
+    return type("Made", (View,), {"get": aget if is_async else get, **attributes})
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_classes(is_async: bool, request_: HttpRequest) -> None:
+    """A class is itself afterwards, its own ``dispatch`` guarded in the colour of the class."""
+    guard = Guard()
+    cls = make_class(is_async)
+    assert guard_view(cls, guard) is cls
+    answer = call(cls.as_view(), request_, 1)
+    assert answer.content == b"seen"
+    assert [(entry[0], entry[2]) for entry in guard.admitted] == [(request_, (1,))]
+    assert guard.finished == [(request_, answer)]
+
+
+def test_own_dispatch_is_wrapped(request_: HttpRequest) -> None:
+    """A ``dispatch`` that the class defines itself is the one that is guarded."""
+
+    def dispatch(self: Any, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("own")
+
+    cls = guard_view(make_class(False, dispatch=dispatch), Guard())
+    assert cls.as_view()(request_).content == b"own"
+    assert cls.dispatch.__wrapped__ is dispatch
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_bound_dispatch(is_async: bool, request_: HttpRequest) -> None:
+    """The bound ``dispatch`` of an object, as a mixin guards it, has the colour of the object's class."""
+    guard = Guard()
+    guarded = guard_view(make_class(is_async)().dispatch, guard)
+    result = guarded(request_)
+
+    async def finish() -> Any:
+        return await result
+
+    answer = asyncio.run(finish()) if is_async else result
+    assert answer.content == b"seen"
+    assert guard.finished == [(request_, answer)]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_partial_of_a_bound_dispatch(is_async: bool, request_: HttpRequest) -> None:
+    """A ``partial`` of a bound method has the colour of the method's owner."""
+    guarded = guard_view(functools.partial(make_class(is_async)().dispatch), Guard())
+    result = guarded(request_)
+    assert asyncio.iscoroutine(result) == is_async
+    if is_async:
+        assert asyncio.run(result).content == b"seen"
+
+
+class Owner:
+    """No ``View``, with methods of both colours behind one ``def``."""
+
+    def answer(self, request: HttpRequest) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return "sync"
+        return self.aanswer(request)
+
+    async def aanswer(self, request: HttpRequest) -> Any:
+        return "async"
+
+
+def test_methods_of_other_classes(request_: HttpRequest) -> None:
+    """Where the owner tells no colour, a running loop does."""
+    guard = Guard()
+    guarded = guard_view(Owner.answer, guard)
+    assert guarded(Owner(), request_) == "sync"
+
+    async def acall() -> Any:
+        return await guarded(Owner(), request_)
+
+    assert asyncio.run(acall()) == "async"
+    assert [entry[0] for entry in guard.admitted] == [request_, request_]
+    assert guard.finished == [(request_, "sync"), (request_, "async")]
+
+
+def test_methods_of_other_classes_that_answer_at_once(request_: HttpRequest) -> None:
+    """On a running loop, a method that answers with a response and nothing to await is served as well."""
+
+    class Plain:
+        def answer(self, request: HttpRequest) -> str:
+            return "plain"
+
+    guarded = guard_view(Plain().answer, Guard())
+
+    async def acall() -> Any:
+        return await guarded(request_)
+
+    assert asyncio.run(acall()) == "plain"
+
+
+def test_function_on_a_running_loop_stays_sync(request_: HttpRequest) -> None:
+    """A plain function is sync wherever it is called."""
+    guarded = guard_view(sync_view, Guard())
+
+    async def acall() -> Any:
+        return guarded(request_)
+
+    assert asyncio.run(acall()) == ("seen", (request_,), {})
+
+
+def test_guarded_twice(request_: HttpRequest) -> None:
+    """Two guards on one view are both asked, the outer first."""
+    outer, inner = Guard(REFUSAL), Guard()
+    assert guard_view(guard_view(sync_view, inner), outer)(request_) is REFUSAL
+    assert inner.admitted == []
+    outer.refusal = None
+    guard_view(guard_view(sync_view, inner), outer)(request_)
+    assert len(inner.admitted) == 1

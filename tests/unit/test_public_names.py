@@ -1,0 +1,134 @@
+"""What is public, and what importing it takes."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import async_oauth_guard
+
+HERE = Path(async_oauth_guard.__file__).parent
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(async_oauth_guard.__path__, prefix="async_oauth_guard.")
+)
+EMPTY = {"async_oauth_guard.flows", "async_oauth_guard.validators"}
+
+PROMISED = {
+    "AccessToken",
+    "BearerTokenValidator",
+    "GuardError",
+    "HookError",
+    "InsufficientScopeError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "MissingAuthorizationError",
+    "OAuth2Error",
+    "ProtectedResourceMixin",
+    "Reason",
+    "ResourceProtector",
+    "TemporarilyUnavailableError",
+    "TokenValidator",
+    "UnsupportedTokenTypeError",
+    "render_json",
+    "render_problem",
+    "require_oauth",
+    "token_authenticated",
+    "token_rejected",
+}
+
+
+def defined(path: Path) -> set[str]:
+    """The names without an underscore that a module's own statements define."""
+    names: set[str] = set()
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(statement.name)
+        elif isinstance(statement, ast.Assign):
+            names.update(target.id for target in statement.targets if isinstance(target, ast.Name))
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            names.add(statement.target.id)
+    return {name for name in names if not name.startswith("_")}
+
+
+def is_type_variable(module: Any, name: str) -> bool:
+    return type(getattr(module, name)).__name__ == "TypeVar"
+
+
+def test_names_of_the_package() -> None:
+    """The package has the promised names and no others."""
+    assert set(async_oauth_guard.__all__) == PROMISED
+    assert len(async_oauth_guard.__all__) == len(PROMISED)
+    assert [name for name in PROMISED if not hasattr(async_oauth_guard, name)] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_of_a_module(name: str) -> None:
+    """``__all__`` names what a module defines and offers: each of its names is defined, each offered name is there."""
+    module = importlib.import_module(name)
+    if name in EMPTY:
+        assert defined(Path(str(module.__file__))) == set()
+        return
+    offered = module.__all__
+    assert len(set(offered)) == len(offered)
+    assert [each for each in offered if not hasattr(module, each) or each.startswith("_")] == []
+
+
+# Names that other modules, or nobody, may use, although their modules do not offer them.
+@pytest.mark.parametrize("name", sorted(set(MODULES) - EMPTY))
+def test_every_public_name_is_offered(name: str) -> None:
+    """What has no underscore is public, and named in ``__all__``; type variables and loggers aside."""
+    module = importlib.import_module(name)
+    names = defined(Path(str(module.__file__))) - {"logger"}
+    assert {each for each in names if not is_type_variable(module, each)} - set(module.__all__) == set()
+
+
+def run(code: str) -> str:
+    """What another interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=HERE.parent
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+CONFIGURE = "from django.conf import settings; settings.configure(INSTALLED_APPS={apps}, OAUTH_GUARD={{}}); "
+
+
+def test_import_before_setup() -> None:
+    """The package can be imported before ``django.setup()``, and without any settings at all."""
+    assert run("import async_oauth_guard; print(async_oauth_guard.require_oauth is not None)") == "True"
+
+
+def test_import_as_an_app() -> None:
+    """It can stand in ``INSTALLED_APPS``, alone, and registers its checks."""
+    code = CONFIGURE.format(apps="['async_oauth_guard']") + (
+        "import django; django.setup(); from django.core import checks; from async_oauth_guard.checks import *; "
+        "print(check_settings in checks.registry.registry.get_checks(), check_settings(None))"
+    )
+    assert run(code) == "True []"
+
+
+def test_guarding_without_the_app() -> None:
+    """Views can be guarded without the app, and before ``django.setup()``."""
+    code = CONFIGURE.format(apps="[]") + (
+        "from async_oauth_guard import *; p = ResourceProtector(BearerTokenValidator('a.B')); "
+        "v = p('x', check=print)(lambda request: None); c = require_oauth(lambda request: None); print('done')"
+    )
+    assert run(code) == "done"
+
+
+def test_imports_are_few() -> None:
+    """Importing loads no HTTP client, no toolkit and no test tool."""
+    unwanted = ["httpx", "requests", "urllib3", "aiohttp", "joserfc", "jwt", "oauth2_provider", "pytest", "hypothesis"]
+    code = f"import sys, async_oauth_guard; print([name for name in {unwanted} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_types_are_shipped() -> None:
+    """``py.typed`` is there for type checkers."""
+    assert (HERE / "py.typed").is_file()

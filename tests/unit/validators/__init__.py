@@ -1,0 +1,1 @@
+"""Validators, without a server."""
