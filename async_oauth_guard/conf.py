@@ -2,6 +2,7 @@
 
 import difflib
 import pkgutil
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -19,6 +20,9 @@ from .hooks import attributes_of, realm_of
 __all__ = ["SETTING", "GuardSettings", "Options", "RenderError", "check_option", "check_validator"]
 
 SETTING = "OAUTH_GUARD"
+
+# RFC 6454 §6.2, with a host as RFC 3986 §3.2.2 writes it in ASCII
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 RenderError: TypeAlias = Callable[[HttpRequest, GuardError], HttpResponse | Awaitable[HttpResponse]]
@@ -184,10 +188,7 @@ def _check_resource(value: str) -> None:
 
 
 def _check_origin(value: str) -> None:
-    parts = urlsplit(value)
-    # RFC 6454 §6.2
-    is_origin = parts.scheme in ("http", "https") and parts.hostname and value == f"{parts.scheme}://{parts.netloc}"
-    if not is_origin or "@" in parts.netloc:
+    if not _ORIGIN.fullmatch(value):
         raise ValueError(f"a scheme and a host are wanted, such as 'https://api.example.com', not {value!r}")
 
 

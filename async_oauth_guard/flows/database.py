@@ -30,8 +30,9 @@ def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     """What the column holds of ``token``, or ``None`` where it cannot hold it, so that nobody need ask."""
     # Its repr shows nothing; the plain string is made below, within a call, so that no frame of ours holds it.
     text = token.reveal()
-    # PostgreSQL refuses NUL, and no database encodes a lone surrogate.
-    if "\0" in text or not (text.isascii() or _is_encodable(text)):
+    # An empty column is no token's: some tables have it beside a digest. PostgreSQL refuses NUL, and no database can
+    # encode a lone surrogate.
+    if not text or "\0" in text or not (text.isascii() or _is_encodable(text)):
         return None
     if column.digest is not None:
         return Secret(hashlib.new(column.digest, text.encode()).hexdigest())
@@ -43,7 +44,7 @@ def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
             # Databases refuse what is out of range, instead of finding nothing.
             column.field.run_validators(key.reveal())
         return key
-    except ValidationError:
+    except (ValidationError, ValueError):
         # Such as what is no UUID, for a column of UUIDs.
         return None
 

@@ -63,6 +63,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("REALM", 7, r"OAUTH_GUARD\['REALM'\]: realm: a string is wanted, not int"),
     ("RESOURCE", "api", r"OAUTH_GUARD\['RESOURCE'\]: a URI with a host and without a fragment is wanted, not 'api'"),
     ("RESOURCE", b"https://x", r"OAUTH_GUARD\['RESOURCE'\]: resource: a string is wanted, not bytes"),
+    *(
+        ("PUBLIC_ORIGIN", value, r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: a scheme and a host are wanted")
+        for value in ("https://a b", "https://x:999999", "ftp://x", "https://u:p@x", "https://", "//x")
+    ),
     ("PUBLIC_ORIGIN", "https://x/", r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: a scheme and a host are wanted"),
     ("PUBLIC_ORIGIN", ["https://x"], r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: public_origin: a string is wanted, not list"),
     ("COMPAT", "toolkit", r"OAUTH_GUARD\['COMPAT'\]: compat is 'authlib' or None, not 'toolkit'"),

@@ -48,7 +48,8 @@ KEYS: list[tuple[str, Any, str | None, Any]] = [
     (str(10**30), models.IntegerField(), None, NOTHING),
     (str(2**31 - 1), models.IntegerField(), None, 2**31 - 1),
     (str(2**63), models.BigIntegerField(), None, NOTHING),
-    ("", PLAIN, None, ""),
+    ("", PLAIN, None, NOTHING),
+    ("", PLAIN, "sha256", NOTHING),
     ("not base64", models.BinaryField(), None, NOTHING),
 ]
 
