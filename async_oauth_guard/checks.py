@@ -96,7 +96,7 @@ def _exemption_messages(callback: Any) -> Iterator[CheckMessage]:
     # Below the guard, an exemption takes the place of the guard's mark.
     is_marked = any(getattr(layer, "csrf_exempt", None) is EXEMPT_WHILE_CHECKED for layer in layers)
     if is_marked and any(_exempts(layer) for layer in layers):
-        view = layers[-1]
+        view = getattr(callback, "view_class", layers[-1])
         yield checks.Warning(
             f"csrf_exempt has no effect above the optional guard of {view.__module__}.{view.__qualname__}.",
             hint="Write @csrf_exempt below the guard, next to the view, if requests without a token are to be exempt.",

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
-from .errors import Reason
+from .errors import InvalidTokenError, Reason
 from .scopes import read_values
 
 __all__ = ["AccessToken", "TokenState", "read_attribute", "read_user"]
@@ -128,8 +129,15 @@ def read_attribute(token: Any, name: str) -> Any:
 
 
 def read_user(token: Any) -> Any:
-    """The Django user of a token, or ``None``. A claim of that name is no user of ours."""
-    return getattr(token, "user", None)
+    """The Django user of a token, or ``None``. A claim of that name is no user of ours.
+
+    Raises:
+        InvalidTokenError: the user is gone, where the database allows their token to outlive them.
+    """
+    try:
+        return getattr(token, "user", None)
+    except ObjectDoesNotExist:
+        raise InvalidTokenError(reason=Reason.INACTIVE_USER) from None
 
 
 def _client_of(row: Any) -> str | None:

@@ -80,7 +80,7 @@ class ViewGuard:
             return (yield from self.protector.authorize_request_flow(request, self.requirements, credentials))
         try:
             token = yield Call(acquire_token, (request,), own_copy(dict(self.keywords)))
-            if token is None:
+            if not token:
                 # Fail closed: without a token there is nobody to let in.
                 raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
         except OAuth2Error as refusal:

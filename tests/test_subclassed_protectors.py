@@ -274,6 +274,37 @@ def test_no_token_lets_nobody_in(cls: type[ResourceProtector], colour: str, send
     assert [error.reason for error in heard] == [Reason.UNKNOWN_TOKEN] * 2
 
 
+class Falsy(ResourceProtector):
+    """Answers as a check would, or with claims that it did not find."""
+
+    answer: Any = None
+
+    def acquire_token(self, request: HttpRequest, scopes: Any = None, **requirements: Any) -> Any:
+        return self.answer
+
+
+@both_colours
+@pytest.mark.parametrize("answer", [False, {}, ""], ids=repr)
+def test_falsy_answer_lets_nobody_in(answer: Any, colour: str, send: Send) -> None:
+    """Fail closed: what is no token to Python is none to a guard, as it is where a validator finds it."""
+    witness = Witness()
+    protector = type("Own", (Falsy,), {"answer": answer})(BearerTokenValidator(OAuth2Token))
+    with serving(protector(view_that_only_counts(witness, colour))):
+        assert send("/", bearer(GOOD)).status == 401
+    assert witness.entered == 0
+
+
+def view_that_only_counts(witness: Witness, colour: str) -> Any:
+    def sync_view(request: HttpRequest) -> HttpResponse:
+        witness.entered += 1
+        return HttpResponse()
+
+    async def async_view(request: HttpRequest) -> HttpResponse:
+        return sync_view(request)
+
+    return async_view if colour == "async def" else sync_view
+
+
 @both_colours
 def test_acquire_token_of_a_mixin(colour: str, send: Send) -> None:
     """It may come from a class beside ours."""

@@ -200,7 +200,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @every_way
 @pytest.mark.parametrize("coalesce", [None, True, False])
 def test_each_request_gets_its_own_tenant(coalesce: bool | None, way: str, colour: str, server: str) -> None:
-    """Of two rows with one token, each of many concurrent requests gets its tenant's; so even where sharing is wished."""
+    """Of two rows with one token, each concurrent request gets its tenant's; so even where sharing is wished."""
     protector = ResourceProtector(validator(way, coalesce=coalesce))
     with serving(protector(view_of(told_tenant, colour)), MIDDLEWARE=MIDDLEWARE):
         answers = crowd(server)

@@ -152,7 +152,9 @@ def _check_scopes_flow(validator: Any, state: TokenState, required: Requirement 
     try:
         held = read_values(state.scope)
     except ValueError:
-        raise InvalidTokenError(reason=Reason.MALFORMED_SCOPE) from None
+        if not scope_insufficient:
+            raise InvalidTokenError(reason=Reason.MALFORMED_SCOPE) from None
+        held = frozenset()
     if scope_insufficient or not required.is_met_by(held):
         raise InsufficientScopeError(scope=required.nearest_alternative(held))
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
-from django.core.exceptions import ObjectDoesNotExist
 
 from ..challenges import check_parameters
 from ..credentials import PresentedToken, Secret
@@ -117,11 +116,7 @@ class TokenValidator(AuthlibTokenValidator):
         return self._read_grant(token, token.get_scope(), inquiry)
 
     def _read_grant(self, token: Any, scope: Any, inquiry: Inquiry) -> TokenState:
-        try:
-            user = read_user(token)
-        except ObjectDoesNotExist:
-            # A token of a user who is gone, where the database allows it to outlive them.
-            return TokenState(Reason.INACTIVE_USER)
+        user = read_user(token)
         attributes = {name: read_attribute(token, name) for name in inquiry.requirements.attributes}
         reason = Reason.INACTIVE_USER if self.require_active_user and not _is_active(token, user) else None
         return TokenState(reason, scope, user, attributes)

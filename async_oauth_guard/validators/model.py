@@ -20,7 +20,22 @@ __all__ = ["BearerTokenValidator"]
 # By what a manager makes the querysets that are asked here.
 _MAKERS = ("get_queryset", "all", "using")
 # What the class statement writes into a class.
-_EVERY_CLASS = frozenset({"__class_getitem__", "__doc__", "__init_subclass__", "__module__"})
+_EVERY_CLASS = frozenset(
+    {
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__class_getitem__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__init_subclass__",
+        "__module__",
+        "__static_attributes__",
+        "__weakref__",
+    }
+)
 
 
 class BearerTokenValidator(TokenValidator):
@@ -194,9 +209,9 @@ class BearerTokenValidator(TokenValidator):
 
 
 def _overrides(cls: type, base: type) -> bool:
-    """Whether ``cls`` has a method of its own where ``base`` has one; what it adds does not count."""
-    own = (name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent))
-    return any(callable(getattr(base, name, None)) and name not in _EVERY_CLASS for name in own)
+    """Whether ``cls`` has a method or property of its own where ``base`` has one; what it adds does not count."""
+    own = {name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent)}
+    return any(hasattr(base, name) for name in own - _EVERY_CLASS)
 
 
 def _compile(token_format: str | re.Pattern[str] | None) -> re.Pattern[str] | None:

@@ -397,7 +397,7 @@ def test_own_scope_rule_says_yes(answer: Any) -> None:
 
 @pytest.mark.parametrize("insufficient", [True, False])
 def test_own_scope_rule_sees_the_scope_as_it_is(insufficient: bool) -> None:
-    """R121: a scope of a wrong type is for a site's own rule to judge; where that says no, it is an invalid token."""
+    """R121: a scope of a wrong type is for a site's own rule to judge; its no means that the token does not reach so far."""
 
     class Odd(OwnScopes):
         def authenticate_token(self, token_string: str) -> Any:
@@ -406,7 +406,7 @@ def test_own_scope_rule_sees_the_scope_as_it_is(insufficient: bool) -> None:
     validator = Odd()
     if insufficient:
         error = refusal([validator], inquire("a"), PERFORM, PERFORM, True)
-        assert (type(error), error.reason) == (InvalidTokenError, Reason.MALFORMED_SCOPE)
+        assert (type(error), error.reason, error.scope) == (InsufficientScopeError, Reason.INSUFFICIENT_SCOPE, ("a",))
         return
     _, effects = authorize([validator], inquire("a"), PERFORM, PERFORM, False)
     assert effects[-1] == Call(validator.scope_insufficient, (7, ["a"]))

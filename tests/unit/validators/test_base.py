@@ -222,4 +222,6 @@ def test_user_who_is_gone() -> None:
             raise User.DoesNotExist
 
     orphan = Orphan(is_expired=bool, is_revoked=bool, get_scope=lambda: "a")
-    assert TokenValidator().read_state(orphan, inquire()) == TokenState(Reason.INACTIVE_USER)
+    with pytest.raises(InvalidTokenError) as caught:
+        TokenValidator().read_state(orphan, inquire())
+    assert caught.value.reason == Reason.INACTIVE_USER
