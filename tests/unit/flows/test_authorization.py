@@ -397,7 +397,7 @@ def test_own_scope_rule_says_yes(answer: Any) -> None:
 
 @pytest.mark.parametrize("insufficient", [True, False])
 def test_own_scope_rule_sees_the_scope_as_it_is(insufficient: bool) -> None:
-    """R121: a scope of a wrong type is for a site's own rule to judge; its no means that the token does not reach so far."""
+    """R121: a scope of a wrong type is for a site's own rule to judge; its no means that the token falls short."""
 
     class Odd(OwnScopes):
         def authenticate_token(self, token_string: str) -> Any:
