@@ -61,7 +61,7 @@ async def test_in_tests_a_connection_is_closed_before_the_waiters_wake(alias: st
 async def test_connection_is_kept_between_batches_and_closed_when_idle(
     sqlite: str, connected: Any, outside_tests: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a pool, a connection serves many batches, and ends with its thread when nothing is asked for a while."""
+    """R132: without a pool, a connection serves many batches, and ends with its thread after a while without any."""
     for _ in range(3):
         await look_up(row(sqlite, "a"))
     (connection,) = connected
@@ -77,7 +77,7 @@ async def test_connection_is_kept_between_batches_and_closed_when_idle(
 async def test_connection_goes_back_to_a_pool_after_each_batch(
     open_database: Any, connected: Any, outside_tests: None
 ) -> None:
-    """Also after an error: a pool of one would otherwise be empty."""
+    """R132: also after an error: a pool of one would otherwise be empty."""
     pooled = open_database("postgres-pool")
     pool = connections[pooled].pool
     await settle(look_up_alone(row(pooled, ["no", "key"], model=TenantToken, group=None)))

@@ -163,7 +163,7 @@ ROWS: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("row", "claims"), ROWS, ids=lambda part: repr(part)[:40])
 def test_of_a_row(row: Any, claims: dict[str, Any]) -> None:
-    """A database row has the claims that its columns tell, and no others."""
+    """R32: a database row has the claims that its columns tell, and no others: not the token itself."""
     token = AccessToken.of(request_with(row))
     assert token == claims
     assert token is not None
