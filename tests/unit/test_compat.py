@@ -91,3 +91,12 @@ def test_other_causes_do_not_matter() -> None:
     error: Any = InvalidTokenError()
     error.__cause__ = ValueError("inside")
     assert isinstance(answer_as_authlib(error, None).stand_in, rfc6750.InvalidTokenError)
+
+
+def test_fields_are_authlibs() -> None:
+    """Handlers that read an error's attributes find what Authlib's own error has."""
+    protection = Protection("bearer", "r1", {"a": "b"})
+    invalid: Any = answer_as_authlib(InvalidTokenError(reason=Reason.EXPIRED), protection)
+    assert (invalid.realm, invalid.extra_attributes, invalid.reason) == ("r1", {"a": "b"}, Reason.EXPIRED)
+    unsupported: Any = answer_as_authlib(UnsupportedTokenTypeError(), protection)
+    assert (unsupported.auth_type, unsupported.realm, unsupported.description) == ("bearer", "r1", "")
