@@ -100,7 +100,7 @@ def _perform_safely(perform: Callable[[Any], Any], effect: Effect) -> Any:
     try:
         return perform(effect)
     except StopIteration as error:
-        # No future can hold it: before Python 3.12 the request would wait for ever.
+        # No future can hold it: under Python 3.11 and early 3.12 the request would wait for ever.
         raise RuntimeError("StopIteration was raised outside a generator") from error
 
 

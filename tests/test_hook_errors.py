@@ -203,7 +203,7 @@ def test_stop_iteration_in_acquire_token(colour: str, send: Send) -> None:
 
 
 hangs = pytest.mark.xfail(
-    sys.version_info < (3, 12), run=False, reason="Django's asend() gives what a receiver raised to a future as it is"
+    sys.version_info < (3, 13), run=False, reason="Django's asend() gives what a receiver raised to a future as it is"
 )
 
 
