@@ -19,7 +19,8 @@ def read_rows(row: Row) -> list[Model]:
     Raises:
         TemporarilyUnavailableError: the database could not answer.
         Exception: a bug, of the class that the query or a router raised, but a new one that shows no token. It is never
-            a StopIteration: no future can hold one, and before Python 3.12 `aread_rows` would wait for ever.
+            a StopIteration: no future can hold one, and under Python 3.11 and early 3.12 `aread_rows` would wait for
+            ever.
     """
     answer = answer_one(row.queryset, row.field, row.key.reveal())
     if isinstance(answer, Failure):
