@@ -80,9 +80,7 @@ _LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{TOKEN.pattern})(?![^ \t,])")
 # RFC 9110 §11.4 with token68: auth-scheme 1*SP token68
 _CREDENTIALS = re.compile(rf"(?P<scheme>{TOKEN.pattern}) +(?P<token>[A-Za-z0-9._~+/-]+=*)")
 # RFC 9110 §11.4: other schemes than Bearer may have parameters in place of it, which their validators read.
-_OTHER_CREDENTIALS = re.compile(
-    rf"(?!bearer )(?P<scheme>{TOKEN.pattern}) +(?P<token>[\x21-\x7E][\x20-\x7E]*)", re.IGNORECASE
-)
+_OTHER_CREDENTIALS = re.compile(rf"(?!(?i:bearer) )(?P<scheme>{TOKEN.pattern}) +(?P<token>[\x21-\x7E][\x20-\x7E]*)")
 
 
 def read_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Credentials | GuardError:

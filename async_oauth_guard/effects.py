@@ -9,12 +9,16 @@ from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.dispatch import Signal
 
 from .credentials import Secret
 
-__all__ = ["Call", "Effect", "Flow", "Notify", "ReadModel", "Row"]
+__all__ = ["OUTAGES", "Call", "Effect", "Flow", "Notify", "ReadModel", "Row"]
+
+OUTAGES = (OperationalError, InterfaceError)
+"""Of the database's own errors, those that say that it could not answer; the others are bugs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ import pickle
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 
+from .effects import OUTAGES
 from .failures import Failure, failure_of, outage_of
 
 __all__ = ["Answer", "answer_all", "answer_one"]
@@ -20,7 +21,6 @@ _TypedKey: TypeAlias = tuple[type, Any]
 
 # One more than one is refused anyway.
 _MOST_ROWS = 2
-_OUTAGES = (OperationalError, InterfaceError)
 
 
 def answer_one(queryset: QuerySet[Model], field: str, key: Any) -> Answer:
@@ -30,7 +30,7 @@ def answer_one(queryset: QuerySet[Model], field: str, key: Any) -> Answer:
         rows = _read(queryset, field, [key], queryset.db)
         name = _attribute_name(queryset, field)
         return [row for row in rows if _is_exactly(getattr(row, name), key)][:_MOST_ROWS]
-    except _OUTAGES as error:
+    except OUTAGES as error:
         return outage_of(error, [key])
     except Exception as error:
         return failure_of(error, [key])
@@ -43,7 +43,7 @@ def answer_all(queryset: QuerySet[Model], field: str, keys: Sequence[Any], alias
     """
     try:
         return [*_read_each(queryset, field, keys, alias)]
-    except _OUTAGES as error:
+    except OUTAGES as error:
         return [outage_of(error, keys)] * len(keys)
     except Exception as error:
         if len(keys) == 1:
@@ -89,7 +89,7 @@ def _read(queryset: QuerySet[Model], field: str, keys: list[Any], alias: str) ->
     wanted = queryset.using(alias).filter(**{f"{field}__in": keys})
     try:
         return list(wanted)
-    except _OUTAGES:
+    except OUTAGES:
         if not _is_dead(connection):
             raise
         _replace(connection)

@@ -124,7 +124,7 @@ async def _aread_model(effect: ReadModel) -> Any:
     model = type(effect.instance)
     if not effect.blocking and model not in _QUERYING_MODELS:
         try:
-            return effect.read(effect.instance)
+            return _read_model(effect)
         except SynchronousOnlyOperation:
             _QUERYING_MODELS.add(model)
     return await _in_request_thread(_read_model, effect)

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 
 from ..credentials import Secret
-from ..effects import Call, Flow, ReadModel
+from ..effects import OUTAGES, Call, Flow, ReadModel
 from ..errors import (
     InsufficientScopeError,
     InvalidTokenError,
@@ -102,7 +101,7 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
         if validate_token := hook(validator, "validate_token"):
             return (yield from _hand_over_flow(validate_token, found, inquiry))
         return (yield from judge_flow(validator, found, inquiry))
-    except (OperationalError, InterfaceError):
+    except OUTAGES:
         # The chain ends here: the frames of the database's error have the query's parameters in their locals.
         raise TemporarilyUnavailableError(reason=Reason.DATABASE_UNAVAILABLE) from None
     except OAuth2Error as error:
