@@ -17,6 +17,8 @@ from .responses import render_json, render_problem
 from .signals import token_authenticated, token_rejected
 from .tokens import AccessToken
 from .validators.base import TokenValidator
+from .validators.introspection import IntrospectTokenValidator
+from .validators.jwt import JWTBearerTokenValidator
 from .validators.model import BearerTokenValidator
 from .views import ProtectedResourceMixin, require_oauth
 
@@ -39,6 +41,8 @@ __all__ = [
     "token_rejected",
     # validators
     "BearerTokenValidator",
+    "IntrospectTokenValidator",
+    "JWTBearerTokenValidator",
     "TokenValidator",
     # responses
     "render_json",

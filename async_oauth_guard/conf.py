@@ -42,6 +42,7 @@ class Options:
     public_origin: str | None
     compat: str | None
     set_user: bool
+    cache: str | None
     render_error: RenderError | None
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class GuardSettings:
     Each property raises ``ImproperlyConfigured``, naming the key, where its value cannot work.
     """
 
-    KEYS = ("REALM", "RESOURCE", "PUBLIC_ORIGIN", "VALIDATORS", "COMPAT", "SET_USER", "RENDER_ERROR")
+    KEYS = ("REALM", "RESOURCE", "PUBLIC_ORIGIN", "VALIDATORS", "COMPAT", "SET_USER", "CACHE", "RENDER_ERROR")
 
     @cached_property
     def _values(self) -> Mapping[str, Any]:
@@ -106,6 +107,11 @@ class GuardSettings:
         return cast("bool", self._checked("SET_USER", False))
 
     @cached_property
+    def cache(self) -> str | None:
+        """The alias of the Django cache that workers share what they learn by; without it each keeps its own."""
+        return cast("str | None", self._checked("CACHE"))
+
+    @cached_property
     def render_error(self) -> RenderError | None:
         """A callable, or its dotted path, that renders refusals."""
         value = self._values.get("RENDER_ERROR")
@@ -119,7 +125,8 @@ class GuardSettings:
         value = self._values.get("VALIDATORS", ())
         if not isinstance(value, list | tuple):
             raise ImproperlyConfigured(f"{SETTING}['VALIDATORS'] is a list of dictionaries")
-        return tuple(_build(f"{SETTING}['VALIDATORS'][{index}]", entry) for index, entry in enumerate(value))
+        where = f"{SETTING}['VALIDATORS']"
+        return tuple(_build(f"{where}[{index}]", entry, lambda: self.resource) for index, entry in enumerate(value))
 
     def _checked(self, key: str, default: Any = None) -> Any:
         return self._check(key, self._values.get(key, default))
@@ -157,18 +164,22 @@ def check_option(name: str, value: Any) -> None:
         check(value)
 
 
-def check_validator(validator: Any) -> None:
-    """Refuse what cannot serve as a token validator.
+def check_validator(validator: Any, get_resource: Callable[[], str | None]) -> None:
+    """Refuse what cannot serve as a token validator of a protector; ``get_resource`` tells who that is.
 
     Raises:
         TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``.
         ValueError: its realm or attributes cannot stand in a challenge.
+        ImproperlyConfigured: nobody has said who we are, so tokens that are meant for others would be let in.
     """
     if isinstance(validator, type) or not callable(getattr(validator, "authenticate_token", None)):
         raise TypeError(f"a token validator is wanted, not {validator!r}")
     if not isinstance(getattr(validator, "TOKEN_TYPE", None), str):
         raise TypeError(f"{type(validator).__name__} has no TOKEN_TYPE, so it serves no scheme")
     check_parameters(realm_of(validator), attributes_of(validator))
+    join_protector = getattr(validator, "join_protector", None)
+    if join_protector is not None:
+        join_protector(get_resource())
 
 
 def _check_realm(value: str) -> None:
@@ -187,6 +198,11 @@ def _check_resource(value: str) -> None:
         raise ValueError(f"a URI with a host and without a fragment is wanted, not {value!r}")
 
 
+def _check_alias(value: str) -> None:
+    if value not in settings.CACHES:
+        raise ValueError(f"there is no cache {value!r} in CACHES")
+
+
 def _check_origin(value: str) -> None:
     if not _ORIGIN.fullmatch(value):
         raise ValueError(f"a scheme and a host are wanted, such as 'https://api.example.com', not {value!r}")
@@ -198,6 +214,7 @@ _CHECKS: Mapping[str, tuple[Any, str, Callable[[Any], None] | None]] = {
     "public_origin": (str, "a string", _check_origin),
     "compat": (str, "a string", _check_compat),
     "set_user": (bool, "True or False", None),
+    "cache": (str, "the alias of a Django cache", _check_alias),
     "render_error": (callable, "a callable (request, error)", None),
 }
 
@@ -209,7 +226,7 @@ def _resolve(where: str, path: Any) -> Any:
         raise ImproperlyConfigured(f"{where}: cannot import {path!r}: {error}") from error
 
 
-def _build(where: str, entry: Any) -> Any:
+def _build(where: str, entry: Any, get_resource: Callable[[], str | None]) -> Any:
     if not isinstance(entry, Mapping):
         raise ImproperlyConfigured(f"{where} is a dictionary with 'BACKEND' and 'OPTIONS'")
     _check_keys(where, entry, ("BACKEND", "OPTIONS"))
@@ -218,7 +235,7 @@ def _build(where: str, entry: Any) -> Any:
     backend = _resolve(f"{where}['BACKEND']", entry["BACKEND"])
     try:
         validator = backend(**entry.get("OPTIONS", {}))
-        check_validator(validator)
-    except (TypeError, ValueError) as error:
+        check_validator(validator, get_resource)
+    except (TypeError, ValueError, ImproperlyConfigured) as error:
         raise ImproperlyConfigured(f"{where}['OPTIONS']: {error}") from error
     return validator

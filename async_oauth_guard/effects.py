@@ -5,17 +5,37 @@ for threads and for event loops. So a rule that needs the outside world is still
 """
 
 import dataclasses
+import ssl
 from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.dispatch import Signal
 
 from .credentials import Secret
+from .errors import Reason
 
-__all__ = ["OUTAGES", "Call", "Effect", "Flow", "Notify", "ReadModel", "Row"]
+__all__ = [
+    "OUTAGES",
+    "CacheDelete",
+    "CacheRead",
+    "CacheWrite",
+    "Call",
+    "CallFailedError",
+    "ClientOptions",
+    "Effect",
+    "Flow",
+    "Gate",
+    "HttpAnswer",
+    "HttpCall",
+    "Notify",
+    "Once",
+    "ReadModel",
+    "Row",
+    "Start",
+]
 
 OUTAGES = (OperationalError, InterfaceError)
 """Of the database's own errors, those that say that it could not answer; the others are bugs."""
@@ -66,6 +86,109 @@ class Notify:
     arguments: Mapping[str, Any] = dataclasses.field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How the HTTP client of a call is made; calls with equal options share one.
+
+    ``factory`` makes an ``httpx.AsyncClient``, in place of ours; ``verify`` is a file of CA certificates, or a context.
+    """
+
+    factory: Callable[[], Any] | None = None
+    verify: str | ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """Lets ``limit`` calls out at a time; the others queue within their deadline."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One exchange with an authorization server: no redirect, no cookie, no content coding, ``max_body`` bytes at most.
+
+    ``ready`` is called when the gate has let the call through, and raises where it is not to be sent any more.
+    """
+
+    method: Literal["GET", "POST"]
+    url: str
+    client: ClientOptions
+    gate: Gate
+    headers: Mapping[str, str | Secret[str]] = dataclasses.field(default_factory=dict)
+    form: Mapping[str, str | Secret[str]] | None = None
+    max_body: int = 1_048_576
+    ready: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a server answered. ``media_type`` is without parameters and in lower case.
+
+    ``body`` is empty unless the status is 200; ``retry_after`` is the field's value as it was sent.
+    """
+
+    status: int
+    media_type: str
+    # It may hold whatever the server knows of a person.
+    body: Secret[bytes]
+    retry_after: str | None = None
+
+
+class CallFailedError(Exception):
+    """An exchange that gave no answer. Without a cause: the frames of one hold what was sent."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRead:
+    """The text under ``key`` of the Django cache ``alias``; ``None`` where there is none, or no answer in time."""
+
+    alias: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWrite:
+    """Text to be kept under ``key`` for so many seconds; lost where the cache does not answer in time."""
+
+    alias: str
+    key: str
+    text: str = dataclasses.field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDelete:
+    """A ``key`` to be forgotten."""
+
+    alias: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The result of a flow that runs once for all who ask under ``key`` meanwhile, on the loop for what goes out.
+
+    ``flow`` makes it. It survives whoever asked first, and ends within ``timeout`` seconds of its start. Rows and
+    users' code are refused there. What it raises is raised to each who asked, as an exception of their own.
+    """
+
+    key: Hashable
+    flow: Callable[[], "Flow[Any]"] = dataclasses.field(repr=False)
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A flow to be started, and not waited for: see `Once`."""
+
+    once: Once
+
+
 T = TypeVar("T")
-Effect: TypeAlias = Row | Call | ReadModel | Notify
+Effect: TypeAlias = Row | Call | ReadModel | Notify | HttpCall | CacheRead | CacheWrite | CacheDelete | Once | Start
 Flow: TypeAlias = Generator[Effect, Any, T]

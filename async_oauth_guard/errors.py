@@ -63,7 +63,30 @@ class Reason(enum.StrEnum):
     NO_USER = "no_user"
     CHECK_FAILED = "check_failed"
     REFUSED_BY_HOOK = "refused_by_hook"
+    MALFORMED_JWT = "malformed_jwt"
+    WRONG_TYPE = "wrong_type"
+    UNSUPPORTED_ALGORITHM = "unsupported_algorithm"
+    CRITICAL_HEADER = "critical_header"
+    WRONG_ISSUER = "wrong_issuer"
+    MISSING_CLAIM = "missing_claim"
+    MALFORMED_CLAIM = "malformed_claim"
+    WRONG_CLAIM = "wrong_claim"
+    NOT_YET_VALID = "not_yet_valid"
+    ISSUED_IN_FUTURE = "issued_in_future"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    SENDER_CONSTRAINED = "sender_constrained"
+    INACTIVE_TOKEN = "inactive_token"
+    UNKNOWN_USER = "unknown_user"
     DATABASE_UNAVAILABLE = "database_unavailable"
+    SERVER_UNREACHABLE = "server_unreachable"
+    SERVER_TOO_SLOW = "server_too_slow"
+    SERVER_ANSWER_UNUSABLE = "server_answer_unusable"
+    SERVER_REFUSES_US = "server_refuses_us"
+    METADATA_UNUSABLE = "metadata_unusable"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    BACKING_OFF = "backing_off"
+    TOO_MANY_CALLS = "too_many_calls"
 
 
 class GuardError(OAuth2Error):
@@ -164,6 +187,15 @@ class TemporarilyUnavailableError(GuardError):
     status_code = 503
     default_reason = Reason.DATABASE_UNAVAILABLE
     retry_after = 1
+
+    def __init__(self, *args: Any, retry_after: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+    def again(self) -> "TemporarilyUnavailableError":
+        """The same for somebody else who waited for the same thing: without traceback, cause or validator."""
+        return TemporarilyUnavailableError(reason=self.reason, retry_after=self.retry_after)
 
 
 class HookError(GuardError):

@@ -65,6 +65,8 @@ class ResourceProtector:
             what Django makes of ``Host`` within ``ALLOWED_HOSTS``.
         compat: ``"authlib"`` for Authlib's status, body and header fields, byte for byte.
         set_user: whether ``request.user`` and ``request.auser()`` give the token's user.
+        cache: the alias of the Django cache by which workers share what they learn of tokens and keys; without it each
+            learns for itself.
         render_error: a callable ``(request, error)`` that renders refusals, in place of `render_json`.
 
     Raises:
@@ -79,9 +81,12 @@ class ResourceProtector:
         public_origin: str | None = None,
         compat: Literal["authlib"] | None = None,
         set_user: bool = False,
+        cache: str | None = None,
         render_error: RenderError | None = None,
     ) -> None:
-        self._options: Options | None = Options((), realm, resource, public_origin, compat, set_user, render_error)
+        self._options: Options | None = Options(
+            (), realm, resource, public_origin, compat, set_user, cache, render_error
+        )
         self._reads_settings = False
         self._registered: list[Any] = []
         self._schemes: Mapping[str, Sequence[Any]] | None = None
@@ -109,8 +114,9 @@ class ResourceProtector:
         Raises:
             TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``.
             ValueError: its realm or attributes cannot stand in a challenge.
+            ImproperlyConfigured: neither it nor the protector says for which audience tokens have to be.
         """
-        check_validator(validator)
+        check_validator(validator, lambda: self.options.resource)
         self._registered.append(validator)
         self._schemes = None
 
@@ -229,6 +235,28 @@ class ResourceProtector:
         with errors_of_hooks():
             return (await arun(self._token_flow(token, parse_requirements(scopes, **requirements), uri))).token
 
+    def invalidate(self, token: str) -> None:
+        """Forget whatever any cache holds of a token: in this process, and in the cache that workers share.
+
+        For a token that was revoked. Database tokens need none of this: they are looked up for each request.
+
+        Raises:
+            SynchronousOnlyOperation: an event loop runs in this thread.
+        """
+        token = _presented(token)
+        run_outside_loop(self._invalidate_flow(Secret(token)), "await ainvalidate()")
+
+    async def ainvalidate(self, token: str) -> None:
+        """See `invalidate`."""
+        token = _presented(token)
+        await arun(self._invalidate_flow(Secret(token)))
+
+    def _invalidate_flow(self, token: Secret[str]) -> Flow[None]:
+        for validator in self.validators:
+            invalidate_flow = getattr(validator, "invalidate_flow", None)
+            if invalidate_flow is not None:
+                yield from invalidate_flow(token, self.options.cache)
+
     def _guard(self, keywords: Mapping[str, Any], optional: bool) -> Callable[[Any], Any]:
         requirements = parse_requirements(**keywords)
         if not self._reads_settings:
@@ -285,6 +313,8 @@ class ResourceProtector:
             # Made when first touched: to make one may fail on a Host that Django does not allow.
             hook_request=lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
             uri=lambda: self._uri(request),
+            resource=self.options.resource,
+            cache=self.options.cache,
         )
         try:
             if isinstance(credentials, GuardError):
@@ -322,7 +352,14 @@ class ResourceProtector:
         if len(presented) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
         validators = [validator for serving in self._by_scheme().values() for validator in serving]
-        inquiry = Inquiry(requirements=requirements, request=None, hook_request=lambda: None, uri=lambda: uri)
+        inquiry = Inquiry(
+            requirements=requirements,
+            request=None,
+            hook_request=lambda: None,
+            uri=lambda: uri,
+            resource=self.options.resource,
+            cache=self.options.cache,
+        )
         return (yield from authorize_flow(validators, Secret(presented), inquiry))
 
     def _complete(self, error: GuardError, scopes: Requirement | None) -> GuardError:

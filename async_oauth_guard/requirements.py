@@ -21,13 +21,17 @@ ATTRIBUTES: Mapping[str, Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """The compiled keywords. ``extra`` are those for validators' own ``validate_token``, as Authlib hands them on."""
+    """The compiled keywords. ``extra`` are those for validators' own ``validate_token``, as Authlib hands them on.
+
+    ``fresh``: no cached verdict will do. Database tokens are judged anew each time anyway.
+    """
 
     scopes: RequirementByMethod
     attributes: Mapping[str, Requirement]
     require_user: bool
     checks: tuple[Check, ...]
     extra: Mapping[str, Any]
+    fresh: bool = False
 
     def extra_for_hook(self) -> dict[str, Any]:
         """``extra``, with lists of the caller's own."""
@@ -43,7 +47,7 @@ def parse_requirements(
     fresh: bool = False,
     **keywords: Any,
 ) -> Requirements:
-    """Compile the keywords of a guard. ``fresh`` asks for nothing yet: database tokens are judged anew each time.
+    """Compile the keywords of a guard. ``fresh`` asks for a verdict that no cache holds.
 
     Raises:
         TypeError: a keyword has a value of the wrong type, or ``scopes`` and ``scope`` are both given.
@@ -61,6 +65,7 @@ def parse_requirements(
         require_user=require_user,
         checks=_parse_checks(check),
         # As Authlib does for all of them.
+        fresh=fresh,
         extra={name: [value] if isinstance(value, str) else value for name, value in keywords.items()},
     )
 

@@ -1,6 +1,7 @@
-"""The two drivers: they run a flow and perform what it asks for, on a thread or on an event loop.
+"""Runs flows for callers of both colours, and performs what they ask for, on a thread or on an event loop.
 
-Which code may run where is decided here, but for lookups (`rows`) and for views (`decorators`).
+Which code may run where is decided here, but for lookups (`rows`), for views (`decorators`), and for what goes out
+(`outgoing`).
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 
 from .credentials import Secret
-from .effects import Call, Effect, Flow, Notify, ReadModel, Row
+from .drivers import adrive, drive
+from .effects import Call, Effect, Flow, Notify, Once, ReadModel, Row, Start
+from .outgoing import arun_once, run_once, start
 from .rows import aread_rows, read_rows
 
 __all__ = ["arun", "is_async", "is_in_loop", "run", "run_outside_loop"]
@@ -25,19 +28,7 @@ _QUERYING_MODELS: set[type] = set()
 
 def run(flow: Flow[T]) -> T:
     """Run a flow on this thread."""
-    try:
-        effect = next(flow)
-        while True:
-            try:
-                result = _PERFORM[type(effect)](effect)
-            except Exception as error:
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(result)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
+    return drive(flow, _PERFORM)
 
 
 def run_outside_loop(flow: Flow[T], instead: str) -> T:
@@ -54,19 +45,7 @@ def run_outside_loop(flow: Flow[T], instead: str) -> T:
 
 async def arun(flow: Flow[T]) -> T:
     """Run a flow on this event loop. A cancellation closes the flow, which cannot catch it."""
-    try:
-        effect = next(flow)
-        while True:
-            try:
-                result = await _APERFORM[type(effect)](effect)
-            except Exception as error:
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(result)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
+    return await adrive(flow, _APERFORM)
 
 
 def _invoke(call: Call) -> Any:
@@ -134,6 +113,10 @@ def _notify(effect: Notify) -> None:
     effect.signal.send(effect.sender, **effect.arguments)
 
 
+async def _astart(effect: Start) -> None:
+    start(effect)
+
+
 async def _anotify(effect: Notify) -> None:
     await effect.signal.asend(effect.sender, **effect.arguments)
 
@@ -143,10 +126,14 @@ _PERFORM: Mapping[type[Effect], Callable[[Any], Any]] = {
     Call: _call,
     ReadModel: _read_model,
     Notify: _notify,
+    Once: run_once,
+    Start: start,
 }
 _APERFORM: Mapping[type[Effect], Callable[[Any], Awaitable[Any]]] = {
     Row: aread_rows,
     Call: _acall,
     ReadModel: _aread_model,
     Notify: _anotify,
+    Once: arun_once,
+    Start: _astart,
 }

@@ -28,13 +28,27 @@ class TokenState:
 class AccessToken(dict[str, Any]):
     """The claims of a token, with the properties that RFC 9068 and RFC 7662 name.
 
-    A database token has claims too: those that its columns tell. What is not known is ``None`` or empty.
+    A database token has claims too: those that its columns tell. What is not known is ``None`` or empty. ``header`` is
+    the JOSE header of a JWT, and empty for others.
     """
 
-    def __init__(self, claims: Mapping[str, Any], *, user: Any = None, token_type: str = "Bearer") -> None:
+    def __init__(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        user: Any = None,
+        token_type: str = "Bearer",
+        scope: Any = None,
+        client_id: str | None = None,
+        header: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(claims)
         self.user = user
         self.token_type = token_type
+        self.header: Mapping[str, Any] = {} if header is None else header
+        # As the server's profile finds them, where it keeps them under other names.
+        self._scope = scope
+        self._client_id = client_id
 
     @classmethod
     def of(cls, request: HttpRequest) -> "AccessToken | None":
@@ -70,7 +84,7 @@ class AccessToken(dict[str, Any]):
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes that were granted (RFC 6749 §3.3)."""
-        return read_values(self.get("scope"))
+        return read_values(self._granted)
 
     @property
     def subject(self) -> str | None:
@@ -80,7 +94,7 @@ class AccessToken(dict[str, Any]):
     @property
     def client_id(self) -> str | None:
         """The client to which the token was issued (RFC 8693 §4.3)."""
-        return self.get("client_id")
+        return self.get("client_id") if self._client_id is None else self._client_id
 
     @property
     def issuer(self) -> str | None:
@@ -100,7 +114,12 @@ class AccessToken(dict[str, Any]):
 
     def get_scope(self) -> str | None:
         """See ``authlib.oauth2.rfc6749.TokenMixin.get_scope``."""
-        return self.get("scope")
+        granted: Any = self._granted
+        return granted if granted is None or isinstance(granted, str) else " ".join(granted)
+
+    @property
+    def _granted(self) -> Any:
+        return self.get("scope") if self._scope is None else self._scope
 
     def is_expired(self) -> bool:
         """Whether ``exp`` has come; a token without one does not expire."""
@@ -109,6 +128,15 @@ class AccessToken(dict[str, Any]):
     def is_revoked(self) -> bool:
         """Always false: a revoked token does not get as far as a view."""
         return False
+
+    def validate(self) -> None:
+        """Judge the lifetime again, as ``authlib.oauth2.rfc9068.claims.JWTAccessTokenClaims.validate`` does.
+
+        Raises:
+            InvalidTokenError: the token has expired since.
+        """
+        if self.is_expired():
+            raise InvalidTokenError(reason=Reason.EXPIRED)
 
     def __repr__(self) -> str:
         try:

@@ -20,6 +20,7 @@ from ..hooks import hook, keywords_named, keywords_taken
 from ..requirements import ATTRIBUTES, Requirements
 from ..scopes import Requirement, read_values
 from ..tokens import TokenState, read_attribute, read_user
+from .routing import route
 
 __all__ = ["Inquiry", "Verdict", "authorize_flow", "judge_flow", "require_flow"]
 
@@ -29,13 +30,16 @@ class Inquiry:
     """What is asked about a token.
 
     ``request`` is ``None`` where there is none, as for a job; ``hook_request`` makes the request that Authlib hands to
-    hooks; ``uri`` gives the URI that was called, if any.
+    hooks; ``uri`` gives the URI that was called, if any. ``resource`` is who we are, ``cache`` the alias of the cache
+    that workers share: both as the protector has them.
     """
 
     requirements: Requirements
     request: HttpRequest | None
     hook_request: Callable[[], Any]
     uri: Callable[[], str | None]
+    resource: str | None = None
+    cache: str | None = None
 
     @property
     def scopes(self) -> Requirement | None:
@@ -68,9 +72,7 @@ def authorize_flow(validators: Sequence[Any], token: Secret[str], inquiry: Inqui
     """
     refusal: InvalidTokenError | None = None
     outage: TemporarilyUnavailableError | None = None
-    for validator in validators:
-        if not _recognises(validator, token):
-            continue
+    for validator in route(validators, token):
         try:
             verdict = yield from _ask_flow(validator, token, inquiry)
         except InvalidTokenError as error:
@@ -83,12 +85,6 @@ def authorize_flow(validators: Sequence[Any], token: Secret[str], inquiry: Inqui
     raise outage or refusal or InvalidTokenError(reason=Reason.UNRECOGNISED_TOKEN)
 
 
-def _recognises(validator: Any, token: Secret[str]) -> bool:
-    # Validators of Authlib's own classes are asked about every token.
-    recognises = getattr(validator, "recognises", None)
-    return recognises is None or recognises(token.reveal())
-
-
 def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verdict]:
     """One validator's verdict on the token, its lifetime and scopes, through the hooks that its class defines."""
     try:
@@ -97,7 +93,7 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
         if authenticate_token := hook(validator, "authenticate_token"):
             found = yield Call(authenticate_token, (token,))
         else:
-            found = yield from validator.authenticate_flow(token)
+            found = yield from validator.authenticate_flow(token, inquiry)
         if validate_token := hook(validator, "validate_token"):
             return (yield from _hand_over_flow(validate_token, found, inquiry))
         return (yield from judge_flow(validator, found, inquiry))
@@ -133,9 +129,7 @@ def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[Verdict]:
     """Our own judgement of what a validator found: is it good now, and are its scopes enough?"""
     if not found:
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
-    state: TokenState = yield ReadModel(
-        lambda token: validator.read_state(token, inquiry), found, validator.blocking_methods
-    )
+    state: TokenState = yield from validator.state_flow(found, inquiry)
     if state.reason is not None:
         raise InvalidTokenError(reason=state.reason)
     yield from _check_scopes_flow(validator, state, inquiry.scopes)

@@ -6,17 +6,15 @@ from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 
 from ..challenges import check_parameters
 from ..credentials import PresentedToken, Secret
-from ..effects import Flow
+from ..effects import Flow, ReadModel
 from ..errors import Reason
 from ..flows.authorization import Inquiry, judge_flow, require_flow
-from ..hooks import door
+from ..hooks import door, hook
 from ..requirements import parse_requirements
 from ..runtime import arun, run_outside_loop
 from ..tokens import TokenState, read_attribute, read_user
 
 __all__ = ["TokenValidator"]
-
-_TWINS = ("aauthenticate_token", "avalidate_token")
 
 
 class TokenValidator(AuthlibTokenValidator):
@@ -38,6 +36,7 @@ class TokenValidator(AuthlibTokenValidator):
     TOKEN_TYPE = "bearer"
     require_active_user = True
     blocking_methods = False
+    _twins: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
 
     def __init__(self, realm: str | None = None, **extra_attributes: Any) -> None:
         check_parameters(realm, extra_attributes)
@@ -45,8 +44,8 @@ class TokenValidator(AuthlibTokenValidator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in _TWINS:
-            if getattr(cls, name) is getattr(TokenValidator, name):
+        for name in cls._twins:
+            if hook(cls, name) is None:
                 continue
             # Fail closed: the guard asks the other, whatever the colour of the view.
             raise TypeError(f"{cls.__name__}.{name}() would never be called: write async def {name[1:]}()")
@@ -54,6 +53,13 @@ class TokenValidator(AuthlibTokenValidator):
     def recognises(self, token: str) -> bool:
         """Whether ``token`` could be one of this validator's; it is asked nothing about any other. Does no I/O."""
         return True
+
+    def owns(self, issuer: str | None) -> bool | None:
+        """Whether a JWT of ``issuer`` (unverified; ``None`` for a token that is no JWT) is this validator's alone.
+
+        ``False`` where it cannot be this validator's at all, ``None`` where it may be.
+        """
+        return None
 
     @door
     def authenticate_token(self, token_string: str) -> Any:
@@ -68,6 +74,7 @@ class TokenValidator(AuthlibTokenValidator):
         token_string = PresentedToken(token_string)
         return run_outside_loop(self.authenticate_flow(Secret(token_string)), "await aauthenticate_token()")
 
+    @door
     async def aauthenticate_token(self, token_string: str) -> Any:
         """See `authenticate_token`."""
         token_string = PresentedToken(token_string)
@@ -86,6 +93,7 @@ class TokenValidator(AuthlibTokenValidator):
         flow = self._judge_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements)
         run_outside_loop(flow, "await avalidate_token()")
 
+    @door
     async def avalidate_token(
         self, token: Any, scopes: Any, request: Any, groups: Any = None, roles: Any = None, entitlements: Any = None
     ) -> None:
@@ -103,9 +111,14 @@ class TokenValidator(AuthlibTokenValidator):
         )
         yield from require_flow((yield from judge_flow(self, token, inquiry)), inquiry)
 
-    def authenticate_flow(self, token: Secret[str]) -> Flow[Any]:
+    def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[Any]:
         """How this kind of validator finds a token; a class without one defines ``authenticate_token``."""
         raise NotImplementedError(f"{type(self).__name__} defines no authenticate_token()")
+
+    def state_flow(self, token: Any, inquiry: Inquiry) -> Flow[TokenState]:
+        """What the token says of itself, read where its methods may run."""
+        state: TokenState = yield ReadModel(lambda token: self.read_state(token, inquiry), token, self.blocking_methods)
+        return state
 
     def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
         """What the token says of itself, in Authlib's order, and no more than is needed for a refusal."""

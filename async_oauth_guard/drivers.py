@@ -1,0 +1,47 @@
+"""The two drivers of flows: they hand each effect to what performs it, and the flow its result.
+
+A driver decides nothing. ``perform`` names, for each kind of effect, what performs it where the flow runs.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from .effects import Effect, Flow
+
+__all__ = ["adrive", "drive"]
+
+T = TypeVar("T")
+
+
+def drive(flow: Flow[T], perform: Mapping[type[Effect], Callable[[Any], Any]]) -> T:
+    """Run a flow on this thread."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                result = perform[type(effect)](effect)
+            except Exception as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()
+
+
+async def adrive(flow: Flow[T], perform: Mapping[type[Effect], Callable[[Any], Awaitable[Any]]]) -> T:
+    """Run a flow on this event loop. A cancellation closes the flow, which cannot catch it."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                result = await perform[type(effect)](effect)
+            except Exception as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()

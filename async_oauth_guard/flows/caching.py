@@ -1,0 +1,72 @@
+"""Under which names things are kept in caches, and what is believed of a cache that others can write."""
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from ..credentials import Secret
+from ..strict_json import read_json
+
+__all__ = ["Vault"]
+
+_VERSION = "1"
+
+
+class Vault:
+    """Names and seals of one validator: nobody without Django's secret key makes any, and none fits another validator.
+
+    Args:
+        secret_key: Django's.
+        fingerprint: all that decides a verdict of this validator, as text.
+    """
+
+    def __init__(self, secret_key: Secret[str | bytes], fingerprint: str) -> None:
+        self._person = hashlib.blake2b(fingerprint.encode(), digest_size=hashlib.blake2b.PERSON_SIZE).digest()
+        self._name_key = _derive(secret_key, b"names")
+        self._seal_key = _derive(secret_key, b"seals")
+
+    def digest(self, token: Secret[str]) -> bytes:
+        """What stands for ``token`` in caches: it tells nobody the token."""
+        # Hooks' callers may hand over anything; what no encoding holds is no token of anybody's.
+        text = token.reveal().encode(errors="surrogatepass")
+        return hashlib.blake2b(text, digest_size=32, key=self._name_key.reveal(), person=self._person).digest()
+
+    def name(self, kind: str, digest: bytes = b"") -> str:
+        """The key of an entry in Django's cache."""
+        return f"async_oauth_guard:{kind}:{self._person.hex()}:{digest.hex()}"
+
+    def seal(self, name: str, value: Any, expires_at: float) -> str:
+        """The text of an entry: ``value`` and when it ends (seconds since the epoch), so that both can be believed."""
+        body = json.dumps({"value": value, "expires_at": expires_at}, separators=(",", ":"))
+        return f"{_VERSION}.{self._mac(name, body)}.{body}"
+
+    def unseal(self, name: str, text: str | None, now: float) -> Any:
+        """The value in an entry, or ``None`` where it is not from us, or not from under this name, or too old."""
+        version, _, rest = (text or "").partition(".")
+        mac, _, body = rest.partition(".")
+        if version != _VERSION or not _is_encodable(body) or not mac.isascii():
+            return None
+        if not hmac.compare_digest(mac, self._mac(name, body)):
+            return None
+        entry = read_json(body.encode())
+        # Ours, so it has the form that we gave it.
+        return entry["value"] if now < entry["expires_at"] else None
+
+    def _mac(self, name: str, body: str) -> str:
+        message = f"{len(name)}.{name}.{body}".encode()
+        return hashlib.blake2b(message, digest_size=32, key=self._seal_key.reveal()).hexdigest()
+
+
+def _derive(secret_key: Secret[str | bytes], purpose: bytes) -> Secret[bytes]:
+    key = secret_key.reveal()
+    secret = key if isinstance(key, bytes) else key.encode()
+    return Secret(hashlib.blake2b(secret, digest_size=32, person=b"guard " + purpose).digest())
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,21 @@
+"""Time and chance, handed to rules that need them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Clock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where a validator takes time and chance from.
+
+    Attributes:
+        wall: seconds since the epoch, as tokens and other machines count them.
+        steady: seconds that never jump, for what is waited for in this process.
+        chance: a number from 0 up to 1.
+    """
+
+    wall: Callable[[], float]
+    steady: Callable[[], float]
+    chance: Callable[[], float]

@@ -1,0 +1,299 @@
+"""Token introspection (RFC 7662): a server is asked about a token, once for all who ask, and its word kept a while."""
+
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..claims import check_audience, check_issuer, check_times
+from ..credentials import Secret
+from ..effects import CacheDelete, CacheRead, CacheWrite, Flow, HttpAnswer, HttpCall, Once
+from ..errors import Reason, TemporarilyUnavailableError
+from ..jose import parse_jwt, verify_signature
+from .answers import JSON, call_flow, check_answer, read_json_object, unusable
+from .backoff import Attempt
+from .caching import Vault
+from .discovery import Metadata, Server
+from .keysets import KeySource
+
+__all__ = ["SIGNED", "Introspection", "SignedResponses", "Verdicts", "Word", "read_word"]
+
+logger = logging.getLogger("async_oauth_guard.introspection")
+
+SIGNED = "application/token-introspection+jwt"
+"""RFC 9701 §4: the media type of a signed response."""
+
+# What an entry takes beside the text of its claims.
+_OVERHEAD = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a server said of a token. All times are steady seconds.
+
+    Attributes:
+        is_active: ``active`` of RFC 7662 §2.2.
+        claims: the whole answer; everybody's, so nobody may change it.
+        began: when the call began, so that a later word is known from an earlier one.
+        until: when it has to be asked for again.
+        stale_until: until when it may be used where the server cannot be asked.
+        size: about how many bytes it takes.
+    """
+
+    is_active: bool
+    claims: Mapping[str, Any] = field(repr=False)
+    began: float
+    until: float
+    stale_until: float
+    size: int
+
+
+class Memory(Protocol):
+    """See `memory.Memory`."""
+
+    def get(self, key: bytes) -> Word | None: ...
+    def put(self, key: bytes, entry: Word) -> None: ...
+    def discard(self, key: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Seconds: for how long a yes and a no are used, and how much longer a yes is while the server cannot be asked."""
+
+    yes: float
+    no: float
+    stale: float
+
+
+class Verdicts:
+    """The policy of remembered words: yes and no apart, so that a flood of garbage pushes out no yes."""
+
+    def __init__(self, active: Memory, inactive: Memory, lifetimes: Lifetimes) -> None:
+        self._active = active
+        self._inactive = inactive
+        self._lifetimes = lifetimes
+        self.epoch = 0
+        """Counts what was invalidated; a word whose call began in an earlier epoch is not kept."""
+
+    def find(self, key: bytes) -> Word | None:
+        """What was last said of a token, however long ago."""
+        return self._active.get(key) or self._inactive.get(key)
+
+    def word(self, claims: Mapping[str, Any], began: float, now: float, wall: float, size: int) -> Word:
+        """What the claims of an answer mean that came ``now``; ``wall`` is the same moment as tokens count it."""
+        if not claims["active"]:
+            return Word(False, {"active": False}, began, now + self._lifetimes.no, now, _OVERHEAD)
+        # RFC 7662 §4: "the response MUST NOT be cached beyond the time indicated therein"
+        left = claims.get("exp", math.inf) - wall
+        until = now + min(self._lifetimes.yes, left)
+        stale_until = now + min(self._lifetimes.yes + self._lifetimes.stale, left)
+        return Word(True, claims, began, until, stale_until, size + _OVERHEAD)
+
+    def keep(self, key: bytes, word: Word) -> bool:
+        """Remember ``word``, unless a no is known of which the call began later; whether it is remembered."""
+        if not word.is_active:
+            self._active.discard(key)
+            self._inactive.put(key, word)
+            return True
+        refusal = self._inactive.get(key)
+        if refusal is not None and refusal.began > word.began:
+            return False
+        self._inactive.discard(key)
+        self._active.put(key, word)
+        return True
+
+    def forget(self, key: bytes) -> None:
+        """Forget a token, and what calls that are under way will say of it."""
+        self.epoch += 1
+        self._active.discard(key)
+        self._inactive.discard(key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedResponses:
+    """How RFC 9701's signed answers are read; ``audiences``: who we are to the server."""
+
+    keys: KeySource
+    required: bool
+    audiences: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introspection:
+    """An introspection endpoint, as a client of it sees it.
+
+    ``authenticate`` gives the header fields and the form fields by which we prove who we are, for a URL and a time.
+    """
+
+    server: Server
+    endpoint: str | Metadata
+    authenticate: Callable[[str, float], tuple[Mapping[str, str | Secret[str]], Mapping[str, str | Secret[str]]]]
+    verdicts: Verdicts
+    vault: Callable[[], Vault]
+    signed: SignedResponses | None
+
+    def ask_flow(self, token: Secret[str], *, fresh: bool, cache: str | None) -> Flow[Word]:
+        """What the server says of ``token``, or said not long ago unless the answer is to be ``fresh``.
+
+        Raises:
+            TemporarilyUnavailableError: nobody can tell.
+        """
+        key = self.vault().digest(token)
+        known = None if fresh else self.verdicts.find(key)
+        if known is not None and self.server.clock.steady() < known.until:
+            return known
+        # What was sent before the token was invalidated, or before a fresh answer was asked for, is joined by nobody.
+        flight = (self, object()) if fresh else (self, key, self.verdicts.epoch)
+        try:
+            word: Word = yield Once(flight, lambda: self._learn_flow(token, key, fresh, cache), self.server.timeout)
+        except TemporarilyUnavailableError:
+            stale = None if fresh else self._stale(key)
+            if stale is None:
+                raise
+            return stale
+        return word
+
+    def forget_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
+        """Forget ``token`` here and in the shared cache."""
+        vault = self.vault()
+        key = vault.digest(token)
+        self.verdicts.forget(key)
+        if cache is not None:
+            yield Once((self, object()), lambda: _delete_flow(cache, vault.name("yes", key)), self.server.timeout)
+
+    def _stale(self, key: bytes) -> Word | None:
+        # Looked for anew: what came from the shared cache meanwhile counts, and a no that came ends it.
+        known = self.verdicts.find(key)
+        is_usable = known is not None and known.is_active and self.server.clock.steady() < known.stale_until
+        return known if is_usable else None
+
+    def _learn_flow(self, token: Secret[str], key: bytes, fresh: bool, cache: str | None) -> Flow[Word]:
+        """Runs on the outgoing loop."""
+        epoch = self.verdicts.epoch
+        if cache is not None and not fresh:
+            shared = yield from self._read_shared_flow(key, cache)
+            if shared is not None and epoch == self.verdicts.epoch:
+                self.verdicts.keep(key, shared)
+                if self.server.clock.steady() < shared.until:
+                    return shared
+        word = yield from self._introspect_flow(token)
+        if epoch == self.verdicts.epoch and self.verdicts.keep(key, word) and cache is not None:
+            yield from self._share_flow(self.vault().name("yes", key), word, cache, epoch)
+        return word
+
+    def _share_flow(self, name: str, word: Word, cache: str, epoch: int) -> Flow[None]:
+        if word.is_active:
+            yield from self._write_shared_flow(name, word, cache)
+        if not word.is_active or self.verdicts.epoch != epoch:
+            # Another worker may have left a yes; and what was invalidated while it was being written is not to stay.
+            yield CacheDelete(cache, name)
+
+    def _introspect_flow(self, token: Secret[str]) -> Flow[Word]:
+        server, clock = self.server, self.server.clock
+        server.backoff.check_open()
+        endpoint = self.endpoint
+        url = endpoint if isinstance(endpoint, str) else (yield from endpoint.address_flow("introspection_endpoint"))
+        with server.backoff.attempt() as attempt:
+            began = clock.steady()
+            answer = yield from call_flow(self._call(url, token, attempt), attempt, clock.wall())
+            claims = yield from self._read_flow(answer, url)
+        return self.verdicts.word(claims, began, clock.steady(), clock.wall(), len(answer.body.reveal()))
+
+    def _call(self, url: str, token: Secret[str], attempt: Attempt) -> HttpCall:
+        server = self.server
+        headers, form = self.authenticate(url, server.clock.wall())
+        accept = JSON if self.signed is None else SIGNED if self.signed.required else f"{SIGNED}, {JSON};q=0.5"
+        return HttpCall(
+            "POST",
+            url,
+            server.client,
+            server.gate,
+            {"Accept": accept, **headers},
+            # RFC 7662 §2.1
+            {"token": token, "token_type_hint": "access_token", **form},
+            ready=lambda: server.backoff.check(attempt),
+        )
+
+    def _read_flow(self, answer: HttpAnswer, url: str) -> Flow[Mapping[str, Any]]:
+        if answer.status in (401, 403):
+            # RFC 7662 §2.3: about the credentials of ours. No token is any worse for it.
+            logger.error("%s refuses our own credentials (status %d)", url, answer.status)
+            raise TemporarilyUnavailableError(reason=Reason.SERVER_REFUSES_US)
+        signed = self.signed
+        # RFC 9701 §5: where a signed response is required, a plain one is none.
+        accepted = [JSON] if signed is None else [SIGNED] if signed.required else [SIGNED, JSON]
+        check_answer(answer, url, accepted)
+        if signed is not None and answer.media_type == SIGNED:
+            document = yield from self._read_signed_flow(signed, answer, url)
+        else:
+            document = read_json_object(answer, url)
+        return read_word(document, url)
+
+    def _read_signed_flow(self, signed: SignedResponses, answer: HttpAnswer, url: str) -> Flow[Any]:
+        """The claims within a signed response (RFC 9701 §5); those beside ``token_introspection`` say nothing."""
+        jwt = parse_jwt(Secret(answer.body.reveal().decode("ascii", "replace").strip()))
+        if isinstance(jwt, Reason):
+            unusable(f"{url} answered with a signed response that cannot be read: {jwt}")
+        wall, issuer = self.server.clock.wall(), self.server.issuer or ""
+        reason = (
+            (None if _is_response(jwt.type) else Reason.WRONG_TYPE)
+            or check_issuer(jwt.claims, issuer)
+            or check_audience(jwt.claims, signed.audiences)
+            or (None if "iat" in jwt.claims else Reason.MISSING_CLAIM)
+            or check_times(jwt.claims, wall, leeway=0, required=False)
+        )
+        if reason is not None:
+            unusable(f"{url} answered with a signed response that is not for us: {reason}")
+        if verify_signature(jwt, (yield from signed.keys.candidates_flow(jwt, None))) is None:
+            unusable(f"{url} answered with a signed response that does not verify")
+        return jwt.claims.get("token_introspection")
+
+    def _read_shared_flow(self, key: bytes, cache: str) -> Flow[Word | None]:
+        vault, clock = self.vault(), self.server.clock
+        name = vault.name("yes", key)
+        text = yield CacheRead(cache, name)
+        wall = clock.wall()
+        shared = vault.unseal(name, text, wall)
+        if shared is None:
+            return None
+        now = clock.steady()
+        word = self.verdicts.word(shared["claims"], now, now, wall, len(text))
+        # The worker that asked has used some of its time already.
+        spent = max(0.0, wall - shared["answered_at"])
+        return Word(True, word.claims, now - spent, word.until - spent, word.stale_until - spent, word.size)
+
+    def _write_shared_flow(self, name: str, word: Word, cache: str) -> Flow[None]:
+        clock = self.server.clock
+        wall = clock.wall()
+        seconds = word.stale_until - clock.steady()
+        text = self.vault().seal(name, {"claims": word.claims, "answered_at": wall}, wall + seconds)
+        yield CacheWrite(cache, name, text, seconds)
+
+
+def _delete_flow(cache: str, name: str) -> Flow[None]:
+    yield CacheDelete(cache, name)
+
+
+def _is_response(typ: str | None) -> bool:
+    return typ is not None and typ.lower().removeprefix("application/") == "token-introspection+jwt"
+
+
+def read_word(document: Any, where: str) -> Mapping[str, Any]:
+    """The claims of an introspection response (RFC 7662 §2.2).
+
+    Raises:
+        TemporarilyUnavailableError: it is none: only a JSON object with a Boolean ``active`` says yes or no.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("active"), bool):
+        unusable(f"{where} answered without saying whether the token is active")
+    if document["active"]:
+        for name in ("exp", "nbf", "iat"):
+            if not _is_time(document.get(name, 0)):
+                unusable(f"{where} answered with a time that is none: {name}")
+    return document
+
+
+def _is_time(value: Any) -> bool:
+    # An integer may be too large for a float, which is no time either.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18

@@ -1,0 +1,308 @@
+"""One HTTP exchange with an authorization server. This is the only module that imports httpx.
+
+Nothing is decided here. What was sent stands in the locals of httpx's frames, so no exception of httpx's is handed on:
+what stands for it is returned out of these frames, and raised where no other exception is being handled.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import ssl
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+from weakref import WeakValueDictionary
+
+import httpx
+
+from .credentials import Secret
+from .effects import CallFailedError, ClientOptions, HttpAnswer, HttpCall
+from .errors import Reason
+
+__all__ = ["KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "Transport"]
+
+KEPT_ALIVE = 100
+"""Connections without work that a client keeps."""
+
+KEPT_ALIVE_SECONDS = 30.0
+"""Seconds for which it keeps one."""
+
+# Digits of a Content-Length that is read as a number. A longer one is too long in any case.
+_MAX_LENGTH_DIGITS = 18
+
+
+class Transport:
+    """Makes exchanges on one event loop, the one it was made on, and owns the clients and their connections."""
+
+    def __init__(self) -> None:
+        self._clients: dict[ClientOptions, _Client] = {}
+        # By gate. A semaphore lives while a call holds it or waits for it.
+        self._semaphores: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def exchange(self, call: HttpCall, deadline: float) -> HttpAnswer:
+        """The server's answer, of whatever status. ``deadline`` is in the time of the loop.
+
+        Raises:
+            CallFailedError: there is none, or none that may be read.
+            Exception: what ``call.ready`` raises, what the factory of a client does, and bugs.
+        """
+        semaphore = self._semaphores.setdefault(call.gate, asyncio.Semaphore(call.gate.limit))
+        if not await _acquire(semaphore, deadline):
+            raise CallFailedError(Reason.TOO_MANY_CALLS, "no place within the deadline")
+        try:
+            call.ready()
+            outcome = await _exchange(self._client(call.client), call, deadline)
+        finally:
+            semaphore.release()
+        if isinstance(outcome, CallFailedError):
+            raise outcome
+        return outcome
+
+    async def aclose(self) -> None:
+        """Close all connections. Exchanges that are under way fail."""
+        clients = [*self._clients.values()]
+        self._clients.clear()
+        # What closing one has to say is no reason to leave the others open.
+        await asyncio.gather(*(client.http.aclose() for client in clients), return_exceptions=True)
+
+    def _client(self, options: ClientOptions) -> "_Client":
+        client = self._clients.get(options)
+        if client is None:
+            client = self._clients[options] = _make_client(options)
+        return client
+
+
+class _Library(Protocol):
+    """What the modules ``httpx`` and ``httpx2`` have in common, as far as it is needed here."""
+
+    HTTPError: type[Exception]
+    InvalidURL: type[Exception]
+    TimeoutException: type[Exception]
+    UnsupportedProtocol: type[Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A client, and the library whose exceptions it raises."""
+
+    http: Any
+    library: _Library
+
+
+def _make_client(options: ClientOptions) -> _Client:
+    http = _our_client(options.verify) if options.factory is None else options.factory()
+    # Whatever a server sets is neither kept nor sent to anyone.
+    http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return _Client(http, _library_of(http))
+
+
+def _our_client(verify: str | ssl.SSLContext | None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        # Neither proxies nor credentials from the environment. That it may name certificates is up to `_tls_context`.
+        trust_env=False,
+        verify=_tls_context(verify),
+        headers={"User-Agent": _user_agent()},
+        # Gates bound the connections. A call cancelled while it queues inside httpx may block that queue for good.
+        limits=httpx.Limits(
+            max_connections=None, max_keepalive_connections=KEPT_ALIVE, keepalive_expiry=KEPT_ALIVE_SECONDS
+        ),
+    )
+
+
+def _tls_context(verify: str | ssl.SSLContext | None) -> ssl.SSLContext:
+    if verify is None:
+        # Honours SSL_CERT_FILE and SSL_CERT_DIR.
+        return httpx.create_ssl_context()
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    return verify
+
+
+def _user_agent() -> str:
+    name = "async-oauth-guard"
+    try:
+        return f"{name}/{importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        # A copy that nobody installed.
+        return name
+
+
+def _library_of(http: Any) -> _Library:
+    # The client may be of a class derived from the library's.
+    roots = (sys.modules.get(base.__module__.partition(".")[0]) for base in type(http).__mro__)
+    library: _Library = next((root for root in roots if hasattr(root, "UnsupportedProtocol")), httpx)
+    return library
+
+
+async def _acquire(semaphore: asyncio.Semaphore, deadline: float) -> bool:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await semaphore.acquire()
+    except TimeoutError:
+        return False
+
+
+async def _exchange(client: _Client, call: HttpCall, deadline: float) -> HttpAnswer | CallFailedError:
+    if not _has_possible_port(call.url):
+        return CallFailedError(Reason.SERVER_ANSWER_UNUSABLE, "an impossible URL")
+    try:
+        async with asyncio.timeout_at(deadline):
+            steps = _Steps()
+            outcome = await _attempt(client, call, deadline, steps)
+            if isinstance(outcome, CallFailedError) and steps.met_a_closed_connection:
+                outcome = await _attempt(client, call, deadline, _Steps())
+            return outcome
+    except TimeoutError:
+        return CallFailedError(Reason.SERVER_TOO_SLOW, "no answer within the deadline")
+
+
+def _has_possible_port(url: str) -> bool:
+    # With another one, httpx raises whatever sockets raise.
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+async def _attempt(client: _Client, call: HttpCall, deadline: float, steps: "_Steps") -> HttpAnswer | CallFailedError:
+    library = client.library
+    try:
+        response = await client.http.send(
+            _build_request(client.http, call, deadline, steps),
+            stream=True,
+            # Not the client's own, nor the user name and password of a URL.
+            auth=_leave_as_it_is,
+            follow_redirects=False,
+        )
+        try:
+            return await _read(response, call.max_body)
+        finally:
+            await response.aclose()
+    # Some host names are not known to be wrong before they are encoded for DNS.
+    except (library.InvalidURL, library.UnsupportedProtocol, UnicodeError) as error:
+        return CallFailedError(Reason.SERVER_ANSWER_UNUSABLE, type(error).__name__)
+    except (library.TimeoutException, TimeoutError) as error:
+        return CallFailedError(Reason.SERVER_TOO_SLOW, type(error).__name__)
+    # httpx lets some errors of TLS through as they are.
+    except (library.HTTPError, OSError) as error:
+        return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__)
+    except Exception as error:
+        _clear_locals(error)
+        raise
+
+
+def _build_request(http: Any, call: HttpCall, deadline: float, steps: "_Steps") -> Any:
+    return http.build_request(
+        call.method,
+        call.url,
+        headers=_reveal_headers(call),
+        content=_reveal_form(call),
+        # In place of the client's own. The deadline comes first; this stays should a cancellation get lost.
+        timeout=max(deadline - asyncio.get_running_loop().time(), 0),
+        extensions={"trace": steps},
+    )
+
+
+def _reveal_headers(call: HttpCall) -> dict[str, bytes]:
+    headers = {name: _encode(_reveal(value)) for name, value in call.headers.items()}
+    if call.form is not None:
+        headers["Content-Type"] = b"application/x-www-form-urlencoded"
+    return headers | {"Accept-Encoding": b"identity"}
+
+
+def _reveal_form(call: HttpCall) -> bytes | None:
+    if call.form is None:
+        return None
+    return urlencode({name: _encode(_reveal(value)) for name, value in call.form.items()}).encode()
+
+
+def _reveal(value: str | Secret[str]) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _encode(text: str) -> bytes:
+    # An error of encoding would hold the text.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _leave_as_it_is(request: Any) -> Any:
+    return request
+
+
+async def _read(response: Any, max_body: int) -> HttpAnswer | CallFailedError:
+    headers = response.headers
+    body: Secret[bytes] | CallFailedError = Secret(b"")
+    if response.status_code == 200:
+        body = await _read_body(response, max_body)
+    if isinstance(body, CallFailedError):
+        return body
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return HttpAnswer(response.status_code, media_type, body, headers.get("Retry-After"))
+
+
+async def _read_body(response: Any, max_body: int) -> Secret[bytes] | CallFailedError:
+    # None but identity was asked for; a small body of another coding may be a huge one.
+    if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        return CallFailedError(Reason.SERVER_ANSWER_UNUSABLE, "a content coding")
+    too_long = CallFailedError(Reason.SERVER_ANSWER_UNUSABLE, f"more than {max_body} bytes")
+    if _is_longer(response.headers.get("Content-Length", ""), max_body):
+        return too_long
+    body = Secret(bytearray())
+    async with contextlib.aclosing(response.aiter_raw()) as chunks:
+        async for chunk in chunks:
+            body.reveal().extend(chunk)
+            if len(body.reveal()) > max_body:
+                return too_long
+    return Secret(bytes(body.reveal()))
+
+
+def _is_longer(content_length: str, limit: int) -> bool:
+    if not content_length.isdecimal():
+        return False
+    return len(content_length) > _MAX_LENGTH_DIGITS or int(content_length) > limit
+
+
+class _Steps:
+    """What httpcore tells of an attempt: the names of its steps, without what they were about."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    async def __call__(self, name: str, _: Any) -> None:
+        self._names.append(name)
+
+    @property
+    def met_a_closed_connection(self) -> bool:
+        """Of an attempt that failed: whether it used a kept connection, and got no answer on it.
+
+        Transports that tell nothing are taken to have made a new one. To ask once more is safe: nothing that is sent
+        here changes anything at the server.
+        """
+        # "connection.connect_tcp.started", "http11.receive_response_headers.complete", and the like
+        return bool(self._names) and not any(
+            ".connect_" in name or name.endswith(".receive_response_headers.complete") for name in self._names
+        )
+
+
+def _clear_locals(error: BaseException) -> None:
+    """Leave the lines of a bug's traceback and take the values, some of which were sent."""
+    for link in _chain(error):
+        traceback.clear_frames(link.__traceback__)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    links = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        links += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            links += link.exceptions

@@ -1,0 +1,264 @@
+"""JWT access tokens (RFC 9068), verified with the keys of the server that issued them."""
+
+import ssl
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from django.utils.functional import cached_property
+
+from ..claims import check_times
+from ..credentials import Secret
+from ..effects import Flow
+from ..flows.authorization import Inquiry
+from ..flows.discovery import Metadata
+from ..flows.jwt import JwtRules, VerifiedJwt, find_verified_flow, verify_flow
+from ..flows.keysets import CalledKeys, FixedKeys, KeySource, Lifetimes, RemoteKeys
+from ..flows.users import UserLookup
+from ..hooks import door, hook
+from ..jose import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ..memory import Memory
+from ..profiles import get_profile, read_attribute_values, read_client, read_scope
+from ..runtime import arun, run_outside_loop
+from ..scopes import own_copy
+from ..tokens import AccessToken, TokenState
+from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes, repr_of
+
+__all__ = ["JWTBearerTokenValidator"]
+
+# Bytes of verified tokens that are remembered: some ten thousand.
+_MEMORY_SIZE = 16 * 1024 * 1024
+
+
+class JWTBearerTokenValidator(RemoteTokenValidator):
+    """Validates JWT access tokens (RFC 9068 §4): form, signature, issuer, audience, lifetime, and what a profile asks.
+
+    Keys are fetched when first needed, refreshed in the background, and used on while the server is down. A token that
+    was verified is remembered; its lifetime and audience, its scopes and its user are judged on every request.
+
+    A subclass may define ``get_jwks()``, which gives a JWK Set, a ``KeySet`` or a key of joserfc's, and
+    ``validate_iss(claims, iss)``; see `TokenValidator` for the other hooks. What these return is asked for in each
+    request, unless the class also defines ``cache_identity()``: a string that names all that they depend on.
+
+    Args:
+        issuer: whose tokens these are: compared with ``iss``, exactly.
+        resource_server: who we are, one or several, of which one must be in ``aud``. Left out, the protector's
+            ``resource``; ``None`` lets in tokens that were meant for others.
+        realm: see `TokenValidator`.
+        jwks_uri: where the keys are. Left out, it is discovered (RFC 8414, then OpenID Connect).
+        jwks: the keys themselves: a JWK Set, a ``KeySet`` or a key of joserfc's, or a callable that gives one, sync or
+            async. Nothing is fetched then.
+        algorithms: the signature algorithms that are accepted. ``HS256``, ``HS384`` and ``HS512`` only with ``jwks``.
+        profile: what the server's tokens look like: ``"rfc9068"``, or the name of a provider.
+        leeway: seconds by which clocks may differ, for ``exp`` and ``nbf``.
+        jwks_ttl: seconds for which fetched keys are fresh.
+        cooldown: seconds between two attempts to fetch them, whatever tokens ask for.
+        max_stale: seconds for which they serve while no others can be fetched.
+        timeout: seconds for all that one request waits for.
+        user_lookup: the field of the user model that ``sub`` is compared with, or a pair ``(field, claim)``, or a
+            callable from claims to a user, sync or async. Without it tokens have no user.
+        http_client: a callable that makes an ``httpx.AsyncClient`` for the calls, or its dotted path.
+        verify: a file of CA certificates, or an ``ssl.SSLContext``, in place of the system's.
+        allow_insecure_http: whether ``http`` may be used other than on a loopback address. Whoever can change what is
+            sent there can make tokens.
+        extra_attributes: see `TokenValidator`.
+
+    Raises:
+        ValueError, TypeError: an option has a value that cannot work.
+    """
+
+    _sharing_hooks = ("get_jwks", "validate_iss")
+    _twins = (*RemoteTokenValidator._twins, "aget_jwks")
+    issuer: str
+
+    def __init__(
+        self,
+        issuer: str,
+        resource_server: Any = FROM_PROTECTOR,
+        realm: str | None = None,
+        *,
+        jwks_uri: str | None = None,
+        jwks: Any = None,
+        algorithms: Collection[str] | None = None,
+        profile: str = "rfc9068",
+        leeway: float = 10,
+        jwks_ttl: float = 600,
+        cooldown: float = 30,
+        max_stale: float = 86_400,
+        timeout: float = 5.0,
+        user_lookup: UserLookup | None = None,
+        http_client: Callable[[], Any] | str | None = None,
+        verify: str | ssl.SSLContext | None = None,
+        allow_insecure_http: bool = False,
+        **extra_attributes: Any,
+    ) -> None:
+        if type(issuer) is not str or not issuer:
+            raise TypeError("issuer: the server's issuer identifier is wanted, a string")
+        super().__init__(
+            realm,
+            extra_attributes,
+            issuer=issuer,
+            audience=resource_server,
+            audience_argument="resource_server",
+            profile=get_profile(profile),
+            max_concurrency=100,
+            timeout=timeout,
+            user_lookup=user_lookup,
+            http_client=http_client,
+            verify=verify,
+            allow_insecure_http=allow_insecure_http,
+        )
+        check_lifetimes(leeway=leeway, jwks_ttl=jwks_ttl, cooldown=cooldown, max_stale=max_stale)
+        self.resource_server = None if resource_server is FROM_PROTECTOR else resource_server
+        self.leeway = float(leeway)
+        self.jwks_uri = jwks_uri
+        self.jwks = jwks
+        self._lifetimes = Lifetimes(float(jwks_ttl), float(cooldown), float(max_stale))
+        self._is_offered_all = hook(self, "validate_iss") is not None
+        self._get_jwks = hook(self, "get_jwks")
+        self.algorithms = self._read_algorithms(algorithms)
+        if self._get_jwks is None:
+            self._check_sources()
+        self._memory: Memory[VerifiedJwt] = Memory(_MEMORY_SIZE)
+        self._rules: dict[Any, JwtRules] = {}
+
+    def _check_sources(self) -> None:
+        """Refuse what no key, or anybody's key, could come from, before it is needed."""
+        if self.jwks is not None and self.jwks_uri is not None:
+            raise ValueError("jwks_uri: jwks has the keys already; give one of them")
+        if self.jwks_uri is not None:
+            self._check_url("jwks_uri", self.jwks_uri)
+        if (self.jwks is None and self.jwks_uri is None) or self.issuer.startswith("http:"):
+            self._check_url("issuer", self.issuer)
+        if isinstance(self._own_keys, FixedKeys) and not self._own_keys.keys:
+            raise ValueError("jwks: it has no key that can verify a signature")
+
+    @cached_property
+    def _own_keys(self) -> KeySource:
+        """The keys that the options name, whatever a subclass puts in their place."""
+        if callable(self.jwks):
+            return CalledKeys(self.jwks, self._lifetimes, self._server.clock, self.algorithms)
+        if self.jwks is not None:
+            return FixedKeys(self.jwks, self.algorithms)
+        location = self.jwks_uri or Metadata(self._server, self._lifetimes.max_stale)
+        return RemoteKeys(self._server, location, self._lifetimes, self.vault, self.algorithms)
+
+    @cached_property
+    def _keys(self) -> KeySource:
+        if self._get_jwks is None:
+            return self._own_keys
+        return CalledKeys(self._get_jwks, self._lifetimes, self._server.clock, self.algorithms)
+
+    def _read_algorithms(self, algorithms: Any) -> tuple[str, ...]:
+        if algorithms is None:
+            return (*DEFAULT_ALGORITHMS, *SYMMETRIC_ALGORITHMS) if self._may_be_symmetric else DEFAULT_ALGORITHMS
+        if not isinstance(algorithms, list | tuple | set | frozenset):
+            raise TypeError("algorithms: a list of names such as 'RS256' is wanted")
+        if not algorithms:
+            raise ValueError("algorithms: without any, no token could be valid")
+        for name in algorithms:
+            if name not in KNOWN_ALGORITHMS:
+                raise ValueError(f"algorithms: {name!r} is none of {', '.join(KNOWN_ALGORITHMS)}")
+            # RFC 8725 §2.1, §3.1: a key that anybody can fetch must not serve as a secret.
+            if name in SYMMETRIC_ALGORITHMS and not self._may_be_symmetric:
+                raise ValueError(
+                    f"algorithms: {name} needs a secret that only the server and you have: give it as jwks="
+                )
+        return tuple(algorithms)
+
+    @property
+    def _may_be_symmetric(self) -> bool:
+        """Whether a secret may be among the keys: one that was handed over, in this process."""
+        return self._get_jwks is not None or (self.jwks is not None and not callable(self.jwks))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `RemoteTokenValidator.fingerprint`."""
+        keys = self._own_keys if self._get_jwks is None else None
+        return {
+            **super().fingerprint(),
+            "jwks_uri": self.jwks_uri,
+            "jwks": sorted(key.identity for key in keys.keys) if isinstance(keys, FixedKeys) else repr_of(self.jwks),
+            "algorithms": sorted(self.algorithms),
+            "leeway": self.leeway,
+        }
+
+    def owns(self, issuer: str | None) -> bool | None:
+        """Whether it is the issuer that was given. A validator with its own ``validate_iss`` is offered every JWT."""
+        if self._is_offered_all:
+            return False if issuer is None else None
+        return issuer == self.issuer
+
+    def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[AccessToken]:
+        """Verify ``token``, or find that it was verified before."""
+        rules = self._rules_for(self._audiences(inquiry))
+        cache = None if inquiry is None else inquiry.cache
+        if self.shares:
+            fresh = inquiry is not None and inquiry.requirements.fresh
+            verified = yield from find_verified_flow(token, rules, self._memory, self.vault(), fresh=fresh, cache=cache)
+        else:
+            verified = yield from verify_flow(token, rules, cache)
+        claims = verified.claims
+        user = (yield from self._user_flow(claims)) if self.user_lookup is not None else None
+        return AccessToken(
+            own_copy(claims),
+            user=user,
+            scope=read_scope(self._profile, claims),
+            client_id=read_client(self._profile, claims),
+            header=verified.header,
+        )
+
+    def _rules_for(self, audiences: Collection[str] | None) -> JwtRules:
+        rules = self._rules.get(audiences)
+        if rules is None:
+            rules = self._rules[audiences] = JwtRules(
+                profile=self._profile,
+                algorithms=frozenset(self.algorithms),
+                issuer=None if self._is_offered_all else self.issuer,
+                audiences=audiences,
+                leeway=self.leeway,
+                # A subclass's own is the sole judge of lifetime, as with Authlib.
+                judges_times=hook(self, "validate_token") is None,
+                keys=self._keys,
+                clock=self._server.clock,
+                get_jwks=None if self.shares else self._get_jwks,
+                validate_iss=hook(self, "validate_iss"),
+            )
+        return rules
+
+    def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
+        """What the claims say at this moment."""
+        if not isinstance(token, Mapping):
+            return super().read_state(token, inquiry)
+        reason = check_times(token, self._server.clock.wall(), leeway=self.leeway, required=True)
+        if reason is not None:
+            return TokenState(reason)
+        asked = inquiry.requirements.attributes
+        attributes = {}
+        if asked:
+            audiences = self._audiences(inquiry) or ()
+            attributes = {name: read_attribute_values(self._profile, token, name, audiences) for name in asked}
+        return TokenState(None, read_scope(self._profile, token), getattr(token, "user", None), attributes)
+
+    def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
+        """Forget that ``token`` was verified."""
+        yield from ()
+        self._memory.discard(self.vault().digest(token))
+
+    @door
+    def get_jwks(self) -> Any:
+        """The keys that tokens are verified with, as a JWK Set or as they were handed over.
+
+        Raises:
+            TemporarilyUnavailableError: they could not be fetched.
+            SynchronousOnlyOperation: an event loop runs in this thread.
+        """
+        return run_outside_loop(self._own_keys.document_flow(None), "await aget_jwks()")
+
+    @door
+    async def aget_jwks(self) -> Any:
+        """See `get_jwks`."""
+        return await arun(self._own_keys.document_flow(None))
+
+    @door
+    def validate_iss(self, claims: Any, iss: Any) -> bool:
+        """Whether ``iss`` is the issuer that was given (RFC 9068 §4)."""
+        return bool(iss == self.issuer)

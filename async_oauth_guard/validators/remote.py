@@ -1,0 +1,257 @@
+"""What validators of tokens have in common that an authorization server vouches for."""
+
+import json
+import math
+import pkgutil
+import random
+import ssl
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, cast
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+
+from ..credentials import Secret
+from ..effects import ClientOptions, Flow, Gate
+from ..flows.authorization import Inquiry
+from ..flows.backoff import Backoff
+from ..flows.caching import Vault
+from ..flows.clock import Clock
+from ..flows.discovery import Server, check_url
+from ..flows.users import UserLookup, call_for_user_flow, find_user_flow
+from ..hooks import hook
+from ..profiles import Profile, is_client_token
+from ..tokens import TokenState
+from .base import TokenValidator
+from .row_source import RowSource
+
+__all__ = ["FROM_PROTECTOR", "Audience", "RemoteTokenValidator", "check_lifetimes"]
+
+
+class _FromProtector:
+    def __repr__(self) -> str:
+        return "<the protector's resource>"
+
+
+FROM_PROTECTOR: Final = _FromProtector()
+"""Stands for an audience that was left out: it is the ``resource`` of the protector that asks."""
+
+Audience = str | Collection[str] | _FromProtector | None
+
+_CLOCK = Clock(time.time, time.monotonic, random.random)
+
+
+class RemoteTokenValidator(TokenValidator):
+    """Base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`; not to be built itself."""
+
+    # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
+    _sharing_hooks: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        realm: str | None,
+        attributes: Mapping[str, Any],
+        *,
+        issuer: str | None,
+        audience: Any,
+        audience_argument: str,
+        profile: Profile,
+        max_concurrency: int,
+        timeout: float,
+        user_lookup: UserLookup | None,
+        http_client: Callable[[], Any] | str | None,
+        verify: str | ssl.SSLContext | None,
+        allow_insecure_http: bool,
+    ) -> None:
+        super().__init__(realm, **attributes)
+        check_lifetimes(timeout=timeout)
+        if type(max_concurrency) is not int or max_concurrency < 1:
+            raise ValueError("max_concurrency: a number of calls is wanted, 1 at least")
+        if timeout == 0:
+            raise ValueError("timeout: seconds are wanted, more than 0")
+        self.issuer = issuer
+        self.audience = _read_audience(audience, audience_argument)
+        self.allow_insecure_http = allow_insecure_http
+        self.user_lookup = user_lookup
+        self._audience_argument = audience_argument
+        self._profile = profile
+        self._users = _user_source(user_lookup)
+        self._resources: set[str] = set()
+        self._vaults: dict[tuple[Any, str | None], Vault] = {}
+        self._server = Server(
+            issuer=issuer,
+            client=ClientOptions(_resolve_factory(http_client), _check_verify(verify)),
+            gate=Gate(max_concurrency),
+            timeout=float(timeout),
+            allow_insecure_http=allow_insecure_http,
+            backoff=Backoff(_CLOCK),
+            clock=_CLOCK,
+        )
+
+    def _check_url(self, argument: str, url: Any) -> None:
+        try:
+            check_url(url, self.allow_insecure_http)
+        except ValueError as error:
+            raise ValueError(f"{argument}: {error}") from None
+
+    # --- who we are ---
+
+    @property
+    def takes_audience_from_protector(self) -> bool:
+        """Whether the audience was left out, and is needed."""
+        return self.audience is FROM_PROTECTOR
+
+    def join_protector(self, resource: str | None) -> None:
+        """Learn who a protector says that we are; called when the validator is registered.
+
+        Raises:
+            ImproperlyConfigured: there is no audience, so that any token of the issuer would be let in.
+        """
+        if not self.takes_audience_from_protector:
+            return
+        if resource is None:
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} has no audience: pass {self._audience_argument}=, or give the protector a "
+                f"resource; {self._audience_argument}=None switches the check off"
+            )
+        self._resources.add(resource)
+
+    def _audiences(self, inquiry: Inquiry | None) -> Collection[str] | None:
+        if not isinstance(self.audience, _FromProtector):
+            return self.audience
+        if not self.takes_audience_from_protector:
+            return None
+        if inquiry is not None and inquiry.resource is not None:
+            return (inquiry.resource,)
+        # A door of the validator's own: no protector asks, but there may be only one.
+        if len(self._resources) == 1:
+            return tuple(self._resources)
+        raise ImproperlyConfigured(
+            f"{type(self).__name__} has no audience, and no one protector to take it from: pass "
+            f"{self._audience_argument}="
+        )
+
+    # --- what may be shared ---
+
+    @property
+    def shares(self) -> bool:
+        """Whether verdicts may be kept for other requests."""
+        if callable(getattr(self, "cache_identity", None)):
+            return True
+        return not any(hook(self, name) for name in self._sharing_hooks)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides a verdict, whether it is judged again on each request or not."""
+        cls = type(self)
+        return {
+            "class": f"{cls.__module__}.{cls.__qualname__}",
+            "issuer": self.issuer,
+            "audience": repr_of(self.audience),
+            "profile": self._profile.name,
+            "user_lookup": repr_of(self.user_lookup),
+        }
+
+    def vault(self) -> Vault:
+        """Names and seals for what is cached of this validator."""
+        secret_key = settings.SECRET_KEY
+        cache_identity = getattr(self, "cache_identity", None)
+        # Asked each time: it may be the name of the tenant whose request this is.
+        identity = str(cache_identity()) if callable(cache_identity) else None
+        vault = self._vaults.get((secret_key, identity))
+        if vault is None:
+            fingerprint = json.dumps({**self.fingerprint(), "cache_identity": identity}, sort_keys=True)
+            vault = Vault(Secret(secret_key), fingerprint)
+            self._vaults[secret_key, identity] = vault
+        return vault
+
+    # --- users ---
+
+    def _user_flow(self, claims: Mapping[str, Any]) -> Flow[Any]:
+        """The user for whom the claims speak; ``None`` without a lookup, and for a client's own token.
+
+        Raises:
+            InvalidTokenError: it speaks for a user who is not known here, or not active.
+        """
+        lookup = self.user_lookup
+        if lookup is None or self._is_client_token(claims):
+            return None
+        if self._users is None:
+            return (yield from call_for_user_flow(cast("Callable[..., Any]", lookup), claims))
+        claim = lookup[1] if isinstance(lookup, tuple | list) else "sub"
+        return (yield from find_user_flow(claims.get(claim), self._users.column, self._users.ask_for))
+
+    def _is_client_token(self, claims: Mapping[str, Any]) -> bool:
+        return is_client_token(self._profile, claims)
+
+    # --- judging ---
+
+    def state_flow(self, token: Any, inquiry: Inquiry) -> Flow[TokenState]:
+        """What the claims say; nothing there can query."""
+        yield from ()
+        return self.read_state(token, inquiry)
+
+    def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
+        """Forget what is kept of ``token``, here and in the shared cache."""
+        raise NotImplementedError
+
+
+def check_lifetimes(**seconds: Any) -> None:
+    """Refuse what is no number of seconds.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative, or not finite.
+    """
+    for name, value in seconds.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name}: a number of seconds is wanted, not {type(value).__name__}")
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(f"{name}: a number of seconds is wanted, 0 or more")
+
+
+def repr_of(value: Any) -> Any:
+    """What stands for an option in a fingerprint: the same in every worker."""
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return list(value) if isinstance(value, tuple) else repr(value)
+
+
+def _read_audience(audience: Any, argument: str) -> tuple[str, ...] | _FromProtector | None:
+    if audience is None or isinstance(audience, _FromProtector):
+        return audience
+    audiences = (audience,) if isinstance(audience, str) else audience
+    if not isinstance(audiences, list | tuple | set | frozenset):
+        raise TypeError(f"{argument}: a string, several, or None is wanted, not {type(audience).__name__}")
+    if not audiences or not all(isinstance(each, str) and each for each in audiences):
+        raise ValueError(f"{argument}: each audience is a string that is not empty; None switches the check off")
+    return tuple(audiences)
+
+
+def _user_source(lookup: Any) -> RowSource | None:
+    if lookup is None or (callable(lookup) and not isinstance(lookup, type)):
+        return None
+    field = lookup[0] if isinstance(lookup, tuple | list) and len(lookup) == 2 else lookup
+    names = lookup if isinstance(lookup, tuple | list) else (lookup,)
+    if not isinstance(field, str) or not all(isinstance(name, str) and name for name in names):
+        raise TypeError("user_lookup: a field's name, a pair (field, claim), or a callable is wanted")
+    return RowSource(get_user_model, field, argument="user_lookup", select_related=())
+
+
+def _resolve_factory(http_client: Any) -> Callable[[], Any] | None:
+    if isinstance(http_client, str):
+        try:
+            http_client = pkgutil.resolve_name(http_client)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"http_client: cannot import {http_client!r}: {error}") from error
+    if http_client is not None and not callable(http_client):
+        raise TypeError("http_client: a callable that makes an httpx.AsyncClient is wanted, or its dotted path")
+    factory: Callable[[], Any] | None = http_client
+    return factory
+
+
+def _check_verify(verify: Any) -> str | ssl.SSLContext | None:
+    if verify is None or isinstance(verify, str | ssl.SSLContext):
+        return verify
+    raise TypeError(f"verify: a file of CA certificates, or an ssl.SSLContext, is wanted, not {type(verify).__name__}")

@@ -1,0 +1,153 @@
+"""Where rows are looked up by one column: the queryset, and which lookups may share a query."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Manager, Model, QuerySet
+from django.utils.functional import cached_property
+
+from ..credentials import Secret
+from ..effects import Row
+from ..flows.database import LookupColumn
+
+__all__ = ["RowSource"]
+
+# By what a manager makes the querysets that are asked here.
+_MAKERS = ("get_queryset", "all", "using")
+# What the class statement writes into a class.
+_EVERY_CLASS = frozenset(
+    {
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__class_getitem__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__init_subclass__",
+        "__module__",
+        "__static_attributes__",
+        "__weakref__",
+    }
+)
+
+
+class RowSource:
+    """Rows of a model, by a column. Nothing is asked of Django's apps before the first lookup.
+
+    Args:
+        get_model: gives the model.
+        lookup: the column's name; ``argument`` is how the user calls it, for messages.
+        digest, select_related, queryset, using, coalesce: see `BearerTokenValidator`.
+    """
+
+    def __init__(
+        self,
+        get_model: Callable[[], type[Model]],
+        lookup: str,
+        *,
+        argument: str = "lookup",
+        digest: str | None = None,
+        select_related: str | Iterable[str] | None = None,
+        queryset: QuerySet[Any] | None = None,
+        using: str | None = None,
+        coalesce: bool | None = None,
+    ) -> None:
+        self._get_model = get_model
+        self._lookup = lookup
+        self._argument = argument
+        self._digest = digest
+        self._select_related = (select_related,) if isinstance(select_related, str) else select_related
+        self._queryset = queryset
+        self._using = using
+        self.coalesce = coalesce
+
+    @cached_property
+    def model(self) -> type[Model]:
+        """The model."""
+        return self._get_model()
+
+    @cached_property
+    def column(self) -> LookupColumn:
+        """The column that rows are looked up by.
+
+        Raises:
+            ImproperlyConfigured: the model has no such column.
+        """
+        try:
+            field = self.model._meta.get_field(self._lookup)
+        except FieldDoesNotExist as error:
+            raise ImproperlyConfigured(
+                f"{self._argument}: {self.model._meta.label} has no field {self._lookup!r}"
+            ) from error
+        return LookupColumn(field, self._digest)  # type: ignore[arg-type]
+
+    def _manager(self) -> "Manager[Any]":
+        # Authlib asks ``objects``; a model may have named its manager otherwise.
+        manager: Manager[Any] = getattr(self.model, "objects", self.model._default_manager)
+        return manager
+
+    @cached_property
+    def coalesces(self) -> bool:
+        """Whether lookups may share queries; a way of its own may answer for one request only."""
+        if self.coalesce is not None:
+            return self.coalesce
+        return not self.is_its_own_way
+
+    @cached_property
+    def is_its_own_way(self) -> bool:
+        """Whether the manager, or the querysets, are made or narrowed by code of the site's, which may ask who asks."""
+        if self._queryset is not None:
+            return _overrides(type(self._queryset), QuerySet)
+        manager = self._manager()
+        queryset_class: type[QuerySet[Any]] = manager._queryset_class  # type: ignore[attr-defined]
+        made_elsewhere = any(getattr(type(manager), name) is not getattr(Manager, name) for name in _MAKERS)
+        return made_elsewhere or _overrides(queryset_class, QuerySet)
+
+    @cached_property
+    def _related(self) -> tuple[str, ...]:
+        if self._select_related is not None:
+            return tuple(self._select_related)
+        names = {field.name for field in self.model._meta.concrete_fields if field.is_relation}
+        return ("user",) if "user" in names else ()
+
+    def ask_for(self, key: Secret[Any]) -> Row:
+        """The lookup of one key. Routers are asked, and managers, in the request's own context."""
+        queryset = self._build_queryset() if self._same_queryset is None else self._same_queryset
+        return Row(queryset, self.column.field.attname, key, self._group(queryset))
+
+    @cached_property
+    def _same_queryset(self) -> QuerySet[Any] | None:
+        """The queryset of all requests, where it is the same for all: it is cloned for each, and asks routers then."""
+        return None if self.is_its_own_way else self._build_queryset()
+
+    def _build_queryset(self) -> QuerySet[Any]:
+        if self._queryset is not None:
+            queryset = self._queryset.all()
+        elif self._using is not None:
+            queryset = self._manager().using(self._using)
+        else:
+            queryset = self._manager().all()
+        return queryset.select_related(*self._related) if self._related else queryset
+
+    def _group(self, queryset: QuerySet[Any]) -> Hashable | None:
+        """What lookups must have in common to share a query: never more than one source, nor one's filters."""
+        if not self.coalesces:
+            return None
+        if self._same_queryset is not None:
+            return self
+        if queryset._prefetch_related_lookups or _overrides(type(queryset), QuerySet):  # type: ignore[attr-defined]
+            # What else it asks, and how, its SQL does not tell.
+            return None
+        try:
+            return (self, *queryset.query.sql_with_params())
+        except EmptyResultSet:
+            return None
+
+
+def _overrides(cls: type, base: type) -> bool:
+    """Whether ``cls`` has a method or property of its own where ``base`` has one; what it adds does not count."""
+    own = {name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent)}
+    return any(hasattr(base, name) for name in own - _EVERY_CLASS)
