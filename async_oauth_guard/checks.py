@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -18,6 +19,8 @@ from .conf import SETTING, GuardSettings
 from .protector import ALL_PROTECTORS
 from .session_checks import EXEMPT_WHILE_CHECKED
 from .validators.model import BearerTokenValidator
+from .validators.remote import FROM_PROTECTOR, RemoteTokenValidator
+from .validators.row_source import RowSource
 from .validators.toolkit import ToolkitTokenValidator
 
 __all__ = ["check_guards", "check_settings", "check_toolkit_rows", "register_checks"]
@@ -61,13 +64,17 @@ def _setting_error(error: ImproperlyConfigured) -> CheckMessage:
 
 
 def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E001: a protector has no validator. W004: an exemption without effect. E003, W001, W003: see below."""
+    """E001: a protector has no validator. W004: an exemption without effect. W007: one ``sub`` may be two people.
+
+    And of each validator E003, W001, W003, W005, W006, W008: see below.
+    """
     # Views are guarded when their modules are imported.
     patterns = get_resolver().url_patterns if getattr(settings, "ROOT_URLCONF", None) else []
     return [
         *_validator_errors(),
         *(message for callback in _callbacks(patterns) for message in _exemption_messages(callback)),
-        *(message for validator in _model_validators() for message in _model_messages(validator)),
+        *(message for validator in _validators() for message in _validator_messages(validator)),
+        *map(_subject_message, _distinct(each for guard in ALL_PROTECTORS for each in _trusting_subjects(guard))),
     ]
 
 
@@ -119,35 +126,56 @@ def _validators_of(protector: Any) -> list[Any] | None:
         return None if hasattr(settings, SETTING) else []
 
 
-def _model_validators() -> Iterator[BearerTokenValidator]:
-    seen: list[BearerTokenValidator] = []
-    for protector in ALL_PROTECTORS:
-        for validator in _validators_of(protector) or ():
-            if isinstance(validator, BearerTokenValidator) and validator not in seen:
-                seen.append(validator)
-    return iter(seen)
+def _validators() -> list[Any]:
+    return _distinct(validator for protector in ALL_PROTECTORS for validator in _validators_of(protector) or ())
 
 
-def _model_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
+def _distinct(validators: Iterable[Any]) -> list[Any]:
+    return list({id(validator): validator for validator in validators}.values())
+
+
+def _validator_messages(validator: Any) -> Iterator[CheckMessage]:
+    if isinstance(validator, BearerTokenValidator):
+        yield from _column_messages(validator.rows, "tokens", _TOKEN_COLUMN)
+        yield from _coalescing_messages(validator)
+    if isinstance(validator, RemoteTokenValidator):
+        yield from _remote_messages(validator)
+        if validator.user_rows is not None:
+            yield from _column_messages(validator.user_rows, "users", _USER_COLUMN)
+
+
+_TOKEN_COLUMN = "Name a model as 'app_label.Model', and in lookup= one of its columns."
+_USER_COLUMN = "Name in user_lookup= a column of the user model, or pass a callable."
+
+
+def _column_messages(rows: RowSource, things: str, hint: str) -> Iterator[CheckMessage]:
     try:
-        field, model = validator.column.field, validator.token_model
+        field, model = rows.column.field, rows.model
     except ImproperlyConfigured as error:
-        hint = "Name a model as 'app_label.Model', and in lookup= one of its columns."
         yield Error(str(error), hint=hint, id=f"{_APP}.E003")
         return
     if not _is_indexed(field, model):
         yield checks.Warning(
-            f"{model._meta.label}.{field.name} has no index, and every guarded request looks tokens up in it.",
+            f"{model._meta.label}.{field.name} has no index, and every guarded request looks {things} up in it.",
             hint="Give the field unique=True, or db_index=True.",
             obj=model,
             id=f"{_APP}.W001",
         )
-    if validator.coalesce is None and not validator.coalesces:
+
+
+def _coalescing_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
+    try:
+        is_unasked = validator.coalesce is None and not validator.coalesces
+    except ImproperlyConfigured:
+        # E003 says so.
+        return
+    if is_unasked:
         yield checks.Warning(
-            f"Lookups of {model._meta.label} are not coalesced, so guarded async views are slower than they could be.",
+            f"Lookups of {validator.token_model._meta.label} are not coalesced, so guarded async views are slower than "
+            "they could be.",
             hint="Its manager or queryset class has a way of its own, which may depend on the request. Pass "
             "coalesce=True if one request's queryset serves any other, coalesce=False if not.",
-            obj=model,
+            obj=validator.token_model,
             id=f"{_APP}.W003",
         )
 
@@ -163,13 +191,75 @@ def _unique_together(model: type[Model]) -> Iterable[Sequence[str]]:
     return [*model._meta.unique_together, *constraints]
 
 
+def _remote_messages(validator: RemoteTokenValidator) -> Iterator[CheckMessage]:
+    name = _name_of(validator)
+    if validator.audience is None:
+        yield checks.Warning(
+            f"{name} checks no audience, so tokens that were meant for others are let in.",
+            hint="Say who you are in audience= or resource_server=, or leave it out and give the protector a resource.",
+            id=f"{_APP}.W005",
+        )
+    if validator.audience is FROM_PROTECTOR and not validator.takes_audience_from_protector:
+        yield checks.Warning(
+            f"{name} has an introspect_token() of its own, which alone answers for the audience.",
+            hint="Say who you are in audience=, so that it is checked here; or silence this if the method checks it.",
+            id=f"{_APP}.W008",
+        )
+    if validator.allow_insecure_http and not settings.DEBUG:
+        yield checks.Warning(
+            f"{name} may use http, so whoever can listen has the tokens, and whoever can answer lets anybody in.",
+            hint="Use https, with verify= for certificates of your own, and leave allow_insecure_http out.",
+            id=f"{_APP}.W006",
+        )
+
+
+def _name_of(validator: RemoteTokenValidator) -> str:
+    server = validator.issuer or _endpoint_of(validator)
+    # Without a query, which may hold a key.
+    return type(validator).__name__ + (f" of {server.partition('?')[0]}" if server else "")
+
+
+def _endpoint_of(validator: Any) -> str | None:
+    endpoint: str | None = getattr(validator, "introspection_endpoint", None)
+    return endpoint
+
+
+def _trusting_subjects(protector: Any) -> list[RemoteTokenValidator]:
+    """The validators that find users by ``sub`` alone, although tokens of another issuer give users as well."""
+    with_users = [
+        validator
+        for validator in _validators_of(protector) or ()
+        if isinstance(validator, RemoteTokenValidator) and validator.user_lookup is not None
+    ]
+    if len(_servers(with_users)) < 2:
+        return []
+    return [validator for validator in with_users if isinstance(validator.user_lookup, str)]
+
+
+def _servers(validators: Iterable[RemoteTokenValidator]) -> set[str]:
+    """The issuers that validators name, and the other hosts that are asked where none is named."""
+    issuers = {validator.issuer for validator in validators if validator.issuer is not None}
+    hosts = {urlsplit(_endpoint_of(validator) or "").netloc for validator in validators if validator.issuer is None}
+    return issuers | (hosts - {urlsplit(issuer).netloc for issuer in issuers} - {""})
+
+
+def _subject_message(validator: RemoteTokenValidator) -> CheckMessage:
+    return checks.Warning(
+        f"{_name_of(validator)} finds users by sub alone, but its protector takes tokens of several issuers, of which "
+        "each may use one sub for somebody else.",
+        hint="Pass as user_lookup= a pair (field, claim) with a claim that is unique among the issuers, or a callable "
+        "that looks at iss too.",
+        id=f"{_APP}.W007",
+    )
+
+
 def check_toolkit_rows(
     app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """W002: rows without a checksum, which no token will ever match. Run by ``check --database``."""
     return [
         _empty_checksums(validator, count)
-        for validator in _model_validators()
+        for validator in _validators()
         if isinstance(validator, ToolkitTokenValidator)
         for alias in databases or ()
         if (count := _count_empty(validator, alias))

@@ -106,8 +106,11 @@ def check_audience(claims: Mapping[str, Any], accepted: Collection[str], claim: 
     audiences = [audience] if isinstance(audience, str) else audience
     if not isinstance(audiences, list) or not _are_strings(audiences):
         return Reason.WRONG_AUDIENCE
-    # A list is looked into, not ``accepted``: within a string, `in` would find parts.
-    return None if any(each in audiences for each in accepted) else Reason.WRONG_AUDIENCE
+    for each in accepted:
+        # A list is looked into, not ``accepted``: within a string, `in` would find parts.
+        if each in audiences:
+            return None
+    return Reason.WRONG_AUDIENCE
 
 
 def check_times(claims: Mapping[str, Any], now: float, *, leeway: float, required: bool) -> Reason | None:
@@ -172,7 +175,7 @@ def _is_name(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     # RFC 7519 §2: a JSON number, not necessarily an integer. A NaN is in no range.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _LARGEST_TIME
+    return type(value) in (int, float) and 0 <= value <= _LARGEST_TIME
 
 
 def _is_audience(value: Any) -> bool:
@@ -180,7 +183,11 @@ def _is_audience(value: Any) -> bool:
 
 
 def _are_strings(values: list[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
+    return all(map(_is_string, values))
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 _FORMS: Mapping[str, Callable[[Any], bool]] = {"aud": _is_audience, "exp": _is_time, "iat": _is_time}

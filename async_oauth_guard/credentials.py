@@ -65,7 +65,7 @@ class PresentedToken(str):
         return f"<token {hash(str(self)) & 0xFFFF_FFFF_FFFF_FFFF:016x}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
     """What the client presented: the auth-scheme in lower case, and the token."""
 
@@ -88,9 +88,10 @@ def read_credentials(header: Secret[str] | None, schemes: Collection[str]) -> Cr
     # RFC 9110 §5.5: white space around a field's value is not part of it.
     value = header.reveal().strip(" \t") if header is not None else ""
     match = _match_credentials(value) if len(value) <= MAX_TOKEN_LENGTH else None
-    if match is None or match["scheme"].lower() not in schemes or _repeats(value, schemes):
+    scheme = match["scheme"].lower() if match is not None else ""
+    if match is None or scheme not in schemes or ("," in value and _repeats(value, schemes)):
         return _refuse(value, schemes)
-    return Credentials(match["scheme"].lower(), Secret(PresentedToken(match["token"])))
+    return Credentials(scheme, Secret(PresentedToken(match["token"])))
 
 
 def _match_credentials(value: str) -> re.Match[str] | None:
@@ -114,7 +115,7 @@ def _refuse(value: str, schemes: Collection[str]) -> GuardError:
 def _repeats(value: str, schemes: Collection[str]) -> bool:
     # Servers join the lines of a repeated header with a comma. RFC 6750 §3.1: a request that "uses more than one
     # method for including an access token" is an invalid_request.
-    later = _LATER_SCHEME.finditer(value, 0, MAX_TOKEN_LENGTH) if "," in value else ()
+    later = _LATER_SCHEME.finditer(value, 0, MAX_TOKEN_LENGTH)
     return any(match["scheme"].lower() in schemes for match in later)
 
 

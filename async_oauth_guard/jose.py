@@ -139,7 +139,7 @@ def peek_issuer(token: Secret[str]) -> str | None:
 def _fault_of_header(header: Mapping[str, Any]) -> Reason | None:
     # RFC 7515 §4.1.11: "If any of the listed extension Header Parameters are not understood and supported by the
     # recipient, then the JWS is invalid." None is understood here, and an empty list is not allowed.
-    # RFC 7797 §7: "b64" must not be used in JWTs, where it is `false`, and need not be where it is `true`.
+    # RFC 7797 §7: JWTs do not use "b64" with the value `false`; with `true` it would say nothing.
     if "crit" in header or "b64" in header:
         return Reason.CRITICAL_HEADER
     algorithm, kid = header.get("alg"), header.get("kid")
@@ -449,7 +449,7 @@ def verify_signature(jwt: Jwt, keys: Iterable[VerificationKey]) -> VerificationK
 
 
 def _verifies(key: VerificationKey, jwt: Jwt) -> bool:
-    # RFC 8725 §3.1: "The library MUST ensure that the 'alg' or 'enc' header specifies the same algorithm that is used
+    # RFC 8725 §3.1: "The library MUST ensure that the "alg" or "enc" header specifies the same algorithm that is used
     # for the cryptographic operation."
     if jwt.algorithm not in key.algorithms:
         return False

@@ -76,6 +76,7 @@ class Profile:
         client_scopes: those that hold scopes besides, in a client's own token.
         client: the claims that name the client; the first that is there counts.
         attributes: where groups, roles and entitlements are; all that is found is joined.
+        attribute_strings: whether a string counts as several of them, separated by spaces.
         client_marks: claims that mark a client's own token, by what they hold.
         user_marks: claims that every token of a user has, so that one without them is a client's own.
     """
@@ -93,6 +94,7 @@ class Profile:
     client_scopes: tuple[str, ...] = ()
     client: tuple[str, ...] = ("client_id",)
     attributes: Mapping[str, tuple[Path, ...]] = field(default_factory=lambda: _ATTRIBUTES)
+    attribute_strings: bool = False
     client_marks: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     user_marks: tuple[str, ...] = ()
 
@@ -106,6 +108,8 @@ _PROFILES = (
         forbidden=frozenset(),
         # RFC 9068 §2.2
         required=("iss", "exp", "aud", "sub", "client_id", "iat", "jti"),
+        # As Authlib reads them.
+        attribute_strings=True,
     ),
     Profile(
         name="keycloak",
@@ -270,7 +274,7 @@ def read_attribute_values(
         values
         for pattern in profile.attributes.get(name, ())
         for path in _paths(pattern, audiences)
-        if (values := _values_at(path, claims)) is not None
+        if (values := _values_at(path, claims, profile.attribute_strings)) is not None
     ]
     return [value for values in found for value in values] if found else None
 
@@ -283,12 +287,14 @@ def _paths(pattern: Path, audiences: Collection[str]) -> Iterator[Path]:
         yield tuple(part.replace(AUDIENCE, audience) for part in pattern)
 
 
-def _values_at(path: Path, claims: Mapping[str, Any]) -> list[str] | None:
+def _values_at(path: Path, claims: Mapping[str, Any], strings: bool) -> list[str] | None:
     value: Any = claims
     for part in path:
         if not isinstance(value, Mapping):
             return None
         value = [name for name, held in value.items() if held] if part == KEYS else value.get(part)
+    if strings and isinstance(value, str):
+        return value.split()
     if isinstance(value, list) and all(isinstance(member, str) for member in value):
         return value
     return None

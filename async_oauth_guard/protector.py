@@ -307,21 +307,23 @@ class ResourceProtector:
         Raises: as `acquire_token` does; the error has its challenge.
         """
         self._check_keywords(requirements)
+        options = self.options
         inquiry = Inquiry(
             requirements=requirements,
             request=request,
             # Made when first touched: to make one may fail on a Host that Django does not allow.
             hook_request=lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
             uri=lambda: self._uri(request),
-            resource=self.options.resource,
-            cache=self.options.cache,
+            resource=options.resource,
+            cache=options.cache,
         )
         try:
             if isinstance(credentials, GuardError):
                 raise credentials
             verdict = yield from authorize_flow(self._by_scheme()[credentials.scheme], credentials.token, inquiry)
             # Within: a receiver may refuse, as it may with Authlib.
-            yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
+            if token_authenticated.receivers:
+                yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
         except OAuth2Error as refusal:
             error = yield from self.reject_flow(refusal, request, requirements, credentials)
             raise error from error.__cause__
@@ -392,7 +394,7 @@ def _presented(token: Any) -> PresentedToken:
 
 
 def _notify_flow(signal: Any, sender: type, **arguments: Any) -> Flow[None]:
-    if signal.receivers and signal.has_listeners(sender):
+    if signal.has_listeners(sender):
         yield Notify(signal, sender, arguments)
 
 

@@ -45,11 +45,12 @@ def mark_response(response: object, *, private: bool) -> None:
         # Django itself complains of what is no response.
         return
     # Most views set neither, and Django's own patching takes longer than the rest of the guard.
-    if "Vary" in response.headers:
+    present = {name.lower() for name in response.headers}
+    if "vary" in present:
         patch_vary_headers(response, ["Authorization"])
     else:
         response.headers["Vary"] = "Authorization"
-    if private and "Cache-Control" not in response.headers:
+    if private and "cache-control" not in present:
         response.headers["Cache-Control"] = "private"
     elif private and not _names_cacheability(response.headers["Cache-Control"]):
         patch_cache_control(response, private=True)

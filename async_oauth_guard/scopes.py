@@ -7,6 +7,7 @@ group taken whole; ``None`` and ``[]`` ask for nothing. A list means *any* of it
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 __all__ = [
@@ -26,6 +27,7 @@ ScopesLike: TypeAlias = RequirementLike | Mapping[str, RequirementLike]
 # RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _LISTS = (list, tuple, set, frozenset)
+_UNCHANGEABLE = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +134,18 @@ def _parse_alternative(part: Any, argument: str) -> tuple[str, ...]:
 
 def own_copy(value: Any) -> Any:
     """``value`` with lists of its own, all the way down: what a hook changes must not change the next request's."""
+    if type(value) in _UNCHANGEABLE:
+        return value
     if isinstance(value, dict):
-        return {name: own_copy(part) for name, part in value.items()}
-    return type(value)(own_copy(part) for part in value) if isinstance(value, _LISTS) else value
+        return {name: part if type(part) in _UNCHANGEABLE else own_copy(part) for name, part in value.items()}
+    return type(value)(map(own_copy, value)) if isinstance(value, _LISTS) else value
+
+
+# Most tokens hold one of a few sets of scopes.
+@lru_cache(maxsize=512)
+def _split(values: str) -> frozenset[str]:
+    # RFC 6749 §3.3: a list of space-delimited strings; no other white space delimits.
+    return frozenset(filter(None, values.split(" ")))
 
 
 def read_values(value: Any) -> frozenset[str]:
@@ -146,8 +157,7 @@ def read_values(value: Any) -> frozenset[str]:
     if value is None:
         return frozenset()
     if isinstance(value, str):
-        # RFC 6749 §3.3: a list of space-delimited strings; no other white space delimits.
-        return frozenset(filter(None, value.split(" ")))
+        return _split(value)
     if isinstance(value, _LISTS) and all(isinstance(member, str) for member in value):
         return frozenset(value)
     raise ValueError("neither a string nor a list of strings")

@@ -15,7 +15,8 @@ from .scopes import read_values
 __all__ = ["AccessToken", "TokenState", "read_attribute", "read_user"]
 
 
-@dataclass(frozen=True, slots=True)
+# One for each request; to make a frozen one would take four times as long.
+@dataclass(slots=True)
 class TokenState:
     """What a token says of itself at this moment. ``reason`` is why it is no good, where it is not."""
 
@@ -84,7 +85,7 @@ class AccessToken(dict[str, Any]):
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes that were granted (RFC 6749 §3.3)."""
-        return read_values(self._granted)
+        return read_values(self.granted)
 
     @property
     def subject(self) -> str | None:
@@ -114,11 +115,12 @@ class AccessToken(dict[str, Any]):
 
     def get_scope(self) -> str | None:
         """See ``authlib.oauth2.rfc6749.TokenMixin.get_scope``."""
-        granted: Any = self._granted
+        granted: Any = self.granted
         return granted if granted is None or isinstance(granted, str) else " ".join(granted)
 
     @property
-    def _granted(self) -> Any:
+    def granted(self) -> Any:
+        """The scopes as the token holds them: a string, or a list."""
         return self.get("scope") if self._scope is None else self._scope
 
     def is_expired(self) -> bool:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlencode, urlsplit
 from weakref import WeakValueDictionary
 
@@ -134,8 +134,7 @@ def _user_agent() -> str:
 def _library_of(http: Any) -> _Library:
     # The client may be of a class derived from the library's.
     roots = (sys.modules.get(base.__module__.partition(".")[0]) for base in type(http).__mro__)
-    library: _Library = next((root for root in roots if hasattr(root, "UnsupportedProtocol")), httpx)
-    return library
+    return cast(_Library, next((root for root in roots if hasattr(root, "UnsupportedProtocol")), httpx))
 
 
 async def _acquire(semaphore: asyncio.Semaphore, deadline: float) -> bool:
@@ -153,11 +152,15 @@ async def _exchange(client: _Client, call: HttpCall, deadline: float) -> HttpAns
         async with asyncio.timeout_at(deadline):
             steps = _Steps()
             outcome = await _attempt(client, call, deadline, steps)
-            if isinstance(outcome, CallFailedError) and steps.met_a_closed_connection:
+            if _is_unreachable(outcome) and steps.met_a_closed_connection:
                 outcome = await _attempt(client, call, deadline, _Steps())
             return outcome
     except TimeoutError:
         return CallFailedError(Reason.SERVER_TOO_SLOW, "no answer within the deadline")
+
+
+def _is_unreachable(outcome: HttpAnswer | CallFailedError) -> bool:
+    return isinstance(outcome, CallFailedError) and outcome.reason is Reason.SERVER_UNREACHABLE
 
 
 def _has_possible_port(url: str) -> bool:

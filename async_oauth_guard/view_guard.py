@@ -1,6 +1,6 @@
 """What stands before one view: it lets a request in, with its token, or answers in the view's place."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,7 +63,10 @@ class ViewGuard:
             mark_response(response, private=False)
             return response
         try:
-            verdict = yield from self._acquire_flow(request, credentials)
+            if (acquire_token := hook(self.protector, "acquire_token")) is not None:
+                verdict = yield from self._acquire_flow(acquire_token, request, credentials)
+            else:
+                verdict = yield from self.protector.authorize_request_flow(request, self.requirements, credentials)
         except GuardError as error:
             return (yield from self._refuse_flow(request, error))
         self._let_in(request, verdict)
@@ -74,10 +77,10 @@ class ViewGuard:
         given_for_token = getattr(request, "oauth_token", None) is not None
         mark_response(response, private=given_for_token and not self.protector.options.as_authlib)
 
-    def _acquire_flow(self, request: HttpRequest, credentials: Credentials | GuardError) -> Flow[Verdict]:
-        acquire_token = hook(self.protector, "acquire_token")
-        if acquire_token is None:
-            return (yield from self.protector.authorize_request_flow(request, self.requirements, credentials))
+    def _acquire_flow(
+        self, acquire_token: Callable[..., Any], request: HttpRequest, credentials: Credentials | GuardError
+    ) -> Flow[Verdict]:
+        """Let a subclass's own ``acquire_token`` decide."""
         try:
             token = yield Call(acquire_token, (request,), own_copy(dict(self.keywords)))
             if not token:

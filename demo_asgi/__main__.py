@@ -6,10 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import serve, tour
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+from . import site, tour
+from .processes import INTERRUPTED, STOP_AT_EOF
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +15,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.tour:
             return tour.run()
-        return serve.run(options.host, options.port, options.database.absolute())
+        return site.run(
+            options.host,
+            options.port,
+            options.database.absolute(),
+            authority=options.authority,
+            stop_at_eof=options.stop_at_eof,
+        )
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -29,22 +33,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m demo_asgi",
-        description="A Django site whose views ask for OAuth 2 access tokens. Makes and fills its database, "
-        "prints curl lines with the answers to expect, and serves.",
+        description="A Django site whose views ask for OAuth 2 access tokens, and an authorization server that issues "
+        "some. Makes and fills their databases, prints curl lines with the answers to expect, and serves.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=8000, help="0 is any free one (default: %(default)s)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=8000,
+        help="the authorization server takes the next one; 0 is any free one (default: %(default)s)",
+    )
     parser.add_argument(
         "--database",
         type=Path,
         default=Path("demo_asgi.sqlite3"),
         metavar="PATH",
-        help="SQLite file, made where it is missing (default: %(default)s in this folder)",
+        help="SQLite file, made where it is missing (default: %(default)s in this folder); "
+        "the authorization server's is beside it",
     )
+    parser.add_argument(
+        "--authority",
+        metavar="ISSUER",
+        help="an authorization server that runs already, to be used instead of starting one",
+    )
+    parser.add_argument(STOP_AT_EOF, action="store_true", help="stop at the end of standard input")
     parser.add_argument(
         "--tour",
         action="store_true",
-        help="start a server on a free port with a database of its own, send it every one of those requests, "
+        help="start both servers on free ports with databases of their own, send every one of those requests, "
         "and compare: exit status 1 on any difference",
     )
     return parser.parse_args(arguments)

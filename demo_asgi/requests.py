@@ -1,27 +1,45 @@
 """The requests that show what the guard does, each with the answer it gets.
 
-The one list behind both the ``curl`` lines and the tour.
+The one list behind both the ``curl`` lines and the tour, but for those about tokens of the authorization server: they
+are in `remote`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .answers import Answer
+from .answers import ANYTHING, Answer
+from .authority.clients import DemoClient
 
 Headers = tuple[tuple[str, str], ...]
+
+DEMO = "demo"
+AUTHORITY = "authority"
+"""The two servers."""
 
 _REFUSAL = {"Cache-Control": "no-store", "Vary": "Authorization"}
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRequest:
-    """A request, what it shows, and what is expected of the answer."""
+    """A request, what it shows, and what is expected of the answer.
+
+    Attributes:
+        headers: header fields. ``$NAME`` in their values, and in the form, is a token that was kept under that name.
+        client: who authenticates with it, where it goes to the authorization server.
+        at: the server that it goes to.
+        keeps: the name under which the access token in the answer is kept.
+        within: for how many seconds the answer may still be another one.
+    """
 
     shows: str
     line: str
     answer: Answer
     headers: Headers = ()
     form: str | None = None
+    client: DemoClient | None = None
+    at: str = DEMO
+    keeps: str | None = None
+    within: float = 0
 
     @property
     def method(self) -> str:
@@ -76,6 +94,11 @@ def invalid_token() -> Answer:
 
 def insufficient_scope(*, scope: str | None) -> Answer:
     return _refused(403, {"error": "insufficient_scope"}, _params(error="insufficient_scope", scope=scope))
+
+
+def temporarily_unavailable() -> Answer:
+    """No verdict is no refusal: no challenge, so that no client drops its token."""
+    return Answer(503, {"error": "temporarily_unavailable"}, None, _REFUSAL | {"Retry-After": ANYTHING})
 
 
 def refused_by_csrf_check() -> Answer:

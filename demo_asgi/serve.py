@@ -1,38 +1,20 @@
-"""Make the database, say what can be asked, serve."""
+"""Make a database, serve a site: what the demo and its authorization server have in common."""
 
 import errno
 import os
 import socket
 import sys
+import threading
+from importlib import import_module
 from pathlib import Path
 
 import django
 import uvicorn
 
-from .curl import instructions
-
 EVERYWHERE = {"0.0.0.0", "::"}
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 READY = "Serving on "
 """What the line begins with that is printed once requests are taken."""
-
-
-def run(host: str, port: int, database: Path) -> int:
-    """Serve until interrupted; the exit status."""
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        return _fail(_why_not(host, port, error))
-    with listener:
-        # The port comes first: where it is taken, no database is left behind.
-        problem = prepare(host, database)
-        if problem is not None:
-            return _fail(problem)
-        print(f"Database: {database}\n")
-        origin = origin_of(listener, host)
-        print("\n".join(instructions(origin)))
-        serve(listener, f"{READY}{origin} (Ctrl-C stops it)")
-    return 0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,34 +30,23 @@ def origin_of(listener: socket.socket, host: str) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def prepare(host: str, database: Path) -> str | None:
-    """Set Django up, make the tables and fill them. What went wrong, if anything did."""
-    os.environ["DEMO_ASGI_DATABASE"] = str(database)
-    os.environ.setdefault("DEMO_ASGI_ALLOWED_HOSTS", allowed_hosts(host))
-    os.environ["DJANGO_SETTINGS_MODULE"] = "demo_asgi.settings"
+def prepare(package: str, database: Path) -> str | None:
+    """Set Django up for one of the two sites, make its tables and fill them. What went wrong, if anything did."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = f"{package}.settings"
     django.setup()
 
     # Models and whatever imports them have to wait for `setup`.
     from django.core.management import call_command
     from django.db import DatabaseError, connections
 
-    from .seed import seed
-
     try:
         call_command("migrate", verbosity=0)
-        seed()
+        import_module(f"{package}.seed").seed()
     except DatabaseError as error:
         return f"Cannot use {database} as the database: {error}."
     finally:
         connections.close_all()
     return None
-
-
-def allowed_hosts(host: str) -> str:
-    """What a client may call the server: `ALLOWED_HOSTS`, separated by spaces."""
-    if host in EVERYWHERE:
-        return "*"
-    return f"localhost 127.0.0.1 [::1] {f'[{host}]' if ':' in host else host}"
 
 
 class AnnouncedServer(uvicorn.Server):
@@ -90,10 +61,10 @@ class AnnouncedServer(uvicorn.Server):
         print(self.announcement, flush=True)
 
 
-def serve(listener: socket.socket, announcement: str) -> None:
+def serve(listener: socket.socket, package: str, announcement: str, *, stop_at_eof: bool = False) -> None:
     """Answer requests until a signal comes."""
     config = uvicorn.Config(
-        "demo_asgi.asgi:application",
+        f"{package}.asgi:application",
         lifespan="off",
         ws="none",
         log_level="warning",
@@ -101,15 +72,25 @@ def serve(listener: socket.socket, announcement: str) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
     )
-    AnnouncedServer(config, announcement).run(sockets=[listener])
+    server = AnnouncedServer(config, announcement)
+    if stop_at_eof:
+        threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
+    server.run(sockets=[listener])
 
 
-def _why_not(host: str, port: int, error: OSError) -> str:
+def _stop_at_end_of_input(server: uvicorn.Server) -> None:
+    # Not `sys.stdin.read`: Python could not leave while another thread holds that file's lock.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.should_exit = True
+
+
+def why_not_listening(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is already in use. Choose another with --port, or --port 0 for any that is free."
     return f"Cannot listen on {host}, port {port}: {error.strerror}."
 
 
-def _fail(message: str) -> int:
+def fail(message: str) -> int:
     print(message, file=sys.stderr)
     return 1

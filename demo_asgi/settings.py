@@ -1,5 +1,6 @@
 """Django settings of the demo."""
 
+import logging
 import os
 
 from django.core.management.utils import get_random_secret_key
@@ -37,6 +38,9 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# The authorization server beside this site: whose tokens, other than those in the database, are taken.
+ISSUER = os.environ.get("DEMO_ASGI_ISSUER", "http://127.0.0.1:8001")
+
 OAUTH_GUARD = {
     "REALM": "demo",
     "VALIDATORS": [
@@ -47,11 +51,21 @@ OAUTH_GUARD = {
     ],
 }
 
+
+def is_no_outage(record: logging.LogRecord) -> bool:
+    """Whether it is about something other than a 503: of those, the guard itself says more, and once."""
+    return getattr(record, "status_code", None) != 503
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"no_outages": {"()": "django.utils.log.CallbackFilter", "callback": is_no_outage}},
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     # At WARNING Django logs every refusal: half of what this site is for.
-    "loggers": {"django.request": {"level": "ERROR"}, "django.security.csrf": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR", "filters": ["no_outages"]},
+        "django.security.csrf": {"level": "ERROR"},
+    },
 }

@@ -1,68 +1,109 @@
-"""Send every request of the list to a server of its own, and compare."""
+"""Send every request of both lists to servers of its own, and compare."""
 
+import base64
 import http.client
-import signal
-import subprocess
+import json
 import sys
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from string import Template
 from urllib.parse import urlsplit
 
-from .answers import Response, observe
-from .requests import REQUESTS, DemoRequest
-from .serve import READY
+from .answers import Answer, Response, observe
+from .processes import ServerStartError, exit_on_sigterm, running
+from .remote import STEPS, ServerStep, Step
+from .requests import AUTHORITY, DEMO, REQUESTS, DemoRequest
 from .table import Table
 
-START_DEADLINE = 60.0
-STOP_DEADLINE = 10.0
-TIMEOUT = 10.0
-"""Seconds for the server to start, to stop, and for one answer."""
+TIMEOUT = 30.0
+"""Seconds for one answer."""
+PAUSE = 0.1
+"""Seconds before an answer that may still change is asked for again."""
 
 
 def run() -> int:
     """The exit status: 0 where every answer is the expected one, else 1."""
-    # Python leaves no `finally` behind on SIGTERM, unless it is made an exception.
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    exit_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="demo_asgi-") as folder:
+        authority = Authority(Path(folder) / "authority.sqlite3")
         try:
-            with running_server(Path(folder) / "tour.sqlite3") as origin:
-                return take(origin, REQUESTS)
+            with authority, running("demo_asgi", *_arguments(Path(folder), authority)) as origin:
+                return take(Stage({DEMO: origin, AUTHORITY: authority.origin}, authority), (*REQUESTS, *STEPS))
         except ServerStartError as error:
             print(error, file=sys.stderr)
             return 1
 
 
-class ServerStartError(Exception):
-    """The server's process ended, or took too long, before it took requests."""
+def _arguments(folder: Path, authority: "Authority") -> tuple[str, ...]:
+    return ("--port", "0", "--database", str(folder / "tour.sqlite3"), "--authority", authority.origin)
 
 
-@contextmanager
-def running_server(database: Path) -> Iterator[str]:
-    """The origin of a server that runs, in a process of its own, as long as the block does."""
-    command = [sys.executable, "-m", "demo_asgi", "--port", "0", "--database", str(database)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield _wait_until_ready(process)
-        finally:
-            _stop(process)
+class Authority:
+    """The authorization server, which can be stopped and started again."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self.origin = ""
+        self._process = ExitStack()
+
+    def start(self) -> None:
+        # Any port at first, then the same one: its tokens and its clients know it by its address.
+        port = urlsplit(self.origin).port or 0
+        arguments = ("--port", str(port), "--database", str(self.database))
+        self.origin = self._process.enter_context(running("demo_asgi.authority", *arguments))
+
+    def stop(self) -> None:
+        self._process.close()
+
+    def __enter__(self) -> "Authority":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
-def take(origin: str, requests: Iterable[DemoRequest]) -> int:
+@dataclass
+class Stage:
+    """Where the tour takes place, and the tokens that were kept on the way."""
+
+    origins: Mapping[str, str]
+    authority: Authority | None = None
+    tokens: dict[str, str] = field(default_factory=dict)
+
+
+def take(stage: Stage, steps: Iterable[Step]) -> int:
     """Send the requests, print the table; 1 if any answer differs from what was expected."""
     table = Table(("", "request", "expected", "seen"))
-    verdicts = [_compare(origin, request, table) for request in requests]
+    verdicts = [verdict for step in steps if (verdict := _take(stage, step, table)) is not None]
     print(f"{len(verdicts)} requests, {verdicts.count(False)} answered differently than expected.")
     return 0 if all(verdicts) else 1
 
 
-def _compare(origin: str, request: DemoRequest, table: Table) -> bool:
+def _take(stage: Stage, step: Step, table: Table) -> bool | None:
+    if isinstance(step, DemoRequest):
+        return _compare(stage, step, table)
+    _act(stage, step)
+    table.add("", f"({step.shows})", "", "")
+    return None
+
+
+def _act(stage: Stage, step: ServerStep) -> None:
+    assert stage.authority is not None
+    if step.does == "stop":
+        stage.authority.stop()
+    else:
+        stage.authority.start()
+
+
+def _compare(stage: Stage, request: DemoRequest, table: Table) -> bool:
     expected = request.answer
     try:
-        seen = observe(send(origin, request), expected)
+        seen = _observe_in_time(stage, request)
     except (OSError, http.client.HTTPException) as error:
         table.add("DIFFERENT", describe(request), str(expected), f"no answer: {error!r}")
         return False
@@ -74,14 +115,26 @@ def _compare(origin: str, request: DemoRequest, table: Table) -> bool:
     return False
 
 
-def send(origin: str, request: DemoRequest) -> Response:
+def _observe_in_time(stage: Stage, request: DemoRequest) -> Answer:
+    deadline = time.monotonic() + request.within
+    while True:
+        response = send(stage, request)
+        seen = observe(response, request.answer)
+        if seen == request.answer and request.keeps is not None:
+            stage.tokens[request.keeps] = json.loads(response.body)["access_token"]
+        if seen == request.answer or time.monotonic() >= deadline:
+            return seen
+        time.sleep(PAUSE)
+
+
+def send(stage: Stage, request: DemoRequest) -> Response:
     """Send one request over a connection of its own, headers exactly as they are."""
-    connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(urlsplit(stage.origins[request.at]).netloc, timeout=TIMEOUT)
     try:
         connection.putrequest(request.method, request.path)
-        for name, value in request.headers:
-            connection.putheader(name, value)
-        body = (request.form or "").encode()
+        for name, value in (*_credentials(request), *request.headers):
+            connection.putheader(name, _fill(value, stage.tokens))
+        body = _fill(request.form or "", stage.tokens).encode()
         if request.form is not None:
             connection.putheader("Content-Type", "application/x-www-form-urlencoded")
             connection.putheader("Content-Length", str(len(body)))
@@ -96,30 +149,17 @@ def send(origin: str, request: DemoRequest) -> Response:
 def describe(request: DemoRequest) -> str:
     """The request in one line."""
     headers = [f"{name}: {value}" for name, value in request.headers]
-    return ", ".join([f"{request.method} {request.path}", *headers, *([request.form] if request.form else [])])
+    client = [f"by {request.client.client_id}"] if request.client else []
+    return ", ".join([f"{request.method} {request.path}", *client, *headers, *([request.form] if request.form else [])])
 
 
-def _wait_until_ready(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    # Reading waits for a line however long it takes; a process that was killed has no more of them.
-    deadline = threading.Timer(START_DEADLINE, process.kill)
-    deadline.start()
-    try:
-        for line in process.stdout:
-            if line.startswith(READY):
-                return line.removeprefix(READY).split()[0]
-    finally:
-        deadline.cancel()
-    raise ServerStartError(f"The server did not start (exit status {process.wait()}).")
+def _credentials(request: DemoRequest) -> list[tuple[str, str]]:
+    if request.client is None:
+        return []
+    pair = f"{request.client.client_id}:{request.client.client_secret}"
+    return [("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_DEADLINE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+def _fill(text: str, tokens: Mapping[str, str]) -> str:
+    # A token that could not be fetched leaves its name: the answer will be another, and say so.
+    return Template(text).safe_substitute(tokens)

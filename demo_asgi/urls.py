@@ -4,7 +4,7 @@ from django.urls import path
 
 from async_oauth_guard import require_oauth
 
-from . import views
+from . import remote_views, views
 from .index import index
 
 # Views that never heard of the guard, under one lock.
@@ -27,5 +27,12 @@ urlpatterns = [
     path("account", views.Account.as_view(), name="account"),
     path("notes", views.Notes.as_view(), name="notes"),
     path("drafts", views.Drafts.as_view(), name="drafts"),
+    path("jwt/async", remote_views.jwt_async, name="jwt_async"),
+    path("jwt/sync", remote_views.jwt_sync, name="jwt_sync"),
+    path("introspection/async", remote_views.introspection_async, name="introspection_async"),
+    path("introspection/sync", remote_views.introspection_sync, name="introspection_sync"),
+    path("introspection/fresh", remote_views.introspection_fresh, name="introspection_fresh"),
+    path("any/async", remote_views.any_async, name="any_async"),
+    path("any/sync", remote_views.any_sync, name="any_sync"),
     path("reports/", require_oauth.protect_urls((reports, "reports"), "reports:read")),
 ]

@@ -25,7 +25,8 @@ from .routing import route
 __all__ = ["Inquiry", "Verdict", "authorize_flow", "judge_flow", "require_flow"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# One for each request. Not frozen, like those below: that would take four times as long to make.
+@dataclass(slots=True, kw_only=True, eq=False)
 class Inquiry:
     """What is asked about a token.
 
@@ -47,7 +48,7 @@ class Inquiry:
         return self.requirements.scopes.for_method(self.request.method if self.request is not None else None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """A yes: the token as its validator gave it, its user, and the attributes that it carries (groups, for one).
 
@@ -129,35 +130,39 @@ def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[Verdict]:
     """Our own judgement of what a validator found: is it good now, and are its scopes enough?"""
     if not found:
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
-    state: TokenState = yield from validator.state_flow(found, inquiry)
+    state: TokenState = (
+        validator.read_state(found, inquiry)
+        if validator.has_state_at_hand
+        else (yield ReadModel(lambda token: validator.read_state(token, inquiry), found, validator.blocking_methods))
+    )
     if state.reason is not None:
         raise InvalidTokenError(reason=state.reason)
-    yield from _check_scopes_flow(validator, state, inquiry.scopes)
+    required = inquiry.scopes
+    if required is None:
+        raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
+    if scope_insufficient := hook(validator, "scope_insufficient"):
+        if (yield Call(scope_insufficient, (state.scope, required.for_hook()))):
+            raise InsufficientScopeError(scope=required.nearest_alternative(_values_or_none(state.scope)))
+    else:
+        _check_scopes(state, required)
     return Verdict(found, state.user, state.attributes, state)
 
 
-def _check_scopes_flow(validator: Any, state: TokenState, required: Requirement | None) -> Flow[None]:
-    if required is None:
-        raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
-    scope_insufficient = hook(validator, "scope_insufficient")
-    if scope_insufficient and not (yield Call(scope_insufficient, (state.scope, required.for_hook()))):
-        return
+def _check_scopes(state: TokenState, required: Requirement) -> None:
     try:
         held = read_values(state.scope)
     except ValueError:
-        if not scope_insufficient:
-            raise InvalidTokenError(reason=Reason.MALFORMED_SCOPE) from None
-        held = frozenset()
-    if scope_insufficient or not required.is_met_by(held):
+        raise InvalidTokenError(reason=Reason.MALFORMED_SCOPE) from None
+    if not required.is_met_by(held):
         raise InsufficientScopeError(scope=required.nearest_alternative(held))
 
 
 def require_flow(verdict: Verdict, inquiry: Inquiry) -> Flow[None]:
     """What the view asks beyond scopes. A good token without it is 403: another token may do."""
     requirements = inquiry.requirements
-    attributes = {name: asked for name, asked in requirements.attributes.items() if name not in verdict.judged}
-    for name, requirement in attributes.items():
-        _check_attribute(name, requirement, verdict.attributes)
+    for name, requirement in requirements.attributes.items():
+        if name not in verdict.judged:
+            _check_attribute(name, requirement, verdict.attributes)
     if requirements.require_user and verdict.user is None:
         raise InsufficientScopeError(reason=Reason.NO_USER)
     for check in requirements.checks:
@@ -175,9 +180,12 @@ def _read_beyond(token: Any, names: Iterable[str]) -> TokenState:
 
 
 def _check_attribute(name: str, required: Requirement, attributes: Mapping[str, Any]) -> None:
-    try:
-        held = read_values(attributes.get(name))
-    except ValueError:
-        held = frozenset()
-    if not required.is_met_by(held):
+    if not required.is_met_by(_values_or_none(attributes.get(name))):
         raise InsufficientScopeError(reason=ATTRIBUTES[name])
+
+
+def _values_or_none(held: Any) -> frozenset[str]:
+    try:
+        return read_values(held)
+    except ValueError:
+        return frozenset()

@@ -42,7 +42,7 @@ class Backoff:
         self._failures = 0
         self._failed_at = -math.inf
         self._until = -math.inf
-        self._is_probing = False
+        self._probe: Attempt | None = None
 
     @property
     def is_failing(self) -> bool:
@@ -73,8 +73,8 @@ class Backoff:
             self._failures = 0
         finally:
             # Also after a bug of ours, or nobody would ever probe again.
-            if attempt.is_probe:
-                self._is_probing = False
+            if attempt is self._probe:
+                self._probe = None
 
     def check(self, attempt: Attempt) -> None:
         """Refuse a call that queued while the server began to fail.
@@ -91,16 +91,18 @@ class Backoff:
         Raises:
             TemporarilyUnavailableError: the wait is not over, or there is a probe under way.
         """
-        if self.is_failing and (self._is_probing or self._clock.steady() < self._until):
+        if self.is_failing and (self._probe is not None or self._clock.steady() < self._until):
             raise TemporarilyUnavailableError(reason=Reason.BACKING_OFF, retry_after=self.seconds_left())
 
     def _begin(self) -> Attempt:
         self.check_open()
-        self._is_probing = self.is_failing
-        return Attempt(self._clock.steady(), is_probe=self.is_failing)
+        attempt = Attempt(self._clock.steady(), is_probe=self.is_failing)
+        if attempt.is_probe:
+            self._probe = attempt
+        return attempt
 
     def _fail(self, attempt: Attempt) -> None:
-        if attempt.began <= self._failed_at and not attempt.is_probe:
+        if attempt.began <= self._failed_at:
             # Sent before the server was known to fail: one outage takes many calls with it, and counts once.
             return
         self._failures += 1

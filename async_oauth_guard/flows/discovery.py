@@ -2,18 +2,18 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from ..effects import ClientOptions, Flow, Gate, HttpCall, Once
-from ..errors import Reason, TemporarilyUnavailableError
+from ..effects import ClientOptions, Flow, Gate, HttpCall, Once, Start
+from ..errors import Reason
 from ..strict_json import read_json
 from .answers import JSON, call_flow, check_answer, read_json_object, unusable
 from .backoff import Attempt, Backoff
 from .clock import Clock
 
-__all__ = ["Metadata", "Server", "check_url", "well_known_urls"]
+__all__ = ["METADATA_TTL", "Metadata", "Server", "check_url", "well_known_urls"]
 
 METADATA_TTL = 600.0
 """Seconds for which a server's metadata is used without asking anew."""
@@ -88,12 +88,19 @@ class Server:
             "GET", url, self.client, self.gate, {"Accept": accept}, ready=lambda: self.backoff.check(attempt)
         )
 
+    def apart(self) -> "Server":
+        """The same with a back-off of its own, for another address: that one fails is no reason to leave both alone.
+
+        A call that is a probe may also have to wait for what is at the other address, which must not be refused then.
+        """
+        return replace(self, backoff=Backoff(self.clock))
+
 
 class Metadata:
     """A server's metadata, asked for when it is needed. Flows of this class run on the outgoing loop."""
 
     def __init__(self, server: Server, max_stale: float) -> None:
-        self._server = server
+        self._server = server.apart()
         self._max_stale = max_stale
         self._document: Mapping[str, Any] | None = None
         self._fetched_at = 0.0
@@ -105,7 +112,7 @@ class Metadata:
             TemporarilyUnavailableError: there is no metadata, or no such URL that may be used.
         """
         server = self._server
-        document = yield Once((self, "metadata"), self._current_flow, server.timeout)
+        document = yield from self._usable_flow()
         address = document.get(name)
         try:
             check_url(address, server.allow_insecure_http)
@@ -113,18 +120,21 @@ class Metadata:
             unusable(f"the metadata of {server.issuer} has no usable {name}: {error}", Reason.METADATA_UNUSABLE)
         return str(address)
 
-    def _current_flow(self) -> Flow[Mapping[str, Any]]:
-        age = self._server.clock.steady() - self._fetched_at
-        if self._document is not None and age < METADATA_TTL:
-            return self._document
-        try:
-            with self._server.backoff.attempt() as attempt:
-                document = yield from self._discover_flow(attempt)
-        except TemporarilyUnavailableError:
-            if self._document is not None and age < self._max_stale:
-                # Where the server's other addresses are seldom changes, and those may answer.
-                return self._document
-            raise
+    def _usable_flow(self) -> Flow[Mapping[str, Any]]:
+        """What is at hand, or else is waited for. While it is usable, nobody waits for its refresh."""
+        refresh = Once((self, "metadata"), self._fetch_flow, self._server.timeout)
+        document, age = self._document, self._server.clock.steady() - self._fetched_at
+        if document is None or age >= self._max_stale:
+            fetched: Mapping[str, Any] = yield refresh
+            return fetched
+        if age >= METADATA_TTL:
+            # Where the server's other addresses are seldom changes, and those may answer when this one does not.
+            yield Start(refresh)
+        return document
+
+    def _fetch_flow(self) -> Flow[Mapping[str, Any]]:
+        with self._server.backoff.attempt() as attempt:
+            document = yield from self._discover_flow(attempt)
         self._document, self._fetched_at = document, self._server.clock.steady()
         return document
 

@@ -17,7 +17,7 @@ from .caching import Vault
 from .discovery import Metadata, Server
 from .keysets import KeySource
 
-__all__ = ["SIGNED", "Introspection", "SignedResponses", "Verdicts", "Word", "read_word"]
+__all__ = ["SIGNED", "Introspection", "Lifetimes", "Memory", "SignedResponses", "Verdicts", "Word", "read_word"]
 
 logger = logging.getLogger("async_oauth_guard.introspection")
 

@@ -4,17 +4,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..claims import check_audience, check_early, check_times
+from ..claims import check_audience, check_early
 from ..credentials import Secret
 from ..effects import Call, Flow
 from ..errors import InvalidTokenError, Reason
 from ..jose import Jwt, VerificationKey, choose_keys, parse_jwt, verify_signature
-from ..profiles import Profile
+from ..profiles import Profile, read_client, read_scope
 from .caching import Vault
 from .clock import Clock
 from .keysets import KeySource, import_called_keys
 
-__all__ = ["JwtRules", "VerifiedJwt", "find_verified_flow", "verify_flow"]
+__all__ = ["JwtRules", "Memory", "VerifiedJwt", "find_verified_flow", "verify_flow"]
 
 # What an entry takes beside the claims, which are about as long as the token.
 _OVERHEAD = 800
@@ -26,6 +26,8 @@ class VerifiedJwt:
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any] = field(repr=False)
+    scope: Any
+    client_id: str | None
     key: str
     size: int
 
@@ -64,14 +66,16 @@ class JwtRules:
 def find_verified_flow(
     token: Secret[str], rules: JwtRules, memory: Memory, vault: Vault, *, fresh: bool, cache: str | None
 ) -> Flow[VerifiedJwt]:
-    """``token``, verified now or earlier with a key that still serves; lifetime and audience are judged each time.
+    """``token``, verified now, or earlier with a key that still serves; the audience is judged each time.
 
     Raises: as `verify_flow` does.
     """
     digest = vault.digest(token)
     known = None if fresh else memory.get(digest)
     if known is not None and (yield from rules.keys.still_holds_flow(known.key, cache)):
-        _refuse(_check_remembered(known.claims, rules))
+        # Lifetime is judged with the scopes, as for a token that is verified now.
+        if rules.audiences is not None:
+            _refuse(check_audience(known.claims, rules.audiences, rules.profile.audience))
         return known
     try:
         verified = yield from verify_flow(token, rules, cache)
@@ -101,7 +105,14 @@ def verify_flow(token: Secret[str], rules: JwtRules, cache: str | None) -> Flow[
     key = verify_signature(jwt, candidates)
     if key is None:
         raise InvalidTokenError(reason=Reason.BAD_SIGNATURE)
-    return VerifiedJwt(jwt.header, jwt.claims, key.identity, len(token.reveal()) + _OVERHEAD)
+    return VerifiedJwt(
+        jwt.header,
+        jwt.claims,
+        read_scope(rules.profile, jwt.claims),
+        read_client(rules.profile, jwt.claims),
+        key.identity,
+        len(token.reveal()) + _OVERHEAD,
+    )
 
 
 def _check_unverified(jwt: Jwt, rules: JwtRules) -> Reason | None:
@@ -118,17 +129,6 @@ def _check_unverified(jwt: Jwt, rules: JwtRules) -> Reason | None:
         leeway=rules.leeway,
         judges_times=rules.judges_times,
     )
-
-
-def _check_remembered(claims: Mapping[str, Any], rules: JwtRules) -> Reason | None:
-    """What of a verified token depends on the moment and on who asks."""
-    if rules.audiences is not None:
-        reason = check_audience(claims, rules.audiences, rules.profile.audience)
-        if reason is not None:
-            return reason
-    if not rules.judges_times:
-        return None
-    return check_times(claims, rules.clock.wall(), leeway=rules.leeway, required=True)
 
 
 def _candidates_flow(jwt: Jwt, rules: JwtRules, cache: str | None) -> Flow[Sequence[VerificationKey]]:

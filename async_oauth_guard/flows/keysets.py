@@ -110,7 +110,7 @@ class RemoteKeys:
         vault: Callable[[], Vault],
         algorithms: Collection[str],
     ) -> None:
-        self._server = server
+        self._server = server.apart()
         self._algorithms = algorithms
         self._location = location
         self._lifetimes = lifetimes

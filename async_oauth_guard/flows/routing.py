@@ -15,6 +15,8 @@ def route(validators: Sequence[Any], token: Secret[str]) -> Sequence[Any]:
     A JWT of an issuer that one of them names is that one's alone: it goes nowhere else, even if it is forged. Anything
     else, a JWT of a foreign issuer too, goes to those that name no issuer of JWTs.
     """
+    if len(validators) == 1:
+        return validators if _recognises(validators[0], token) else ()
     recognising = [validator for validator in validators if _recognises(validator, token)]
     if len(recognising) < 2:
         return recognising

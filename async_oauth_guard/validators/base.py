@@ -6,7 +6,7 @@ from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 
 from ..challenges import check_parameters
 from ..credentials import PresentedToken, Secret
-from ..effects import Flow, ReadModel
+from ..effects import Flow
 from ..errors import Reason
 from ..flows.authorization import Inquiry, judge_flow, require_flow
 from ..hooks import door, hook
@@ -36,6 +36,8 @@ class TokenValidator(AuthlibTokenValidator):
     TOKEN_TYPE = "bearer"
     require_active_user = True
     blocking_methods = False
+    # Whether what a token says of itself is read from its claims alone, without a method that may query.
+    has_state_at_hand = False
     _twins: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
 
     def __init__(self, realm: str | None = None, **extra_attributes: Any) -> None:
@@ -114,11 +116,6 @@ class TokenValidator(AuthlibTokenValidator):
     def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[Any]:
         """How this kind of validator finds a token; a class without one defines ``authenticate_token``."""
         raise NotImplementedError(f"{type(self).__name__} defines no authenticate_token()")
-
-    def state_flow(self, token: Any, inquiry: Inquiry) -> Flow[TokenState]:
-        """What the token says of itself, read where its methods may run."""
-        state: TokenState = yield ReadModel(lambda token: self.read_state(token, inquiry), token, self.blocking_methods)
-        return state
 
     def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
         """What the token says of itself, in Authlib's order, and no more than is needed for a refusal."""

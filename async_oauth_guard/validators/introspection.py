@@ -30,7 +30,7 @@ from ..tokens import AccessToken, TokenState
 from .model import compile_format
 from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes
 
-__all__ = ["IntrospectTokenValidator"]
+__all__ = ["ClientAuth", "Fields", "IntrospectTokenValidator"]
 
 # Bytes of answers that are remembered: some ten thousand of each kind.
 _MEMORY_SIZE = 16 * 1024 * 1024
@@ -139,13 +139,23 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self._client_secret = Secret(client_secret)
         self._token_format = compile_format(token_format)
         self._introspect_token = hook(self, "introspect_token")
-        if self._introspect_token is None:
+        if not self._answers_itself:
             self._check_options()
+        elif introspection_endpoint is not None:
+            # Whoever calls ours from theirs. With Authlib the first argument is the realm.
+            self._check_url("introspection_endpoint", introspection_endpoint)
         self._verdicts = Verdicts(
             Memory(_MEMORY_SIZE),
             Memory(_MEMORY_SIZE // 2),
             Lifetimes(float(cache_ttl), float(negative_ttl), float(stale_if_error)),
         )
+
+    @property
+    def _answers_itself(self) -> bool:
+        """Whether a subclass finds tokens without a server of ours to ask."""
+        if self._introspect_token is not None:
+            return True
+        return hook(self, "authenticate_token") is not None and self.issuer is None
 
     def _check_options(self) -> None:
         if self.introspection_endpoint is None and self.issuer is None:
@@ -292,11 +302,12 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if self._introspect_token is not None and self.user_lookup is None:
             # As its author made it.
             return claims
+        own = own_copy(dict(claims))
         return AccessToken(
-            own_copy(dict(claims)),
+            own,
             user=user,
             token_type=claims.get("token_type") or "Bearer",
-            scope=claims.get(self.scope_claim),
+            scope=own.get(self.scope_claim),
             client_id=read_client(self._profile, claims),
         )
 
@@ -307,8 +318,8 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             word = yield from self._introspection.ask_flow(token, fresh=fresh, cache=cache)
             return word.claims
         if not self.shares:
-            return (yield Call(self._introspect_token, (token,)))
-        return (yield from self._remembered_call_flow(self._introspect_token, token, fresh))
+            return (yield Call(self.introspect_token, (token,)))
+        return (yield from self._remembered_call_flow(self.introspect_token, token, fresh))
 
     def _remembered_call_flow(self, introspect_token: Callable[..., Any], token: Secret[str], fresh: bool) -> Flow[Any]:
         """What a subclass's hook says, or said not long ago: its class has ``cache_identity()``."""
@@ -318,7 +329,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if known is not None and began < known.until:
             return own_copy(known.claims)
         claims = yield Call(introspect_token, (token,))
-        if isinstance(claims, dict) and isinstance(claims.get("active"), bool):
+        if type(claims) is dict and isinstance(claims.get("active"), bool) and claims.get("exp", 0) is not None:
             reason = check_times(claims, clock.wall(), leeway=0, required=False)
             if reason is None or not claims["active"]:
                 size = len(repr(claims))
@@ -342,17 +353,19 @@ class IntrospectTokenValidator(RemoteTokenValidator):
 
     def _is_client_token(self, claims: Mapping[str, Any]) -> bool:
         # Servers name the user by either; one that is named as the client is called is no user (RFC 9068 §5).
-        named = {claims.get(name) for name in ("sub", "username")} - {None}
+        named = [claims[name] for name in ("sub", "username") if claims.get(name) is not None]
         return not named or claims.get("client_id") in named
 
     def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
         """What the answer says at this moment."""
-        if not isinstance(token, Mapping):
+        if not isinstance(token, Mapping) and hasattr(token, "is_expired"):
             return super().read_state(token, inquiry)
-        # RFC 7662 §2.2: a Boolean; nothing else is a yes.
-        if token.get("active") is not True:
+        # RFC 7662 §2.2: a Boolean, in an object; nothing else is a yes.
+        if not isinstance(token, Mapping) or token.get("active") is not True:
             return TokenState(Reason.INACTIVE_TOKEN)
-        reason = self._check_times(token)
+        # A subclass's `authenticate_token` may not have asked ours.
+        reason = None if self.has_state_at_hand else self._check_found(token, self._audiences(inquiry))
+        reason = reason or self._check_times(token)
         if reason is not None:
             return TokenState(reason)
         asked = inquiry.requirements.attributes

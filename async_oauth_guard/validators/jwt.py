@@ -2,13 +2,16 @@
 
 import ssl
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
+from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
 from django.utils.functional import cached_property
 
-from ..claims import check_times
+from ..claims import check_audience, check_issuer, check_times, check_unbound
 from ..credentials import Secret
 from ..effects import Flow
+from ..errors import InvalidTokenError, Reason
 from ..flows.authorization import Inquiry
 from ..flows.discovery import Metadata
 from ..flows.jwt import JwtRules, VerifiedJwt, find_verified_flow, verify_flow
@@ -17,7 +20,7 @@ from ..flows.users import UserLookup
 from ..hooks import door, hook
 from ..jose import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..memory import Memory
-from ..profiles import get_profile, read_attribute_values, read_client, read_scope
+from ..profiles import get_profile, read_attribute_values, read_scope
 from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
@@ -120,6 +123,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             self._check_sources()
         self._memory: Memory[VerifiedJwt] = Memory(_MEMORY_SIZE)
         self._rules: dict[Any, JwtRules] = {}
+        self._called_keys: dict[Any, CalledKeys] = {}
 
     def _check_sources(self) -> None:
         """Refuse what no key, or anybody's key, could come from, before it is needed."""
@@ -136,17 +140,24 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     def _own_keys(self) -> KeySource:
         """The keys that the options name, whatever a subclass puts in their place."""
         if callable(self.jwks):
-            return CalledKeys(self.jwks, self._lifetimes, self._server.clock, self.algorithms)
+            return self._keys_called_for(self.jwks, None)
         if self.jwks is not None:
             return FixedKeys(self.jwks, self.algorithms)
         location = self.jwks_uri or Metadata(self._server, self._lifetimes.max_stale)
-        return RemoteKeys(self._server, location, self._lifetimes, self.vault, self.algorithms)
+        # No hook has a say in what the server publishes, and no request is there to ask `cache_identity()` for.
+        vault = partial(self._vault_of, None)
+        return RemoteKeys(self._server, location, self._lifetimes, vault, self.algorithms)
 
-    @cached_property
-    def _keys(self) -> KeySource:
-        if self._get_jwks is None:
-            return self._own_keys
-        return CalledKeys(self._get_jwks, self._lifetimes, self._server.clock, self.algorithms)
+    def _keys_called_for(self, get_keys: Callable[[], Any], identity: str | None) -> CalledKeys:
+        """What code of the site's gives, kept apart for each ``cache_identity()``: one tenant's keys are no other's."""
+        keys = self._called_keys.get((get_keys, identity))
+        if keys is None:
+            keys = CalledKeys(get_keys, self._lifetimes, self._server.clock, self.algorithms)
+            self._called_keys[get_keys, identity] = keys
+        return keys
+
+    def _own_keys_for(self, identity: str | None) -> KeySource:
+        return self._keys_called_for(self.jwks, identity) if callable(self.jwks) else self._own_keys
 
     def _read_algorithms(self, algorithms: Any) -> tuple[str, ...]:
         if algorithms is None:
@@ -189,27 +200,40 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
 
     def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[AccessToken]:
         """Verify ``token``, or find that it was verified before."""
-        rules = self._rules_for(self._audiences(inquiry))
+        identity = self._identity()
+        rules = self._rules_for(self._audiences(inquiry), identity)
         cache = None if inquiry is None else inquiry.cache
         if self.shares:
             fresh = inquiry is not None and inquiry.requirements.fresh
-            verified = yield from find_verified_flow(token, rules, self._memory, self.vault(), fresh=fresh, cache=cache)
+            vault = self._vault_of(identity)
+            verified = yield from find_verified_flow(token, rules, self._memory, vault, fresh=fresh, cache=cache)
         else:
             verified = yield from verify_flow(token, rules, cache)
         claims = verified.claims
-        user = (yield from self._user_flow(claims)) if self.user_lookup is not None else None
+        user = None
+        if self.user_lookup is not None:
+            if rules.judges_times and (reason := self._check_times(claims)):
+                # An expired token costs no query.
+                raise InvalidTokenError(reason=reason)
+            user = yield from self._user_flow(claims)
         return AccessToken(
             own_copy(claims),
             user=user,
-            scope=read_scope(self._profile, claims),
-            client_id=read_client(self._profile, claims),
-            header=verified.header,
+            scope=own_copy(verified.scope),
+            client_id=verified.client_id,
+            header=own_copy(verified.header),
         )
 
-    def _rules_for(self, audiences: Collection[str] | None) -> JwtRules:
-        rules = self._rules.get(audiences)
+    def _check_times(self, claims: Mapping[str, Any]) -> Reason | None:
+        return check_times(claims, self._server.clock.wall(), leeway=self.leeway, required=True)
+
+    def _rules_for(self, audiences: Collection[str] | None, identity: str | None) -> JwtRules:
+        # Looked up each time: a site's tests put others in their place.
+        get_jwks = self.get_jwks if self._get_jwks is not None else None
+        validate_iss = self.validate_iss if self._is_offered_all else None
+        rules = self._rules.get((audiences, identity, get_jwks, validate_iss))
         if rules is None:
-            rules = self._rules[audiences] = JwtRules(
+            rules = self._rules[audiences, identity, get_jwks, validate_iss] = JwtRules(
                 profile=self._profile,
                 algorithms=frozenset(self.algorithms),
                 issuer=None if self._is_offered_all else self.issuer,
@@ -217,10 +241,10 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
                 leeway=self.leeway,
                 # A subclass's own is the sole judge of lifetime, as with Authlib.
                 judges_times=hook(self, "validate_token") is None,
-                keys=self._keys,
+                keys=self._own_keys_for(identity) if get_jwks is None else self._keys_called_for(get_jwks, identity),
                 clock=self._server.clock,
-                get_jwks=None if self.shares else self._get_jwks,
-                validate_iss=hook(self, "validate_iss"),
+                get_jwks=None if self.shares else get_jwks,
+                validate_iss=validate_iss,
             )
         return rules
 
@@ -228,15 +252,35 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         """What the claims say at this moment."""
         if not isinstance(token, Mapping):
             return super().read_state(token, inquiry)
-        reason = check_times(token, self._server.clock.wall(), leeway=self.leeway, required=True)
+        reason = None if self.has_state_at_hand else self._check_own_find(token, inquiry)
+        reason = reason or self._check_times(token)
         if reason is not None:
             return TokenState(reason)
+        if isinstance(token, AccessToken):
+            scope, user = token.granted, token.user
+        else:
+            scope, user = read_scope(self._profile, token), None
+        # Authlib hands an empty list to `scope_insufficient` where there are none.
+        scope = [] if scope is None else scope
         asked = inquiry.requirements.attributes
-        attributes = {}
-        if asked:
-            audiences = self._audiences(inquiry) or ()
-            attributes = {name: read_attribute_values(self._profile, token, name, audiences) for name in asked}
-        return TokenState(None, read_scope(self._profile, token), getattr(token, "user", None), attributes)
+        if not asked:
+            return TokenState(None, scope, user)
+        audiences = self._audiences(inquiry) or ()
+        attributes = {name: read_attribute_values(self._profile, token, name, audiences) for name in asked}
+        return TokenState(None, scope, user, attributes)
+
+    def _check_own_find(self, claims: Mapping[str, Any], inquiry: Inquiry) -> Reason | None:
+        """What a subclass's ``authenticate_token`` gave is judged like what ours finds: it may not have asked ours."""
+        if not isinstance(claims, AccessToken) and hasattr(claims, "validate"):
+            # Authlib's claims have options of their author's, which it looks at when it judges them.
+            theirs: Any = AuthlibValidator(self.issuer, None, self.realm, **self.extra_attributes)
+            theirs.validate_token(claims, None, None)
+        audiences = self._audiences(inquiry)
+        return (
+            (None if self._is_offered_all else check_issuer(claims, self.issuer))
+            or (None if audiences is None else check_audience(claims, audiences, self._profile.audience))
+            or check_unbound(claims)
+        )
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
         """Forget that ``token`` was verified."""
@@ -251,12 +295,16 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             TemporarilyUnavailableError: they could not be fetched.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
-        return run_outside_loop(self._own_keys.document_flow(None), "await aget_jwks()")
+        return run_outside_loop(self._document_flow(), "await aget_jwks()")
 
     @door
     async def aget_jwks(self) -> Any:
         """See `get_jwks`."""
-        return await arun(self._own_keys.document_flow(None))
+        return await arun(self._document_flow())
+
+    def _document_flow(self) -> Flow[Any]:
+        # A copy: a subclass may add to it.
+        return own_copy((yield from self._own_keys_for(self._identity()).document_flow(None)))
 
     @door
     def validate_iss(self, claims: Any, iss: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import cached_property
 
 from ..credentials import Secret
 from ..effects import ClientOptions, Flow, Gate
@@ -23,11 +24,10 @@ from ..flows.discovery import Server, check_url
 from ..flows.users import UserLookup, call_for_user_flow, find_user_flow
 from ..hooks import hook
 from ..profiles import Profile, is_client_token
-from ..tokens import TokenState
 from .base import TokenValidator
 from .row_source import RowSource
 
-__all__ = ["FROM_PROTECTOR", "Audience", "RemoteTokenValidator", "check_lifetimes"]
+__all__ = ["FROM_PROTECTOR", "Audience", "RemoteTokenValidator", "check_lifetimes", "repr_of"]
 
 
 class _FromProtector:
@@ -46,6 +46,7 @@ _CLOCK = Clock(time.time, time.monotonic, random.random)
 class RemoteTokenValidator(TokenValidator):
     """Base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`; not to be built itself."""
 
+    has_state_at_hand = True
     # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
     _sharing_hooks: tuple[str, ...] = ()
 
@@ -75,6 +76,8 @@ class RemoteTokenValidator(TokenValidator):
         self.audience = _read_audience(audience, audience_argument)
         self.allow_insecure_http = allow_insecure_http
         self.user_lookup = user_lookup
+        # A token of a subclass's own finding may be of a class with methods of its author's.
+        self.has_state_at_hand = hook(self, "authenticate_token") is None
         self._audience_argument = audience_argument
         self._profile = profile
         self._users = _user_source(user_lookup)
@@ -135,7 +138,7 @@ class RemoteTokenValidator(TokenValidator):
 
     # --- what may be shared ---
 
-    @property
+    @cached_property
     def shares(self) -> bool:
         """Whether verdicts may be kept for other requests."""
         if callable(getattr(self, "cache_identity", None)):
@@ -153,12 +156,17 @@ class RemoteTokenValidator(TokenValidator):
             "user_lookup": repr_of(self.user_lookup),
         }
 
+    def _identity(self) -> str | None:
+        # Asked each time: it may be the name of the tenant whose request this is.
+        cache_identity = getattr(self, "cache_identity", None)
+        return str(cache_identity()) if callable(cache_identity) else None
+
     def vault(self) -> Vault:
         """Names and seals for what is cached of this validator."""
+        return self._vault_of(self._identity())
+
+    def _vault_of(self, identity: str | None) -> Vault:
         secret_key = settings.SECRET_KEY
-        cache_identity = getattr(self, "cache_identity", None)
-        # Asked each time: it may be the name of the tenant whose request this is.
-        identity = str(cache_identity()) if callable(cache_identity) else None
         vault = self._vaults.get((secret_key, identity))
         if vault is None:
             fingerprint = json.dumps({**self.fingerprint(), "cache_identity": identity}, sort_keys=True)
@@ -167,6 +175,11 @@ class RemoteTokenValidator(TokenValidator):
         return vault
 
     # --- users ---
+
+    @property
+    def user_rows(self) -> RowSource | None:
+        """Where users are looked up, if in the database."""
+        return self._users
 
     def _user_flow(self, claims: Mapping[str, Any]) -> Flow[Any]:
         """The user for whom the claims speak; ``None`` without a lookup, and for a client's own token.
@@ -184,13 +197,6 @@ class RemoteTokenValidator(TokenValidator):
 
     def _is_client_token(self, claims: Mapping[str, Any]) -> bool:
         return is_client_token(self._profile, claims)
-
-    # --- judging ---
-
-    def state_flow(self, token: Any, inquiry: Inquiry) -> Flow[TokenState]:
-        """What the claims say; nothing there can query."""
-        yield from ()
-        return self.read_state(token, inquiry)
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
         """Forget what is kept of ``token``, here and in the shared cache."""

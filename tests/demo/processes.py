@@ -19,9 +19,9 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return _run(folder, _command(arguments))
 
 
-def run_django(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of Django's commands on the demo's settings."""
-    return _run(folder, [sys.executable, "-m", "django", *arguments, "--settings", "demo_asgi.settings"])
+def run_django(folder: Path, *arguments: str, settings: str = "demo_asgi.settings") -> subprocess.CompletedProcess[str]:
+    """Run one of Django's commands on the settings of one of the two sites."""
+    return _run(folder, [sys.executable, "-m", "django", *arguments, "--settings", settings])
 
 
 def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from demo_asgi.answers import Answer, Response, observe
-from demo_asgi.requests import REQUESTS
-from demo_asgi.tour import take
+from demo_asgi.answers import ANYTHING, Answer, Response, observe
+from demo_asgi.remote import STEPS
+from demo_asgi.requests import AUTHORITY, DEMO, REQUESTS, DemoRequest
+from demo_asgi.tour import Stage, take
 
+REMOTE = [step for step in STEPS if isinstance(step, DemoRequest)]
 EXPECTED = Answer(
     status=401,
     body={"error": "missing_authorization"},
@@ -78,9 +80,8 @@ class Teapot(http.server.BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-@pytest.fixture
-def teapot() -> Iterator[str]:
-    with http.server.HTTPServer(("127.0.0.1", 0), Teapot) as server:
+def serve(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -88,12 +89,19 @@ def teapot() -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture
+def teapot() -> Iterator[str]:
+    yield from serve(Teapot)
+
+
 def test_tour_of_a_wrong_server_fails(teapot: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Against a server that answers everything otherwise, every request counts and the exit status is 1."""
-    assert take(teapot, REQUESTS) == 1
+    # Without waiting for what may still come.
+    requests = [dataclasses.replace(request, within=0) for request in (*REQUESTS, *REMOTE)]
+    assert take(Stage({DEMO: teapot, AUTHORITY: teapot}), requests) == 1
     output = capsys.readouterr().out
-    assert output.count("DIFFERENT") == len(REQUESTS)
-    assert f"{len(REQUESTS)} requests, {len(REQUESTS)} answered differently than expected." in output
+    assert output.count("DIFFERENT") == len(requests)
+    assert f"{len(requests)} requests, {len(requests)} answered differently than expected." in output
 
 
 def test_tour_of_a_server_that_is_gone_fails(
@@ -104,7 +112,7 @@ def test_tour_of_a_server_that_is_gone_fails(
     # Bound, so that nobody else gets the port, and not listening.
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
-        assert take(f"http://127.0.0.1:{deaf.getsockname()[1]}", REQUESTS[:1]) == 1
+        assert take(Stage({DEMO: f"http://127.0.0.1:{deaf.getsockname()[1]}"}), REQUESTS[:1]) == 1
     assert "no answer: ConnectionRefusedError" in capsys.readouterr().out
 
 
@@ -112,4 +120,50 @@ def test_requests_are_distinct() -> None:
     """No request is sent twice, and each says what it shows."""
     sent = [(request.line, request.headers, request.form) for request in REQUESTS]
     assert len(set(sent)) == len(sent)
-    assert all(request.shows for request in REQUESTS)
+    assert all(step.shows for step in (*REQUESTS, *STEPS))
+
+
+class Slow(Teapot):
+    """Answers 418 twice, then 200 with a token, and remembers the credentials that it saw."""
+
+    seen: list[str | None] = []
+
+    def answer(self) -> None:
+        self.seen.append(self.headers["Authorization"])
+        body = b'{"access_token": "t0ken"}'
+        self.send_response(200 if len(self.seen) > 2 else 418)
+        self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = answer  # noqa: N815
+
+
+@pytest.fixture
+def slow() -> Iterator[str]:
+    Slow.seen.clear()
+    yield from serve(Slow)
+
+
+def test_what_may_take_a_while_is_asked_for_again(slow: str) -> None:
+    """A request with patience counts once, whenever its answer comes; a token that it keeps is sent with the next."""
+    requests = (
+        DemoRequest("It comes", "GET /", Answer(200, fields={"Retry-After": ANYTHING}), within=10, keeps="TOKEN"),
+        DemoRequest("It is used", "GET /", Answer(200), headers=(("Authorization", "Bearer ${TOKEN}"),)),
+    )
+    assert take(Stage({DEMO: slow}), requests) == 0
+    assert Slow.seen == [None, None, None, "Bearer t0ken"]
+
+
+def test_patience_ends(teapot: str) -> None:
+    """An answer that does not come in time is a difference."""
+    request = DemoRequest("It does not come", "GET /", Answer(200), within=0.2)
+    assert take(Stage({DEMO: teapot}), [request]) == 1
+
+
+def test_a_field_that_is_not_there_is_noticed() -> None:
+    """Where any value will do, there has to be one."""
+    expected = Answer(503, fields={"Retry-After": ANYTHING})
+    assert observe(Response(503, {"retry-after": "7"}, b""), expected) == expected
+    assert observe(Response(503, {}, b""), expected) != expected

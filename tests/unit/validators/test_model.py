@@ -266,7 +266,7 @@ def test_querysets_that_may_ask_who_asks(cls: Any, expected: bool) -> None:
     """So may a queryset that is given."""
     assert BearerTokenValidator(OAuth2Token, queryset=cls(OAuth2Token)).coalesces is expected
     wished = BearerTokenValidator(OAuth2Token, queryset=cls(OAuth2Token), coalesce=True)
-    assert (asked_for(wished).group is wished) == expected
+    assert (asked_for(wished).group is wished.rows) == expected
 
 
 def test_no_group_for_what_the_sql_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:

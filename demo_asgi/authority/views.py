@@ -1,0 +1,48 @@
+"""The endpoints, for HTTP."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_POST, require_safe
+
+from . import keys
+from .endpoints import IntrospectionEndpoint, RevocationEndpoint
+from .metadata import metadata
+from .server import server
+
+
+@require_POST
+def token(request: HttpRequest) -> HttpResponse:
+    """Access tokens, for clients that authenticate (RFC 6749 §3.2)."""
+    return server.create_token_response(request)
+
+
+@require_POST
+def introspect(request: HttpRequest) -> HttpResponse:
+    """What is known of a token, for the resource server (RFC 7662)."""
+    return server.create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME, request)
+
+
+@require_POST
+def revoke(request: HttpRequest) -> HttpResponse:
+    """The end of a token, for the client that it was issued to (RFC 7009)."""
+    return server.create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME, request)
+
+
+@require_safe
+def jwks(request: HttpRequest) -> HttpResponse:
+    """The public keys (RFC 7517)."""
+    return JsonResponse(keys.public_key_set())
+
+
+@require_POST
+def rotate(request: HttpRequest) -> HttpResponse:
+    """A new key: ``old=keep`` goes on publishing the others, ``old=remove`` does not. Nobody is asked who they are."""
+    old = request.POST.get("old")
+    if old not in ("keep", "remove"):
+        return JsonResponse({"error": "invalid_request", "error_description": "old is keep or remove."}, status=400)
+    return JsonResponse({"kid": keys.rotate(keep_old=old == "keep"), "old": old}, status=201)
+
+
+@require_safe
+def describe(request: HttpRequest) -> HttpResponse:
+    """Where everything is (RFC 8414)."""
+    return JsonResponse(metadata(), json_dumps_params={"indent": 2})

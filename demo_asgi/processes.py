@@ -1,0 +1,75 @@
+"""Servers in processes of their own, which do not outlive whoever started them."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from .serve import READY
+
+START_DEADLINE = 60.0
+STOP_DEADLINE = 10.0
+"""Seconds for a server to start, and to stop."""
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+STOP_AT_EOF = "--stop-at-eof"
+"""The option of both servers by which they end with whoever started them, even where that is killed."""
+
+
+class ServerStartError(Exception):
+    """The server's process ended, or took too long, before it took requests."""
+
+
+@contextmanager
+def running(module: str, *arguments: str) -> Iterator[str]:
+    """The origin of a server that runs, as ``python -m module``, as long as the block does."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, STOP_AT_EOF, *arguments],
+        # A pipe that nobody writes to: it ends when this process does.
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C is for whoever started it, who will stop it.
+        start_new_session=True,
+    ) as process:
+        try:
+            yield _wait_until_ready(process)
+        finally:
+            _stop(process)
+
+
+def exit_on_sigterm() -> None:
+    """Python leaves no `finally` behind on SIGTERM, unless it is made an exception."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+
+
+def _wait_until_ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    # Reading waits for a line however long it takes; a process that was killed has no more of them.
+    deadline = threading.Timer(START_DEADLINE, process.kill)
+    deadline.start()
+    try:
+        for line in process.stdout:
+            if line.startswith(READY):
+                return line.removeprefix(READY).split()[0]
+    finally:
+        deadline.cancel()
+    raise ServerStartError(f"The server did not start (exit status {process.wait()}).")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

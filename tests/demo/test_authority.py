@@ -1,0 +1,257 @@
+"""The authorization server of the demo, over HTTP."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError
+from joserfc.jwk import KeySet
+
+from demo_asgi.authority.clients import (
+    CLIENT_CREDENTIALS,
+    JWT_APP,
+    NAMED_USER,
+    OPAQUE_APP,
+    RESOURCE,
+    RESOURCE_SERVER,
+    DemoClient,
+)
+from demo_asgi.processes import STOP_AT_EOF, ServerStartError, running
+from tests.demo.processes import DEADLINE, ROOT, run_django
+
+
+class Client:
+    """Speaks to the authorization server as one of its clients, or as nobody."""
+
+    def __init__(self, http: httpx.Client, identity: DemoClient | None = None) -> None:
+        self.http = http
+        self.auth = None if identity is None else (identity.client_id, identity.client_secret)
+
+    def post(self, path: str, **form: str) -> httpx.Response:
+        if self.auth is None:
+            return self.http.post(path, data=form)
+        return self.http.post(path, data=form, auth=self.auth)
+
+    def token(self, **form: str) -> str:
+        response = self.post("/token", **form)
+        assert response.status_code == 200, response.text
+        return str(response.json()["access_token"])
+
+    def key_set(self) -> KeySet:
+        return KeySet.import_key_set(self.http.get("/jwks").json())
+
+
+@pytest.fixture(scope="module")
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    database = tmp_path_factory.mktemp("authority") / "authority.sqlite3"
+    with (
+        running("demo_asgi.authority", "--port", "0", "--database", str(database)) as origin,
+        httpx.Client(base_url=origin, trust_env=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def jwt_app(http: httpx.Client) -> Client:
+    return Client(http, JWT_APP)
+
+
+@pytest.fixture
+def opaque_app(http: httpx.Client) -> Client:
+    return Client(http, OPAQUE_APP)
+
+
+@pytest.fixture
+def resource_server(http: httpx.Client) -> Client:
+    return Client(http, RESOURCE_SERVER)
+
+
+def test_metadata_names_the_issuer_and_its_endpoints(http: httpx.Client) -> None:
+    """RFC 8414: the issuer is the address that was asked, and every endpoint that is named is there."""
+    metadata = AuthorizationServerMetadata(http.get("/.well-known/oauth-authorization-server").json())
+    metadata.validate_issuer()
+    assert metadata["issuer"] == str(http.base_url).rstrip("/")
+    endpoints = {name: address for name, address in metadata.items() if name.endswith(("_endpoint", "_uri"))}
+    assert {name: http.get(address).status_code for name, address in endpoints.items()} == {
+        "token_endpoint": 405,
+        "introspection_endpoint": 405,
+        "revocation_endpoint": 405,
+        "jwks_uri": 200,
+    }
+
+
+def test_jwt_has_what_rfc_9068_requires(http: httpx.Client, jwt_app: Client) -> None:
+    """Type, key and claims of a JWT that speaks for a resource owner."""
+    access_token = jwt_app.token(grant_type=NAMED_USER, username="alice", scope="profile")
+    token = jwt.decode(access_token, jwt_app.key_set(), algorithms=["ES256"])
+    assert token.header["typ"] == "at+jwt"
+    claims = dict(token.claims)
+    assert claims.pop("exp") - claims.pop("iat") == 3600
+    assert len(claims.pop("jti")) == 16
+    assert claims == {
+        "iss": str(http.base_url).rstrip("/"),
+        "aud": RESOURCE,
+        "sub": "alice",
+        "client_id": JWT_APP.client_id,
+        "scope": "profile",
+    }
+
+
+def test_client_that_acts_for_itself_is_the_subject(jwt_app: Client, opaque_app: Client) -> None:
+    """RFC 9068 §2.2: where no resource owner is involved, `sub` is the client. All its scopes, where none is named."""
+    token = jwt.decode(jwt_app.token(grant_type=CLIENT_CREDENTIALS), jwt_app.key_set(), algorithms=["ES256"])
+    assert token.claims["sub"] == JWT_APP.client_id
+    assert token.claims["scope"] == JWT_APP.scope
+    assert "." not in opaque_app.token(grant_type=CLIENT_CREDENTIALS)
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({"grant_type": NAMED_USER, "username": "nobody"}, "invalid_grant"),
+        ({"grant_type": NAMED_USER}, "invalid_grant"),
+        ({"grant_type": NAMED_USER, "username": "alice", "scope": "admin"}, "invalid_scope"),
+        ({"grant_type": CLIENT_CREDENTIALS, "scope": "profile admin"}, "invalid_scope"),
+        ({"grant_type": "password", "username": "alice", "password": "secret"}, "unsupported_grant_type"),
+    ],
+)
+def test_no_token_is_given_for_what_is_not_the_clients(jwt_app: Client, form: dict[str, str], error: str) -> None:
+    """Unknown people, other scopes and other grants."""
+    response = jwt_app.post("/token", **form)
+    assert (response.status_code, response.json()["error"]) == (400, error)
+
+
+@pytest.mark.parametrize("grant_type", [CLIENT_CREDENTIALS, NAMED_USER])
+def test_resource_server_gets_no_tokens(resource_server: Client, grant_type: str) -> None:
+    """Its secret is for questions."""
+    response = resource_server.post("/token", grant_type=grant_type, username="alice")
+    assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
+
+
+@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
+def test_clients_have_to_authenticate(http: httpx.Client, path: str) -> None:
+    """Without the right secret there is nothing to be had."""
+    form = {"grant_type": CLIENT_CREDENTIALS, "token": "some-token"}
+    refusals = [
+        http.post(path, data=form),
+        http.post(path, data=form, auth=(JWT_APP.client_id, "guess")),
+        http.post(path, data=form, auth=("nobody", "guess")),
+        http.post(path, data=form | {"client_id": JWT_APP.client_id, "client_secret": JWT_APP.client_secret}),
+    ]
+    assert [(answer.status_code, answer.json()["error"]) for answer in refusals] == [(401, "invalid_client")] * 4
+
+
+def test_introspection_tells_the_resource_server_everything(
+    http: httpx.Client, opaque_app: Client, resource_server: Client
+) -> None:
+    """RFC 7662 §2.2, for a token of either kind."""
+    access_token = opaque_app.token(grant_type=NAMED_USER, username="alice", scope="profile")
+    answer = resource_server.post("/introspect", token=access_token).json()
+    assert answer.pop("exp") - answer.pop("iat") == 3600
+    assert answer == {
+        "active": True,
+        "iss": str(http.base_url).rstrip("/"),
+        "aud": RESOURCE,
+        "sub": "alice",
+        "username": "alice",
+        "client_id": OPAQUE_APP.client_id,
+        "scope": "profile",
+        "token_type": "Bearer",
+    }
+
+
+def test_introspection_tells_others_nothing(opaque_app: Client, resource_server: Client) -> None:
+    """RFC 7662 §2.2: an unknown token and a client that may not ask get the same answer."""
+    access_token = opaque_app.token(grant_type=CLIENT_CREDENTIALS)
+    assert opaque_app.post("/introspect", token=access_token).json() == {"active": False}
+    assert resource_server.post("/introspect", token="nobody-issued-this").json() == {"active": False}
+
+
+def test_revoked_token_is_not_active(opaque_app: Client, jwt_app: Client, resource_server: Client) -> None:
+    """RFC 7009, for a token of either kind; an unknown one counts as revoked."""
+    for client in (opaque_app, jwt_app):
+        access_token = client.token(grant_type=CLIENT_CREDENTIALS)
+        assert client.post("/revoke", token=access_token).status_code == 200
+        assert resource_server.post("/introspect", token=access_token).json() == {"active": False}
+        assert client.post("/revoke", token="nobody-issued-this").status_code == 200
+
+
+def test_only_its_own_client_revokes_a_token(opaque_app: Client, jwt_app: Client, resource_server: Client) -> None:
+    """RFC 7009 §2.1: whether the token was issued to the client that asks is verified."""
+    access_token = opaque_app.token(grant_type=CLIENT_CREDENTIALS)
+    assert jwt_app.post("/revoke", token=access_token).json()["error"] == "invalid_grant"
+    assert resource_server.post("/introspect", token=access_token).json()["active"] is True
+
+
+def test_rotation_keeps_or_removes_old_keys(http: httpx.Client, jwt_app: Client) -> None:
+    """The newest key signs; the others are published as long as they are kept. Private parts never are."""
+    first = jwt_app.token(grant_type=CLIENT_CREDENTIALS)
+    kept = http.post("/rotate", data={"old": "keep"}).json()["kid"]
+    second = jwt_app.token(grant_type=CLIENT_CREDENTIALS)
+    keys = jwt_app.key_set()
+    assert jwt.decode(second, keys, algorithms=["ES256"]).header["kid"] == kept
+    assert jwt.decode(first, keys, algorithms=["ES256"]).header["kid"] != kept
+    http.post("/rotate", data={"old": "remove"})
+    (published,) = http.get("/jwks").json()["keys"]
+    assert sorted(published) == ["alg", "crv", "kid", "kty", "use", "x", "y"]
+    with pytest.raises(InvalidKeyIdError):
+        jwt.decode(second, jwt_app.key_set(), algorithms=["ES256"])
+
+
+@pytest.mark.parametrize("form", [{}, {"old": "perhaps"}])
+def test_rotation_has_to_say_what_becomes_of_old_keys(http: httpx.Client, form: dict[str, str]) -> None:
+    """No default: one that nobody meant would be wrong either way."""
+    response = http.post("/rotate", data=form)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+
+
+def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
+    """A second process with the same database knows what the first one issued."""
+    arguments = ("--port", "0", "--database", str(tmp_path / "authority.sqlite3"))
+    with (
+        running("demo_asgi.authority", *arguments) as origin,
+        httpx.Client(base_url=origin, trust_env=False) as http,
+    ):
+        access_token = Client(http, OPAQUE_APP).token(grant_type=CLIENT_CREDENTIALS)
+        keys = http.get("/jwks").json()
+    with (
+        running("demo_asgi.authority", *arguments) as origin,
+        httpx.Client(base_url=origin, trust_env=False) as http,
+    ):
+        assert Client(http, RESOURCE_SERVER).post("/introspect", token=access_token).json()["active"] is True
+        assert http.get("/jwks").json() == keys
+
+
+def test_it_ends_with_its_input(tmp_path: Path) -> None:
+    """Whoever started it may be killed: the pipe between them closes, and it leaves quietly."""
+    database = str(tmp_path / "it.sqlite3")
+    command = [sys.executable, "-m", "demo_asgi.authority", STOP_AT_EOF, "--port", "0", "--database", database]
+    result = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_server_that_does_not_start_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The process says why in one line."""
+    database = tmp_path / "missing" / "authority.sqlite3"
+    with (
+        pytest.raises(ServerStartError),
+        running("demo_asgi.authority", "--port", "0", "--database", str(database)),
+    ):
+        pass
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "--fail-level", "WARNING"), ("makemigrations", "--check", "--dry-run")]
+)
+def test_django_finds_nothing_to_complain_about(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The site passes all system checks and its migrations are complete."""
+    result = run_django(tmp_path, *arguments, settings="demo_asgi.authority.settings")
+    assert result.returncode == 0, result.stdout + result.stderr
