@@ -78,13 +78,16 @@ def check_kind(profile: Profile, claims: Mapping[str, Any]) -> Reason | None:
 
 def check_required(profile: Profile, claims: Mapping[str, Any]) -> Reason | None:
     """The claims that make an access token are there, and what names somebody or something is a string."""
-    if any(claims.get(name) is None for name in profile.required):
-        return Reason.MISSING_CLAIM
-    if not all(any(claims.get(name) is not None for name in group) for group in profile.required_any):
-        return Reason.MISSING_CLAIM
-    if any(claims.get(name) != value for name, value in profile.fixed.items()):
-        return Reason.WRONG_CLAIM
-    for name in (*profile.required, *profile.client, "sub", "jti"):
+    for name in profile.required:
+        if claims.get(name) is None:
+            return Reason.MISSING_CLAIM
+    for group in profile.required_any:
+        if all(claims.get(name) is None for name in group):
+            return Reason.MISSING_CLAIM
+    for name, value in profile.fixed.items():
+        if claims.get(name) != value:
+            return Reason.WRONG_CLAIM
+    for name in profile.formed:
         if not _is_well_formed(name, claims.get(name)):
             return Reason.MALFORMED_CLAIM
     return None

@@ -154,19 +154,24 @@ _outgoing: _Outgoing | None = None
 _of_parents: list[_Outgoing] = []
 
 
+def _submit(once: Once, deliver: _Deliver) -> None:
+    # Under the lock: a loop that is chosen is not ended before it has been asked, or nobody would ever answer.
+    with _lock:
+        _running().submit(once, deliver)
+
+
 def _running() -> _Outgoing:
     global _outgoing
-    with _lock:
-        if _outgoing is None or not _outgoing.thread.is_alive():
-            outgoing = _Outgoing()
-            try:
-                outgoing.thread.start()
-            except RuntimeError:
-                # The process has too many threads, or is about to end.
-                outgoing.loop.close()
-                raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE) from None
-            _outgoing = outgoing
-        return _outgoing
+    if _outgoing is None or not _outgoing.thread.is_alive():
+        outgoing = _Outgoing()
+        try:
+            outgoing.thread.start()
+        except RuntimeError:
+            # The process has too many threads, or is about to end.
+            outgoing.loop.close()
+            raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE) from None
+        _outgoing = outgoing
+    return _outgoing
 
 
 def run_once(once: Once) -> Any:
@@ -176,7 +181,7 @@ def run_once(once: Once) -> Any:
         TemporarilyUnavailableError: there was no answer in time, or none that is one.
     """
     future: concurrent.futures.Future[_Outcome] = concurrent.futures.Future()
-    _running().submit(once, future.set_result)
+    _submit(once, future.set_result)
     try:
         outcome = future.result(once.timeout + GRACE)
     except concurrent.futures.TimeoutError:
@@ -194,7 +199,7 @@ async def arun_once(once: Once) -> Any:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_settle, future, outcome, context=contextvars.Context())
 
-    _running().submit(once, deliver)
+    _submit(once, deliver)
     try:
         async with asyncio.timeout(once.timeout + GRACE):
             outcome = await future
@@ -204,8 +209,9 @@ async def arun_once(once: Once) -> Any:
 
 
 def start(effect: Start) -> None:
-    """Begin what ``effect`` names, and wait for nothing."""
-    _running().submit(effect.once, _ignore)
+    """Begin what ``effect`` names, and wait for nothing: not even for it to be possible."""
+    with contextlib.suppress(TemporarilyUnavailableError):
+        _submit(effect.once, _ignore)
 
 
 def _settle(future: "asyncio.Future[_Outcome]", outcome: _Outcome) -> None:

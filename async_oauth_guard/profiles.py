@@ -97,6 +97,12 @@ class Profile:
     attribute_strings: bool = False
     client_marks: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     user_marks: tuple[str, ...] = ()
+    # Claims that have a form of their own, or are the name of somebody or something.
+    formed: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        formed = dict.fromkeys((*self.required, *self.client, "sub", "jti"))
+        object.__setattr__(self, "formed", tuple(formed))
 
 
 # `aud` is required where RFC 9068 requires it. Elsewhere its absence is for the check of the audience to judge.

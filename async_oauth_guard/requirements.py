@@ -33,6 +33,11 @@ class Requirements:
     extra: Mapping[str, Any]
     fresh: bool = False
 
+    @property
+    def go_beyond_scopes(self) -> bool:
+        """Whether anything is asked of a token that is good and wide enough."""
+        return bool(self.attributes or self.require_user or self.checks)
+
     def extra_for_hook(self) -> dict[str, Any]:
         """``extra``, with lists of the caller's own."""
         return {name: own_copy(value) for name, value in self.extra.items()}

@@ -2,44 +2,81 @@
 
 import json
 import math
-from typing import Any, NoReturn
+import re
+from typing import Any
 
 __all__ = ["read_json"]
 
+_MAX_DEPTH = 32
+_MAX_INTEGER_LENGTH = 100
 
-def read_json(text: bytes) -> Any:
-    """The value that ``text`` is, or ``None``, which stands for ``null`` as well: neither is of any use here.
 
-    Refused are encodings other than UTF-8 and the byte order mark (RFC 8259 §8.1), lone surrogates, a member that is
-    there twice (RFC 7519 §4), numbers that are not finite, and what is nested too deeply to be read.
+def read_json(data: bytes) -> Any:
+    """The value that ``data`` is, or ``None``, which stands for ``null`` as well: neither is of any use here.
+
+    Refused are encodings other than UTF-8 and a byte order mark (RFC 8725 §3.7), half surrogate pairs, a member that is
+    there twice, numbers that are not finite or take long to read, and what is nested more than 32 levels deep.
     """
+    if data.count(b"{") + data.count(b"[") > _MAX_DEPTH and _is_too_deep(data):
+        return None
     try:
-        decoded = text.decode()
-        value = _DECODER.decode(decoded)
-        if "\\u" in decoded or "\\U" in decoded:
-            # An escape may have written half of a surrogate pair, which is no character.
-            json.dumps(value, ensure_ascii=False).encode()
+        value = _JSON.decode(data.decode("utf-8"))
+        if _SURROGATE.search(data):
+            # Half a pair is no character: it cannot be encoded.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
+        # Even few levels are too many where the caller's own stack is nearly full.
         return None
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+_SURROGATE = re.compile(rb"\\u[dD][89A-Fa-f]")
+# The last one may lack its end, so that what follows is not searched again for each of its characters.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)).difference(b"[]{}"))
+
+
+def _is_too_deep(data: bytes) -> bool:
+    brackets = _STRING.sub(b"", data).translate(_TO_SQUARE, delete=_NOT_BRACKETS)
+    for _ in range(_MAX_DEPTH):
+        # The innermost ones of each branch.
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
+    return brackets != b""
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # RFC 7515 §4: "The Header Parameter names within the JOSE Header MUST be unique"; RFC 7519 §4 says it of claims.
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member is there twice")
+        raise ValueError("a member is repeated")
     return members
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("a number that is not finite")
+        raise ValueError("a number is infinite")
     return number
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _short_integer(text: str) -> int:
+    # Longer ones take ever longer to read, and Python may refuse to.
+    if len(text) > _MAX_INTEGER_LENGTH:
+        raise ValueError("a number is too long")
+    return int(text)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+def _refuse_constant(text: str) -> Any:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_constant=_refuse_constant,
+    parse_float=_finite_float,
+    parse_int=_short_integer,
+)

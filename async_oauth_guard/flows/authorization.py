@@ -81,7 +81,8 @@ def authorize_flow(validators: Sequence[Any], token: Secret[str], inquiry: Inqui
         except TemporarilyUnavailableError as error:
             outage = error
         else:
-            yield from require_flow(verdict, inquiry)
+            if inquiry.requirements.go_beyond_scopes:
+                yield from require_flow(verdict, inquiry)
             return verdict
     raise outage or refusal or InvalidTokenError(reason=Reason.UNRECOGNISED_TOKEN)
 

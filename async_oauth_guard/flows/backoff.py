@@ -9,13 +9,16 @@ from email.utils import parsedate_to_datetime
 from ..errors import Reason, TemporarilyUnavailableError
 from .clock import Clock
 
-__all__ = ["LONGEST_WAIT", "LONGEST_WISH", "SHORTEST_WAIT", "Attempt", "Backoff", "read_retry_after"]
+__all__ = ["LONGEST_PROBE", "LONGEST_WAIT", "LONGEST_WISH", "SHORTEST_WAIT", "Attempt", "Backoff", "read_retry_after"]
 
 SHORTEST_WAIT = 1.0
 """Seconds of the first wait; each further failure doubles it."""
 
 LONGEST_WAIT = 30.0
 """Seconds beyond which the wait does not grow by itself."""
+
+LONGEST_PROBE = 60.0
+"""Seconds after which a probe is given up: a process forked in the middle of one never hears of it."""
 
 LONGEST_WISH = 120.0
 """Seconds of a server's own ``Retry-After`` that are honoured."""
@@ -91,7 +94,9 @@ class Backoff:
         Raises:
             TemporarilyUnavailableError: the wait is not over, or there is a probe under way.
         """
-        if self.is_failing and (self._probe is not None or self._clock.steady() < self._until):
+        now = self._clock.steady()
+        is_probing = self._probe is not None and now < self._probe.began + LONGEST_PROBE
+        if self.is_failing and (is_probing or now < self._until):
             raise TemporarilyUnavailableError(reason=Reason.BACKING_OFF, retry_after=self.seconds_left())
 
     def _begin(self) -> Attempt:

@@ -73,8 +73,8 @@ class Verdicts:
         self._active = active
         self._inactive = inactive
         self._lifetimes = lifetimes
-        self.epoch = 0
-        """Counts what was invalidated; a word whose call began in an earlier epoch is not kept."""
+        self.epoch = object()
+        """Another one after each invalidation; a word whose call began in an earlier epoch is not kept."""
 
     def find(self, key: bytes) -> Word | None:
         """What was last said of a token, however long ago."""
@@ -85,7 +85,8 @@ class Verdicts:
         if not claims["active"]:
             return Word(False, {"active": False}, began, now + self._lifetimes.no, now, _OVERHEAD)
         # RFC 7662 §4: "the response MUST NOT be cached beyond the time indicated therein"
-        left = claims.get("exp", math.inf) - wall
+        expires_at = claims.get("exp")
+        left = math.inf if expires_at is None else expires_at - wall
         until = now + min(self._lifetimes.yes, left)
         stale_until = now + min(self._lifetimes.yes + self._lifetimes.stale, left)
         return Word(True, claims, began, until, stale_until, size + _OVERHEAD)
@@ -105,7 +106,7 @@ class Verdicts:
 
     def forget(self, key: bytes) -> None:
         """Forget a token, and what calls that are under way will say of it."""
-        self.epoch += 1
+        self.epoch = object()
         self._active.discard(key)
         self._inactive.discard(key)
 
@@ -182,7 +183,7 @@ class Introspection:
             yield from self._share_flow(self.vault().name("yes", key), word, cache, epoch)
         return word
 
-    def _share_flow(self, name: str, word: Word, cache: str, epoch: int) -> Flow[None]:
+    def _share_flow(self, name: str, word: Word, cache: str, epoch: object) -> Flow[None]:
         if word.is_active:
             yield from self._write_shared_flow(name, word, cache)
         if not word.is_active or self.verdicts.epoch != epoch:
@@ -289,7 +290,7 @@ def read_word(document: Any, where: str) -> Mapping[str, Any]:
         unusable(f"{where} answered without saying whether the token is active")
     if document["active"]:
         for name in ("exp", "nbf", "iat"):
-            if not _is_time(document.get(name, 0)):
+            if not (document.get(name) is None or _is_time(document[name])):
                 unusable(f"{where} answered with a time that is none: {name}")
     return document
 

@@ -96,6 +96,18 @@ class Lifetimes:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """Where workers leave a set for each other."""
+
+    cache: str
+    vault: Vault
+
+    @property
+    def name(self) -> str:
+        return self.vault.name("keys")
+
+
 class RemoteKeys:
     """The key set of an authorization server: replaced as a whole, never merged, and never thrown away for a failure.
 
@@ -129,9 +141,12 @@ class RemoteKeys:
         """
         current = yield from self._usable_flow(cache)
         chosen = choose_keys(current.keys, jwt)
-        if chosen or self._has_just_been_asked():
+        if chosen:
             return chosen
-        return choose_keys((yield self._refresh(cache)).keys, jwt)
+        if self._has_just_been_asked():
+            # The set may have been replaced while the other was searched.
+            return choose_keys((self._current or current).keys, jwt)
+        return choose_keys((yield self._refresh(self._shelf(cache))).keys, jwt)
 
     def still_holds_flow(self, identity: str, cache: str | None) -> Flow[bool]:
         """See `KeySource`. False also where the set is too old to vouch for anything."""
@@ -140,7 +155,7 @@ class RemoteKeys:
         if current is None or now >= current.stale_at:
             return False
         if now >= current.due_at and self._may_attempt(now):
-            yield Start(self._refresh(cache))
+            yield Start(self._refresh(self._shelf(cache)))
         return identity in current.identities
 
     def document_flow(self, cache: str | None) -> Flow[Any]:
@@ -152,14 +167,21 @@ class RemoteKeys:
         current = self._current
         now = self._server.clock.steady()
         if current is None or now >= current.stale_at:
-            key_set: _KeySet = yield Once((self, "load"), lambda: self._load_flow(cache), self._server.timeout)
+            shelf = self._shelf(cache)
+            key_set: _KeySet = yield Once((self, "load"), lambda: self._load_flow(shelf), self._server.timeout)
             return key_set
         if now >= current.due_at and self._may_attempt(now):
-            yield Start(self._refresh(cache))
+            yield Start(self._refresh(self._shelf(cache)))
         return current
 
     def _may_attempt(self, now: float) -> bool:
         return self._attempted_at is None or now >= self._attempted_at + self._lifetimes.cooldown
+
+    def _is_attempted(self, now: float) -> bool:
+        # Not for longer than an attempt takes: a process forked in the middle of one never hears of it.
+        return (
+            self._is_attempting and self._attempted_at is not None and now < self._attempted_at + self._server.timeout
+        )
 
     def _has_just_been_asked(self) -> bool:
         """Whether the server is not to be asked for a key that its set does not have.
@@ -167,7 +189,8 @@ class RemoteKeys:
         Raises:
             TemporarilyUnavailableError: the last attempt failed, so nobody can tell a new key from an invented one.
         """
-        if self._is_attempting or self._may_attempt(self._server.clock.steady()):
+        now = self._server.clock.steady()
+        if self._may_attempt(now) or self._is_attempted(now):
             return False
         if self._has_failed:
             raise TemporarilyUnavailableError(
@@ -175,20 +198,27 @@ class RemoteKeys:
             )
         return True
 
-    def _refresh(self, cache: str | None) -> Once:
-        return Once((self, "refresh"), lambda: self._fetch_flow(cache), self._server.timeout)
+    def _shelf(self, cache: str | None) -> _Shelf | None:
+        # In the request: that it is the validator's own may be told by code of the site's.
+        return None if cache is None else _Shelf(cache, self._vault())
 
-    def _load_flow(self, cache: str | None) -> Flow[_KeySet]:
+    def _refresh(self, shelf: _Shelf | None) -> Once:
+        return Once((self, "refresh"), lambda: self._fetch_flow(shelf), self._server.timeout)
+
+    def _load_flow(self, shelf: _Shelf | None) -> Flow[_KeySet]:
         """The set that another worker left in the shared cache, or else the server's."""
-        if self._current is None and cache is not None:
-            self._current = yield from self._read_shared_flow(cache)
+        if self._current is None and shelf is not None:
+            self._current = yield from self._read_shared_flow(shelf)
         if self._current is not None and self._server.clock.steady() < self._current.stale_at:
             return self._current
-        fetched: _KeySet = yield self._refresh(cache)
+        fetched: _KeySet = yield self._refresh(shelf)
         return fetched
 
-    def _fetch_flow(self, cache: str | None) -> Flow[_KeySet]:
-        server = self._server
+    def _fetch_flow(self, shelf: _Shelf | None) -> Flow[_KeySet]:
+        server, current = self._server, self._current
+        if current is not None and server.clock.steady() < current.stale_at and self._has_just_been_asked():
+            # Who asked saw an attempt under way, which has ended since.
+            return current
         self._is_attempting = True
         try:
             server.backoff.check_open()
@@ -201,16 +231,17 @@ class RemoteKeys:
                 keys = import_keys(document, fetched=True, algorithms=self._algorithms)
                 if not keys:
                     unusable(f"the key set of {server.issuer} has no usable key", Reason.KEYS_UNAVAILABLE)
+            # Before the attempt is over: readers on other threads look at the set last.
+            self._current = fetched = self._lifetimes.key_set(keys, document, attempted_at)
+            self._has_failed = False
         except TemporarilyUnavailableError:
             self._has_failed = True
             raise
         finally:
             self._is_attempting = False
-        self._has_failed = False
-        self._current = self._lifetimes.key_set(keys, document, attempted_at)
-        if cache is not None:
-            yield from self._write_shared_flow(cache, document)
-        return self._current
+        if shelf is not None:
+            yield from self._write_shared_flow(shelf, document)
+        return fetched
 
     def _download_flow(self, url: str, attempt: Attempt) -> Flow[Mapping[str, Any]]:
         server = self._server
@@ -220,11 +251,11 @@ class RemoteKeys:
         check_answer(answer, url, accepted)
         return read_json_object(answer, url)
 
-    def _read_shared_flow(self, cache: str) -> Flow[_KeySet | None]:
-        vault, clock = self._vault(), self._server.clock
-        name = vault.name("keys")
+    def _read_shared_flow(self, shelf: _Shelf) -> Flow[_KeySet | None]:
+        clock = self._server.clock
+        text = yield CacheRead(shelf.cache, shelf.name)
         now = clock.wall()
-        shared = vault.unseal(name, (yield CacheRead(cache, name)), now)
+        shared = shelf.vault.unseal(shelf.name, text, now)
         if shared is None:
             return None
         keys = import_keys(shared["document"], fetched=True, algorithms=self._algorithms)
@@ -232,12 +263,10 @@ class RemoteKeys:
         age = max(0.0, now - shared["fetched_at"])
         return self._lifetimes.key_set(keys, shared["document"], clock.steady() - age) if keys else None
 
-    def _write_shared_flow(self, cache: str, document: Any) -> Flow[None]:
-        vault, now = self._vault(), self._server.clock.wall()
-        name = vault.name("keys")
-        seconds = self._lifetimes.max_stale
-        text = vault.seal(name, {"document": document, "fetched_at": now}, now + seconds)
-        yield CacheWrite(cache, name, text, seconds)
+    def _write_shared_flow(self, shelf: _Shelf, document: Any) -> Flow[None]:
+        now, seconds = self._server.clock.wall(), self._lifetimes.max_stale
+        text = shelf.vault.seal(shelf.name, {"document": document, "fetched_at": now}, now + seconds)
+        yield CacheWrite(shelf.cache, shelf.name, text, seconds)
 
 
 class CalledKeys:

@@ -258,6 +258,11 @@ def _resolve_factory(http_client: Any) -> Callable[[], Any] | None:
 
 
 def _check_verify(verify: Any) -> str | ssl.SSLContext | None:
+    if isinstance(verify, str):
+        try:
+            ssl.create_default_context(cafile=verify)
+        except OSError as error:
+            raise ValueError(f"verify: {verify!r} is no file of CA certificates: {error}") from error
     if verify is None or isinstance(verify, str | ssl.SSLContext):
         return verify
     raise TypeError(f"verify: a file of CA certificates, or an ssl.SSLContext, is wanted, not {type(verify).__name__}")
