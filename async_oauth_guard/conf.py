@@ -179,7 +179,7 @@ def check_validator(validator: Any, get_resource: Callable[[], str | None]) -> N
     check_parameters(realm_of(validator), attributes_of(validator))
     join_protector = getattr(validator, "join_protector", None)
     if join_protector is not None:
-        join_protector(get_resource())
+        join_protector(get_resource)
 
 
 def _check_realm(value: str) -> None:

@@ -124,9 +124,11 @@ def _owner(view: Any, args: tuple[Any, ...]) -> Any:
 
 def _split(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[HttpRequest, tuple[Any, ...]]:
     """The request among a view's arguments, and the positional ones after it."""
-    for index, candidate in enumerate(args[:2]):
-        if isinstance(candidate, HttpRequest):
-            return candidate, args[index + 1 :]
+    if args and isinstance(args[0], HttpRequest):
+        return args[0], args[1:]
+    if len(args) > 1 and isinstance(args[1], HttpRequest):
+        # Of a method, after `self`.
+        return args[1], args[2:]
     request = kwargs.get("request")
     if not isinstance(request, HttpRequest):
         raise TypeError("a guarded view was called without an HttpRequest")

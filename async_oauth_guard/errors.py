@@ -82,6 +82,7 @@ class Reason(enum.StrEnum):
     SERVER_UNREACHABLE = "server_unreachable"
     SERVER_TOO_SLOW = "server_too_slow"
     SERVER_ANSWER_UNUSABLE = "server_answer_unusable"
+    TOKEN_ANSWER_UNUSABLE = "token_answer_unusable"
     SERVER_REFUSES_US = "server_refuses_us"
     METADATA_UNUSABLE = "metadata_unusable"
     KEYS_UNAVAILABLE = "keys_unavailable"

@@ -386,7 +386,10 @@ def _identify(key: Key, kid: str | None, algorithms: frozenset[str]) -> str:
 
 def choose_keys(keys: Iterable[VerificationKey], jwt: Jwt) -> tuple[VerificationKey, ...]:
     """The keys that the token's ``kid`` and ``alg`` name together; without a ``kid``, the only one that fits."""
-    kid = jwt.kid
+    kid, keys = jwt.kid, tuple(keys)
+    if len(keys) == 1 and keys[0].kid is None:
+        # The only key there is has no name, so the token's cannot be another key's.
+        kid = None
     fitting = [key for key in keys if jwt.algorithm in key.algorithms and (kid is None or key.kid == kid)]
     if kid is None:
         # Not one after the other until one fits: the issuer has to say which.

@@ -10,6 +10,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import contextvars
+import logging
 import os
 import threading
 import traceback
@@ -26,6 +27,8 @@ from .errors import Reason, TemporarilyUnavailableError
 from .transport import Transport
 
 __all__ = ["CLOSE_TIMEOUT", "GRACE", "arun_once", "close", "run_once", "start"]
+
+logger = logging.getLogger(__name__)
 
 GRACE = 1.0
 """Seconds that a caller waits beyond the timeout of what it waits for: a loop that is that late is stuck."""
@@ -163,15 +166,23 @@ def _submit(once: Once, deliver: _Deliver) -> None:
 def _running() -> _Outgoing:
     global _outgoing
     if _outgoing is None or not _outgoing.thread.is_alive():
-        outgoing = _Outgoing()
-        try:
-            outgoing.thread.start()
-        except RuntimeError:
-            # The process has too many threads, or is about to end.
-            outgoing.loop.close()
-            raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE) from None
-        _outgoing = outgoing
+        _outgoing = _start_outgoing()
     return _outgoing
+
+
+def _start_outgoing() -> _Outgoing:
+    try:
+        outgoing = _Outgoing()
+    except OSError:
+        # The process has too many files open.
+        raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE) from None
+    try:
+        outgoing.thread.start()
+    except RuntimeError:
+        # It has too many threads, or is about to end.
+        outgoing.loop.close()
+        raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE) from None
+    return outgoing
 
 
 def run_once(once: Once) -> Any:
@@ -220,7 +231,10 @@ def _settle(future: "asyncio.Future[_Outcome]", outcome: _Outcome) -> None:
 
 
 def _ignore(outcome: _Outcome) -> None:
-    """Nobody waits; the flow itself has logged what went wrong."""
+    """Nobody waits. Of an outage the flow itself has told; of a bug nobody else would."""
+    if outcome.error is not None and not isinstance(outcome.error, TemporarilyUnavailableError):
+        bug = _error_for_one(outcome.error)
+        logger.error("%s", "\n".join([str(bug), *getattr(bug, "__notes__", ())]))
 
 
 def _error_for_one(error: Exception) -> Exception:

@@ -223,14 +223,15 @@ _PROFILES = (
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in _PROFILES}
 
 
-def get_profile(name: str) -> Profile:
+def get_profile(name: Any) -> Profile:
     """The profile of that name.
 
     Raises:
         ValueError: there is none.
     """
-    if name in PROFILES:
-        return PROFILES[name]
+    profile = PROFILES.get(name) if isinstance(name, str) else None
+    if profile is not None:
+        return profile
     near = difflib.get_close_matches(str(name).lower(), PROFILES, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"profile: {name!r} is none of {', '.join(map(repr, PROFILES))}.{hint}")

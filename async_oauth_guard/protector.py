@@ -306,7 +306,8 @@ class ResourceProtector:
 
         Raises: as `acquire_token` does; the error has its challenge.
         """
-        self._check_keywords(requirements)
+        if requirements.extra:
+            self._check_keywords(requirements)
         options = self.options
         inquiry = Inquiry(
             requirements=requirements,

@@ -85,7 +85,7 @@ class AccessToken(dict[str, Any]):
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes that were granted (RFC 6749 §3.3)."""
-        return read_values(self.granted)
+        return read_values(self._granted)
 
     @property
     def subject(self) -> str | None:
@@ -115,11 +115,11 @@ class AccessToken(dict[str, Any]):
 
     def get_scope(self) -> str | None:
         """See ``authlib.oauth2.rfc6749.TokenMixin.get_scope``."""
-        granted: Any = self.granted
+        granted: Any = self._granted
         return granted if granted is None or isinstance(granted, str) else " ".join(granted)
 
     @property
-    def granted(self) -> Any:
+    def _granted(self) -> Any:
         """The scopes as the token holds them: a string, or a list."""
         return self.get("scope") if self._scope is None else self._scope
 
@@ -131,14 +131,21 @@ class AccessToken(dict[str, Any]):
         """Always false: a revoked token does not get as far as a view."""
         return False
 
-    def validate(self) -> None:
+    def validate(self, now: float | None = None, leeway: float = 0) -> None:
         """Judge the lifetime again, as ``authlib.oauth2.rfc9068.claims.JWTAccessTokenClaims.validate`` does.
 
+        Args:
+            now: seconds since the epoch; left out, this moment.
+            leeway: seconds by which clocks may differ.
+
         Raises:
-            InvalidTokenError: the token has expired since.
+            InvalidTokenError: the token has expired, or is not valid yet.
         """
-        if self.is_expired():
+        now = time.time() if now is None else now
+        if self.expires_at is not None and self.expires_at <= now - leeway:
             raise InvalidTokenError(reason=Reason.EXPIRED)
+        if self.get("nbf", now) > now + leeway:
+            raise InvalidTokenError(reason=Reason.NOT_YET_VALID)
 
     def __repr__(self) -> str:
         try:

@@ -23,7 +23,13 @@ from .credentials import Secret
 from .effects import CallFailedError, ClientOptions, HttpAnswer, HttpCall
 from .errors import Reason
 
-__all__ = ["KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "Transport"]
+__all__ = ["CALLS", "KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "Transport"]
+
+CALLS = 8
+"""Calls at a time with which a client of ours is busy enough for another to be made.
+
+httpx goes through all connections of a client several times for each call, so that a hundred in one are slow.
+"""
 
 KEPT_ALIVE = 100
 """Connections without work that a client keeps."""
@@ -39,7 +45,7 @@ class Transport:
     """Makes exchanges on one event loop, the one it was made on, and owns the clients and their connections."""
 
     def __init__(self) -> None:
-        self._clients: dict[ClientOptions, _Client] = {}
+        self._clients: dict[ClientOptions, list[_Client]] = {}
         # By gate. A semaphore lives while a call holds it or waits for it.
         self._semaphores: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -55,7 +61,12 @@ class Transport:
             raise CallFailedError(Reason.TOO_MANY_CALLS, "no place within the deadline")
         try:
             call.ready()
-            outcome = await _exchange(self._client(call.client), call, deadline)
+            client = self._client(call.client)
+            client.calls += 1
+            try:
+                outcome = await _exchange(client, call, deadline)
+            finally:
+                client.calls -= 1
         finally:
             semaphore.release()
         if isinstance(outcome, CallFailedError):
@@ -64,15 +75,20 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close all connections. Exchanges that are under way fail."""
-        clients = [*self._clients.values()]
+        clients = [client for clients in self._clients.values() for client in clients]
         self._clients.clear()
         # What closing one has to say is no reason to leave the others open.
         await asyncio.gather(*(client.http.aclose() for client in clients), return_exceptions=True)
 
     def _client(self, options: ClientOptions) -> "_Client":
-        client = self._clients.get(options)
-        if client is None:
-            client = self._clients[options] = _make_client(options)
+        """The client with the fewest calls. Of ours there are several where there are many calls: see `CALLS`."""
+        clients = self._clients.setdefault(options, [])
+        if not clients:
+            clients.append(_make_client(options))
+        client = min(clients, key=_calls_of)
+        if client.calls >= CALLS and client.context is not None:
+            client = _Client(_our_client(client.context), client.library, client.context)
+            clients.append(client)
         return client
 
 
@@ -85,32 +101,48 @@ class _Library(Protocol):
     UnsupportedProtocol: type[Exception]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Client:
-    """A client, and the library whose exceptions it raises."""
+    """A client, the library whose exceptions it raises, and how many calls it makes at the moment."""
 
     http: Any
     library: _Library
+    context: ssl.SSLContext | None = None
+    calls: int = 0
+
+
+def _calls_of(client: _Client) -> int:
+    return client.calls
 
 
 def _make_client(options: ClientOptions) -> _Client:
-    http = _our_client(options.verify) if options.factory is None else options.factory()
-    # Whatever a server sets is neither kept nor sent to anyone.
-    http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    if options.factory is None:
+        context = _tls_context(options.verify)
+        ours = _our_client(context)
+        return _Client(ours, _library_of(ours), context)
+    http = options.factory()
+    _keep_no_cookies(http)
     return _Client(http, _library_of(http))
 
 
-def _our_client(verify: str | ssl.SSLContext | None) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
+def _keep_no_cookies(http: Any) -> None:
+    # Whatever a server sets is neither kept nor sent to anyone.
+    http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _our_client(context: ssl.SSLContext) -> httpx.AsyncClient:
+    http = httpx.AsyncClient(
         # Neither proxies nor credentials from the environment. That it may name certificates is up to `_tls_context`.
         trust_env=False,
-        verify=_tls_context(verify),
+        verify=context,
         headers={"User-Agent": _user_agent()},
         # Gates bound the connections. A call cancelled while it queues inside httpx may block that queue for good.
         limits=httpx.Limits(
             max_connections=None, max_keepalive_connections=KEPT_ALIVE, keepalive_expiry=KEPT_ALIVE_SECONDS
         ),
     )
+    _keep_no_cookies(http)
+    return http
 
 
 def _tls_context(verify: str | ssl.SSLContext | None) -> ssl.SSLContext:

@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Final, NoReturn, Protocol
 
-from . import decorate, orm, report, soak
+from . import decorate, introspection, jwt, orm, report, soak
 from .databases import DatabaseUnavailable
 from .processes import ChildFailed
 
@@ -21,7 +21,13 @@ class Benchmark(Protocol):
     def run(self, arguments: argparse.Namespace, command: str, /) -> int: ...
 
 
-BENCHMARKS: Final[dict[str, Benchmark]] = {"orm": orm, "soak": soak, "decorate": decorate}
+BENCHMARKS: Final[dict[str, Benchmark]] = {
+    "orm": orm,
+    "jwt": jwt,
+    "introspection": introspection,
+    "soak": soak,
+    "decorate": decorate,
+}
 
 UNAVAILABLE: Final = 2
 INTERRUPTED: Final = 130

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import secrets
+from collections.abc import Iterator
 from typing import Final
 
 PLAIN: Final = "plain-async"
@@ -23,6 +25,34 @@ CONTENDERS: Final[dict[str, str]] = {
 COALESCED: Final = (GUARD, "guard-toolkit-async")
 """Those that read through the guard's own threads."""
 
+JWT: Final = "jwt-async"
+JWT_CONTENDERS: Final[dict[str, str]] = {
+    PLAIN: "unguarded async view",
+    "plain-sync": "unguarded sync view",
+    JWT: "the guard on the async view; every token was seen before",
+    "jwt-sync": "the guard on the sync view; every token was seen before",
+    "authlib-jwt-sync": "Authlib's `JWTBearerTokenValidator` on the sync view, its key set kept in memory",
+}
+
+INTROSPECTION: Final = "introspection-async"
+COLD: Final = "cold-async"
+COLD_SLOW: Final = "cold-50ms-async"
+GLACIAL: Final = "cold-1000ms-async"
+INTROSPECTION_CONTENDERS: Final[dict[str, str]] = {
+    PLAIN: "unguarded async view",
+    "plain-sync": "unguarded sync view",
+    INTROSPECTION: "the guard on the async view; every verdict is in the process",
+    "introspection-sync": "the guard on the sync view; every verdict is in the process",
+    COLD: "the guard on the async view; every token is new, the server answers at once",
+    COLD_SLOW: "the same, the server answers after 50 ms",
+    "authlib-requests-sync": "Authlib's `IntrospectTokenValidator` with `requests.post` on the sync view",
+    "authlib-requests-50ms-sync": "the same, the server answers after 50 ms",
+    "authlib-httpx-sync": "Authlib's `IntrospectTokenValidator` with one pooled `httpx.Client` on the sync view",
+    "authlib-httpx-50ms-sync": "the same, the server answers after 50 ms",
+}
+NEW_TOKENS: Final = (COLD, COLD_SLOW)
+"""Those that are asked with a new token each time."""
+
 SCOPE: Final = "profile"
 GRANTED_SCOPE: Final = "profile email"
 ANSWER: Final = {"sub": "42", "username": "ada", "email": "ada@example.com"}
@@ -34,6 +64,12 @@ TOKENS: Final = 4096
 
 def token_string(index: int) -> str:
     return hashlib.sha256(f"token {index}".encode()).hexdigest()[:42]
+
+
+def fresh_tokens() -> Iterator[str]:
+    """Tokens that nobody has sent before, of the length of the others."""
+    while True:
+        yield secrets.token_hex(21)
 
 
 def request_bytes(contender: str, token: str) -> bytes:

@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import sqlite3
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+from .project.settings_names import DATABASE_VARIABLE
 
 NAME: Final = "oauth_guard_bench"
 CONNECT_TIMEOUT: Final = 5
@@ -26,6 +29,10 @@ class Database:
     settings: dict[str, Any]
     version: str
     connections: Callable[[int], int]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {DATABASE_VARIABLE: json.dumps(self.settings)}
 
 
 @contextlib.contextmanager

@@ -3,10 +3,12 @@
 import asyncio
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from .contenders import GUARD, PLAIN, token_string
+from .contenders import GUARD, PLAIN
+from .remote_tokens import known_token
 
 AT_ONCE: Final = 8
 WARM_UP: Final = 3
@@ -55,7 +57,7 @@ def scope(contender: str, index: int) -> dict[str, Any]:
         "path": f"/{contender}",
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token_string(index)}".encode())],
+        "headers": [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {known_token(index)}".encode())],
         "client": ("127.0.0.1", 40000),
         "server": ("127.0.0.1", 80),
     }
@@ -81,17 +83,17 @@ async def request(application: Any, contender: str, index: int) -> None:
 async def count(application: Any, queries: QueryCounter, contender: str, at_once: int) -> Counts:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
-    for index in range(WARM_UP):
+    for index in range(max(WARM_UP, at_once)):
         await request(application, contender, index)
     hops_before, queries_before = loop.wake_ups, queries.queries
     await asyncio.gather(*(request(application, contender, index) for index in range(at_once)))
     return Counts(loop.wake_ups - hops_before, queries.queries - queries_before)
 
 
-async def compare(application: Any, queries: QueryCounter, at_once: int) -> Counts:
+async def compare(application: Any, queries: QueryCounter, guard: str, at_once: int) -> Counts:
     """What the guard adds to the unguarded view, for `at_once` requests together."""
     plain = await count(application, queries, PLAIN, at_once)
-    guarded = await count(application, queries, GUARD, at_once)
+    guarded = await count(application, queries, guard, at_once)
     return Counts(guarded.hops - plain.hops, guarded.queries - plain.queries)
 
 
@@ -99,12 +101,14 @@ def main() -> None:
     from django.core.asgi import get_asgi_application
     from django.db.backends.signals import connection_created
 
+    guard = sys.argv[1] if len(sys.argv) > 1 else GUARD
     application = get_asgi_application()
     queries = QueryCounter()
     connection_created.connect(queries.watch)
     with asyncio.Runner(loop_factory=CountingLoop) as runner:
         counts = {
-            at_once: dataclasses.asdict(runner.run(compare(application, queries, at_once))) for at_once in (1, AT_ONCE)
+            at_once: dataclasses.asdict(runner.run(compare(application, queries, guard, at_once)))
+            for at_once in (1, AT_ONCE)
         }
     print(json.dumps(counts))
 

@@ -7,19 +7,22 @@ import collections
 import contextlib
 import itertools
 import os
+import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import uvloop
 
 from .answers import read_answer
-from .contenders import TOKENS, request_bytes, token_string
+from .bursts import perform_burst
+from .contenders import TOKENS, fresh_tokens, request_bytes, token_string
 from .figures import percentile
+from .limits import allow_many_connections
 from .rude import be_rude
-from .slices import Group, GroupResult, Slice, SliceResult
+from .slices import Burst, BurstResult, Group, GroupResult, Slice, SliceResult
 
 # A server that does not answer for this long is reported, not waited for.
 PATIENCE = 40.0
@@ -110,11 +113,14 @@ class Client(asyncio.Protocol):
 class Seat:
     """One client's place in a group: its own tokens, and a new connection after a wrong answer."""
 
-    def __init__(self, port: int, tally: Tally, number: int, clients: int) -> None:
+    def __init__(self, port: int, tally: Tally, tokens: Sequence[str]) -> None:
         self.port = port
         self.tally = tally
-        tokens = [token_string(index) for index in range(number, TOKENS, clients)]
-        self.requests = itertools.cycle([request_bytes(tally.group.contender, token) for token in tokens])
+        contender = tally.group.contender
+        if tally.group.fresh:
+            self.requests: Iterator[bytes] = (request_bytes(contender, token) for token in fresh_tokens())
+        else:
+            self.requests = itertools.cycle([request_bytes(contender, token) for token in tokens])
         self.stopping = False
         self.client: Client | None = None
 
@@ -142,9 +148,13 @@ class Seat:
 
 
 class Generator:
-    def __init__(self, port: int, server: psutil.Process) -> None:
+    def __init__(
+        self, port: int, tokens: Sequence[str], server: psutil.Process, authority: psutil.Process | None
+    ) -> None:
         self.port = port
+        self.tokens = tokens
         self.server = server
+        self.authority = authority
 
     async def run(self, wanted: Slice) -> SliceResult:
         tallies = [Tally(group) for group in wanted.groups]
@@ -152,37 +162,45 @@ class Generator:
         running = [asyncio.create_task(seat.run()) for seat in seats]
         rude = self.rude([tally for tally in tallies if tally.group.rude])
         await asyncio.sleep(wanted.settle)
-        seconds, server_cpu, generator_cpu = await self.count(tallies, wanted.seconds)
+        seconds, *cpu = await self.count(tallies, wanted.seconds)
         for seat in seats:
             seat.stop()
         for task in rude:
             task.cancel()
         await asyncio.gather(*rude, return_exceptions=True)
         await self.drain(running, tallies)
-        return SliceResult(tuple(tally.result(seconds) for tally in tallies), seconds, server_cpu, generator_cpu)
+        return SliceResult(tuple(tally.result(seconds) for tally in tallies), seconds, *cpu)
 
     def seats(self, tallies: list[Tally]) -> list[Seat]:
         clients = sum(tally.group.clients for tally in tallies)
         numbers = itertools.count()
-        return [Seat(self.port, tally, next(numbers), clients) for tally in tallies for _ in range(tally.group.clients)]
-
-    def rude(self, tallies: list[Tally]) -> list[asyncio.Task[None]]:
-        tokens = [token_string(index) for index in range(TOKENS)]
         return [
-            asyncio.create_task(be_rude(self.port, requests, tally.leave))
+            Seat(self.port, tally, self.tokens[next(numbers) :: clients])
             for tally in tallies
-            for requests in [[request_bytes(tally.group.contender, token) for token in tokens]]
             for _ in range(tally.group.clients)
         ]
 
-    async def count(self, tallies: list[Tally], seconds: float) -> tuple[float, float, float]:
+    def rude(self, tallies: list[Tally]) -> list[asyncio.Task[None]]:
+        return [
+            asyncio.create_task(be_rude(self.port, requests, tally.leave))
+            for tally in tallies
+            for requests in [[request_bytes(tally.group.contender, token) for token in self.tokens]]
+            for _ in range(tally.group.clients)
+        ]
+
+    async def count(self, tallies: list[Tally], seconds: float) -> list[float]:
+        """The seconds that were counted, then CPU seconds: the server's, our own, the authorization server's."""
         for tally in tallies:
             tally.counting = True
-        start, server, own = time.perf_counter(), cpu_seconds(self.server), time.process_time()
+        before = self.clocks()
         await asyncio.sleep(seconds)
         for tally in tallies:
             tally.counting = False
-        return time.perf_counter() - start, cpu_seconds(self.server) - server, time.process_time() - own
+        return [now - then for now, then in zip(self.clocks(), before, strict=True)]
+
+    def clocks(self) -> list[float]:
+        authority = 0.0 if self.authority is None else cpu_seconds(self.authority)
+        return [time.perf_counter(), cpu_seconds(self.server), time.process_time(), authority]
 
     async def drain(self, running: list[asyncio.Task[None]], tallies: list[Tally]) -> None:
         if not running:
@@ -204,13 +222,29 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--server", type=int, required=True)
+    parser.add_argument("--authority", type=int)
+    parser.add_argument("--tokens", type=pathlib.Path)
     parser.add_argument("--cpu", type=int)
     arguments = parser.parse_args()
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
-    generator = Generator(arguments.port, psutil.Process(arguments.server))
+    allow_many_connections()
+    authority = None if arguments.authority is None else psutil.Process(arguments.authority)
+    generator = Generator(arguments.port, read_tokens(arguments.tokens), psutil.Process(arguments.server), authority)
     for line in sys.stdin:
-        print(uvloop.run(generator.run(Slice.from_json(line))).to_json(), flush=True)
+        what, _, details = line.partition(" ")
+        result: SliceResult | BurstResult
+        if what == "burst":
+            result = uvloop.run(perform_burst(arguments.port, Burst.from_json(details)))
+        else:
+            result = uvloop.run(generator.run(Slice.from_json(details)))
+        print(result.to_json(), flush=True)
+
+
+def read_tokens(path: pathlib.Path | None) -> list[str]:
+    if path is None:
+        return [token_string(index) for index in range(TOKENS)]
+    return path.read_text().split()
 
 
 if __name__ == "__main__":

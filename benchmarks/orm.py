@@ -12,19 +12,27 @@ from .budgets import EXTRA_HOPS, EXTRA_QUERIES, LATENCY_TO_AGET, THROUGHPUT, Bud
 from .contenders import AGET, AUTHLIB, COALESCED, CONTENDERS, GUARD, PLAIN
 from .databases import DATABASES, Database
 from .figures import Spread, paired_ratios
-from .hops import AT_ONCE
-from .processes import ChildFailed, Generator, choose_pins, generating, run_child, serving
-from .slices import Group, GroupResult, Slice, SliceResult
+from .processes import Generator, choose_pins, generating, run_child, serving
+from .slices import Group, GroupResult, SliceResult
+from .turns import (
+    Rounds,
+    clients_title,
+    contender_table,
+    generator_line,
+    hop_budgets,
+    take_turns,
+    throughput_ratio,
+    turns_line,
+    warm_up,
+    wrong_answers,
+    wrong_section,
+)
 
 HELP: Final = "guarded and unguarded views over tokens in the database, side by side"
 
 CLIENTS: Final = (1, 8, 32, 128)
 MIXED_CLIENTS: Final = 32
 MIXED_PARTNERS: Final = (GUARD, AGET, AUTHLIB)
-SETTLE: Final = 0.4
-WARM_UP: Final = 1.0
-
-Rounds = Mapping[str, Sequence[SliceResult]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,10 +82,10 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         with serving(database, pins) as server, generating(server, pins) as generator:
             measured = measure(generator, plan, hops)
             errors = server.log_tail()
-    wrong = wrong_answers(measured)
+    # Those with a connection for each request at once use up what a database server allows: a result of theirs.
+    wrong = wrong_answers(all_results(measured), COALESCED)
     lines = [*headline(about, database, str(pins), plan), *tables(measured), *budget_section(measured, database)]
-    if any(group.wrong for result in all_results(measured) for group in result.groups):
-        lines += ["", *wrong_section(measured)]
+    lines += wrong_section(all_results(measured))
     if wrong:
         print(errors, file=sys.stderr)
     text = report.section(f"orm on {database.label}", command, lines)
@@ -89,16 +97,12 @@ def measure(generator: Generator, plan: Plan, hops: Mapping[str, Mapping[str, in
     for contender in plan.contenders:
         warm_up(generator, contender)
     by_clients = {
-        clients: take_turns(generator, plan, {name: (Group(name, clients),) for name in plan.contenders})
+        clients: take_turns(
+            generator, plan.seconds, plan.rounds, {name: (Group(name, clients),) for name in plan.contenders}
+        )
         for clients in plan.clients
     }
-    return Measured(by_clients, take_turns(generator, plan, mixtures(plan)), hops)
-
-
-def warm_up(generator: Generator, contender: str) -> None:
-    result = generator.run(Slice((Group(contender, 8),), WARM_UP, 0.0))
-    if not result.answers:
-        raise ChildFailed(f"{contender} answers no request: {dict(result.groups[0].wrong)}")
+    return Measured(by_clients, take_turns(generator, plan.seconds, plan.rounds, mixtures(plan)), hops)
 
 
 def mixtures(plan: Plan) -> dict[str, tuple[Group, ...]]:
@@ -107,72 +111,23 @@ def mixtures(plan: Plan) -> dict[str, tuple[Group, ...]]:
     return {name: (Group(PLAIN, half), Group(name, half)) for name in partners}
 
 
-def take_turns(
-    generator: Generator, plan: Plan, turns: Mapping[str, tuple[Group, ...]]
-) -> dict[str, list[SliceResult]]:
-    """Every round starts with another contender, so that none always follows the same neighbour at the same time."""
-    results: dict[str, list[SliceResult]] = {name: [] for name in turns}
-    names = [*turns]
-    for number in range(plan.rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            result = generator.run(Slice(turns[name], plan.seconds, SETTLE))
-            results[name].append(result)
-            tell(number, turns[name], result)
-    return results
-
-
-def tell(number: int, groups: Sequence[Group], result: SliceResult) -> None:
-    who = " + ".join(f"{group.clients} {group.contender}" for group in groups)
-    rate = " + ".join(f"{group.per_second:.0f}/s" for group in result.groups)
-    print(f"round {number + 1}: {who}: {rate}, {result.cpu_per_answer:.0f} µs CPU", file=sys.stderr)
-
-
 def headline(about: Sequence[str], database: Database, pins: str, plan: Plan) -> list[str]:
     drivers = machine.versions(machine.DRIVERS)
     return [
         *(f"- {line}" for line in about),
         f"- Database: {database.version} on the same machine, drivers {drivers}; its own CPU is not counted",
         f"- One uvicorn worker (uvloop, httptools, no access log); {pins}",
-        f"- {plan.rounds} rounds, {plan.seconds:g} s for each contender's turn; medians, in parentheses the least and "
-        "the most of the rounds; ratios are taken within each round",
+        turns_line(plan.rounds, plan.seconds),
     ]
 
 
 def tables(measured: Measured) -> list[str]:
     lines: list[str] = []
     for clients, rounds in measured.by_clients.items():
-        lines += ["", f"### {clients} client{'s' * (clients > 1)}", "", *contender_table(rounds)]
+        lines += ["", clients_title(clients), "", *contender_table(rounds)]
         if clients == 1 and GUARD in rounds and AGET in rounds:
             lines += ["", latency_line(rounds)]
-    return [*lines, "", *mixed_section(measured.mixed), "", generator_line(measured)]
-
-
-def contender_table(rounds: Rounds) -> list[str]:
-    head = ["contender", "requests/s", "of plain", "p50 ms", "p99 ms", "CPU µs/request", "CPU × plain"]
-    return report.table(head, [contender_row(name, rounds) for name in rounds])
-
-
-def contender_row(name: str, rounds: Rounds) -> list[str]:
-    groups = [result.groups[0] for result in rounds[name]]
-    cpu = [result.cpu_per_answer for result in rounds[name]]
-    plain_cpu = [result.cpu_per_answer for result in rounds[PLAIN]]
-    return [
-        name,
-        report.spread(Spread.of([group.per_second for group in groups]), 0),
-        report.spread(throughput_ratio(rounds, name, PLAIN), 2),
-        report.spread(Spread.of([group.median for group in groups]), 2),
-        report.spread(Spread.of([group.p99 for group in groups]), 2),
-        report.spread(Spread.of(cpu), 0),
-        report.spread(paired_ratios(cpu, plain_cpu), 2),
-    ]
-
-
-def throughput_ratio(rounds: Rounds, name: str, base: str) -> Spread:
-    return paired_ratios(
-        [result.groups[0].per_second for result in rounds[name]],
-        [result.groups[0].per_second for result in rounds[base]],
-    )
+    return [*lines, "", *mixed_section(measured.mixed), "", generator_line(all_results(measured))]
 
 
 def latency_ratio(rounds: Rounds, figure: str) -> Spread:
@@ -232,16 +187,11 @@ def all_results(measured: Measured) -> list[SliceResult]:
     return [result for rounds in everything for results in rounds.values() for result in results]
 
 
-def generator_line(measured: Measured) -> str:
-    busiest = max(result.generator_share for result in all_results(measured))
-    return f"The load generator was busy for at most {busiest:.0%} of a core in any turn."
-
-
 def budget_section(measured: Measured, database: Database) -> list[str]:
     budgets = [
         *throughput_budgets(measured.by_clients, database.label),
         *latency_budget(measured.by_clients),
-        *hop_budgets(measured.hops),
+        *hop_budgets(measured.hops, EXTRA_HOPS, EXTRA_QUERIES),
     ]
     return ["", "### Budgets", "", *report.budget_lines(budgets)]
 
@@ -267,31 +217,3 @@ def latency_budget(by_clients: Mapping[int, Rounds]) -> list[Budget]:
         return []
     ratio = latency_ratio(rounds, "median")
     return [Budget(f"latency of {GUARD} / {AGET}, 1 client, median", LATENCY_TO_AGET, "at most", ratio)]
-
-
-def hop_budgets(hops: Mapping[str, Mapping[str, int]]) -> list[Budget]:
-    budgets: list[Budget] = []
-    for at_once, what in (("1", "one request"), (str(AT_ONCE), f"{AT_ONCE} requests at once, each")):
-        for name, bound in (("hops", EXTRA_HOPS), ("queries", EXTRA_QUERIES)):
-            each = hops[at_once][name] / int(at_once)
-            label = {"hops": "thread hops", "queries": "queries"}[name]
-            budgets.append(Budget(f"{label} beyond {PLAIN}, {what}", bound, "at most", Spread.of([each])))
-    return budgets
-
-
-def wrong_answers(measured: Measured) -> int:
-    # Those with a connection for each request at once use up what a database server allows: that is a result of theirs.
-    groups = [group for result in all_results(measured) for group in result.groups]
-    return sum(group.wrong_answers for group in groups if group.contender in COALESCED)
-
-
-def wrong_section(measured: Measured) -> list[str]:
-    counts: dict[tuple[str, int, str], int] = {}
-    for result in all_results(measured):
-        clients = sum(group.clients for group in result.groups)
-        for group in result.groups:
-            for what, times in group.wrong.items():
-                key = (group.contender, clients, what)
-                counts[key] = counts.get(key, 0) + times
-    rows = [[name, str(clients), what, str(times)] for (name, clients, what), times in sorted(counts.items())]
-    return ["### Wrong answers", "", *report.table(["contender", "clients", "what", "times"], rows)]

@@ -3,19 +3,18 @@
 import contextlib
 import dataclasses
 import http.client
-import json
 import os
+import pathlib
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from typing import IO, Final
+from collections.abc import Iterator, Mapping
+from typing import IO, Final, Protocol
 
-from .databases import Database
 from .project import settings_names as names
-from .slices import Slice, SliceResult
+from .slices import Burst, BurstResult, Slice, SliceResult
 
 START_TIMEOUT: Final = 60.0
 STOP_TIMEOUT: Final = 10.0
@@ -28,10 +27,11 @@ class ChildFailed(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pins:
-    """The cores that the server and the generator are tied to, where they can be."""
+    """The cores that processes are tied to, where they can be: never the server's for another."""
 
     server: int | None = None
     generator: int | None = None
+    authority: int | None = None
 
     def __str__(self) -> str:
         if self.server is None:
@@ -43,21 +43,25 @@ def choose_pins(wanted: bool) -> Pins:
     if not wanted or not hasattr(os, "sched_getaffinity"):
         return Pins()
     cores = sorted(os.sched_getaffinity(0))
-    return Pins(cores[0], cores[1]) if len(cores) > 1 else Pins()
+    return Pins(cores[0], cores[1], cores[2] if len(cores) > 2 else cores[1]) if len(cores) > 1 else Pins()
 
 
-def environment(database: Database) -> dict[str, str]:
-    return os.environ | {
-        names.DATABASE_VARIABLE: json.dumps(database.settings),
-        "DJANGO_SETTINGS_MODULE": names.SETTINGS_MODULE,
-    }
+class Site(Protocol):
+    """What the measured site is told by the process that starts it."""
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
 
 
-def run_child(module: str, database: Database) -> str:
+def environment(site: Site) -> dict[str, str]:
+    return {**os.environ, **site.environment, "DJANGO_SETTINGS_MODULE": names.SETTINGS_MODULE}
+
+
+def run_child(module: str, site: Site, *arguments: str) -> str:
     """Run a module of this package to its end and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}"],
-        env=environment(database),
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
+        env=environment(site),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -88,11 +92,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(database: Database, pins: Pins) -> Iterator[Server]:
+def serving(site: Site, pins: Pins) -> Iterator[Server]:
+    with listening("serve", site, pins.server) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def listening(module: str, site: Site, cpu: int | None) -> Iterator[Server]:
+    """A module of this package that serves a socket that it is handed."""
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
-        child = stack.enter_context(child_process("serve", database, pins.server, listener, log))
+        child = stack.enter_context(child_process(module, site, cpu, listener, log))
         server = Server(child.pid, listener.getsockname()[1], log)
         # While this process holds the socket too, a dead server would look like a slow one.
         listener.close()
@@ -102,11 +113,11 @@ def serving(database: Database, pins: Pins) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def child_process(
-    module: str, database: Database, cpu: int | None, listener: socket.socket, log: IO[bytes]
+    module: str, site: Site, cpu: int | None, listener: socket.socket, log: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{module}", "--fd", str(listener.fileno()), *cpu_arguments(cpu)],
-        env=environment(database),
+        env=environment(site),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
@@ -150,19 +161,30 @@ class Generator:
         self.child = child
 
     def run(self, wanted: Slice) -> SliceResult:
+        return SliceResult.from_json(self.ask("slice", wanted.to_json()))
+
+    def burst(self, wanted: Burst) -> BurstResult:
+        return BurstResult.from_json(self.ask("burst", wanted.to_json()))
+
+    def ask(self, what: str, details: str) -> bytes:
         assert self.child.stdin
         assert self.child.stdout
-        self.child.stdin.write(wanted.to_json().encode() + b"\n")
+        self.child.stdin.write(f"{what} {details}\n".encode())
         self.child.stdin.flush()
         line = self.child.stdout.readline()
         if not line:
             raise ChildFailed("the load generator ended; has the server?")
-        return SliceResult.from_json(line)
+        return line
 
 
 @contextlib.contextmanager
-def generating(server: Server, pins: Pins) -> Iterator[Generator]:
+def generating(
+    server: Server, pins: Pins, tokens: pathlib.Path | None = None, authority: Server | None = None
+) -> Iterator[Generator]:
+    """``tokens``: a file of those to send, in place of the database's."""
     arguments = ["--port", str(server.port), "--server", str(server.pid), *cpu_arguments(pins.generator)]
+    arguments += [] if tokens is None else ["--tokens", str(tokens)]
+    arguments += [] if authority is None else ["--authority", str(authority.pid)]
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load", *arguments],
         stdin=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -37,6 +38,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def spread(value: Spread, digits: int) -> str:
     return f"{value.median:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
+
+
+def best(values: Sequence[float]) -> str:
+    return f"{min(values):.1f} ({statistics.median(values):.1f})"
 
 
 def budget_lines(budgets: Sequence[Budget]) -> list[str]:

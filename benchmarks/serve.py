@@ -8,6 +8,8 @@ import threading
 
 import uvicorn
 
+from .limits import allow_many_connections
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -16,6 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
+    allow_many_connections()
     config = uvicorn.Config(
         "django.core.asgi:get_asgi_application",
         factory=True,

@@ -8,11 +8,15 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """Clients that ask for the same contender; rude ones disconnect in the middle of it."""
+    """Clients that ask for the same contender; rude ones disconnect in the middle of it.
+
+    ``fresh``: each request has a token that nobody has sent before.
+    """
 
     contender: str
     clients: int
     rude: bool = False
+    fresh: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,12 +55,13 @@ class GroupResult:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SliceResult:
-    """What a slice saw; CPU seconds of the server's process and of the generator's, over the counted time."""
+    """What a slice saw; CPU seconds of the processes over the counted time."""
 
     groups: tuple[GroupResult, ...]
     seconds: float
     server_cpu: float
     generator_cpu: float
+    authority_cpu: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -69,6 +74,7 @@ class SliceResult:
             raw["seconds"],
             raw["server_cpu"],
             raw["generator_cpu"],
+            raw["authority_cpu"],
         )
 
     @property
@@ -83,3 +89,51 @@ class SliceResult:
     @property
     def generator_share(self) -> float:
         return self.generator_cpu / self.seconds
+
+    @property
+    def authority_share(self) -> float:
+        return self.authority_cpu / self.seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Burst:
+    """So many requests at once, each on a connection of its own that is open already, with one new token or as many.
+
+    ``probes`` clients ask for the contender ``beside`` meanwhile, with a pause after each answer.
+    """
+
+    contender: str
+    requests: int
+    distinct: bool
+    beside: str
+    probes: int
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "Burst":
+        return cls(**json.loads(line))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BurstResult:
+    """What a burst saw: seconds from the first request to the last answer, and the probes' p95 in milliseconds."""
+
+    contender: str
+    answers: int
+    seconds: float
+    beside: int
+    beside_p95: float
+    wrong: Mapping[str, int]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "BurstResult":
+        return cls(**json.loads(line))
+
+    @property
+    def wrong_answers(self) -> int:
+        return sum(self.wrong.values())

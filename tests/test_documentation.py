@@ -13,10 +13,21 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 
 import async_oauth_guard
-from async_oauth_guard import BearerTokenValidator, Reason, ResourceProtector, TokenValidator
+from async_oauth_guard import (
+    AccessToken,
+    BearerTokenValidator,
+    IntrospectTokenValidator,
+    JWTBearerTokenValidator,
+    Reason,
+    ResourceProtector,
+    TokenValidator,
+)
 from async_oauth_guard.checks import check_settings
 from async_oauth_guard.conf import GuardSettings
+from async_oauth_guard.profiles import PROFILES
 from async_oauth_guard.requirements import parse_requirements
+from demo_asgi.remote import STEPS
+from demo_asgi.requests import REQUESTS, DemoRequest
 from tests.site.models import OAuth2Token
 
 ROOT = Path(__file__).parent.parent
@@ -67,8 +78,9 @@ def headings(page: Path) -> set[str]:
 
 
 @pytest.fixture
-def modules_of_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the pages import of a reader's own project."""
+def project_of_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pages import of a reader's own project, and read of its environment."""
+    monkeypatch.setenv("API_SECRET", "a reader's own")
     for name, contents in {
         "accounts": {},
         "accounts.models": {"OAuth2Token": OAuth2Token},
@@ -87,7 +99,7 @@ def test_blocks_compile(page: Path) -> None:
         compile(block["code"], name_of(page), "exec")
 
 
-@pytest.mark.usefixtures("modules_of_a_reader")
+@pytest.mark.usefixtures("project_of_a_reader")
 @pytest.mark.parametrize("page", [page for page in EVERY_PAGE if "```python" in read(page)], ids=name_of)
 def test_blocks_run(page: Path) -> None:
     """The blocks of a page run, one after the other, and each setting that they show is fine."""
@@ -130,10 +142,20 @@ def test_public_names_are_mentioned() -> None:
 
 
 def test_public_methods_are_mentioned() -> None:
-    """So does each public method and property of a protector that users call, and of a validator."""
-    methods = {name for name in vars(TokenValidator) if not name.startswith("_")} - {"authenticate_flow", "read_state"}
-    doors = {"acquire_token", "aacquire_token", "validate_token", "avalidate_token", "protect_urls"}
-    assert (methods | doors | {"register_token_validator", "for_django_oauth_toolkit"}) - words_of_all() == set()
+    """So does each public method and property of a protector that users call, of a validator, and of a token."""
+    inner = {"authenticate_flow", "read_state"}
+    methods = {name for cls in (TokenValidator, AccessToken) for name in vars(cls) if not name.startswith("_")}
+    doors = {"acquire_token", "aacquire_token", "validate_token", "avalidate_token", "invalidate", "ainvalidate"}
+    others = {"protect_urls", "register_token_validator", "for_django_oauth_toolkit"}
+    assert ((methods - inner) | doors | others) - words_of_all() == set()
+
+
+def test_hooks_are_mentioned() -> None:
+    """The page of validators has each method that a subclass of ours may define or call."""
+    remote = (JWTBearerTokenValidator, IntrospectTokenValidator)
+    hooks = {name for cls in remote for name in (*cls._sharing_hooks, *cls._twins)}
+    hooks |= {"authenticate_token", "validate_token", "validate_request", "scope_insufficient", "cache_identity"}
+    assert hooks - words(ROOT / "docs" / "validators.md") == set()
 
 
 def test_settings_are_mentioned() -> None:
@@ -146,10 +168,36 @@ def test_arguments_are_mentioned() -> None:
     """The arguments of protectors, of their validators and of the decorator each stand on a page of their own."""
     settings, scopes = words(ROOT / "docs" / "settings.md"), words(ROOT / "docs" / "scopes.md")
     assert arguments(ResourceProtector.__init__) - settings == set()
-    assert arguments(BearerTokenValidator.__init__) - settings == set()
+    for validator in (BearerTokenValidator, JWTBearerTokenValidator, IntrospectTokenValidator):
+        assert arguments(validator) - settings == set()
     assert arguments(TokenValidator.__init__) - words(ROOT / "docs" / "validators.md") == set()
     asked = arguments(ResourceProtector.__call__) | arguments(parse_requirements)
     assert asked | {"groups", "roles", "entitlements"} <= scopes | words(ROOT / "docs" / "views.md")
+
+
+@pytest.mark.parametrize(
+    ("heading", "validator"),
+    [
+        ("Tokens in a table", BearerTokenValidator),
+        ("JWTs", JWTBearerTokenValidator),
+        ("Introspection", IntrospectTokenValidator),
+    ],
+)
+def test_tables_of_options(heading: str, validator: type) -> None:
+    """Each validator's table has its options, all of them and no other, and the defaults that can be written down."""
+    section = read(ROOT / "docs" / "settings.md").partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|([^|]*)\|", section, re.MULTILINE)
+    options = {name: default.strip() for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(options) == arguments(validator)
+    for name, parameter in inspect.signature(validator).parameters.items():
+        if isinstance(parameter.default, str | int | float) and options[name]:
+            written = f'"{parameter.default}"' if isinstance(parameter.default, str) else repr(parameter.default)
+            assert options[name] == f"`{written}`"
+
+
+def test_profiles_are_mentioned() -> None:
+    """The page of providers has each profile."""
+    assert {f'`"{name}"`' for name in PROFILES if f'`"{name}"`' not in read(ROOT / "docs" / "providers.md")} == set()
 
 
 def test_checks_are_mentioned() -> None:
@@ -167,12 +215,41 @@ def test_reasons_are_mentioned() -> None:
 
 
 def test_loggers_are_mentioned() -> None:
-    """Each logger's name stands on a page."""
-    code = "".join(read(module) for module in PACKAGE.rglob("*.py"))
-    everything = "".join(map(read, PAGES))
-    names = re.findall(r'getLogger\("([^"]+)"\)', code)
-    assert names
-    assert [name for name in names if f"`{name}`" not in everything] == []
+    """The page of errors has each logger that says something, with the level of what it says."""
+    said = {
+        (name_of_logger(module), level)
+        for module in PACKAGE.rglob("*.py")
+        for level in re.findall(r"logger\.(debug|info|warning|error|exception|critical)\(", read(module))
+    }
+    listed = re.findall(r"^\| `(async_oauth_guard\.\w+)` \| (\w+) \|", read(ROOT / "docs" / "errors.md"), re.MULTILINE)
+    assert set(listed) == said
+
+
+def name_of_logger(module: Path) -> str:
+    written = re.search(r"getLogger\((.+?)\)", read(module))
+    assert written is not None
+    dotted = ".".join(module.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return dotted if written[1] == "__name__" else written[1].strip('"')
+
+
+def test_the_tour_is_counted() -> None:
+    """The README says how many requests the tour of the demo sends."""
+    requests = [step for step in (*REQUESTS, *STEPS) if isinstance(step, DemoRequest)]
+    assert f"sends {len(requests)} requests" in read(ROOT / "README.md")
+
+
+def test_the_two_commands() -> None:
+    """The README's commands for the demo and for the tests stand there, each once, as CI reads them."""
+    commands = re.findall(r"^python3 -m venv .* -m (\w+)$", read(ROOT / "README.md"), re.MULTILINE)
+    assert commands == ["demo_asgi", "pytest"]
+
+
+def test_the_readme_shows_each_validator() -> None:
+    """The five-minute path of the README has every kind of validator in its setting."""
+    path = read(ROOT / "README.md").partition("\n## Five minutes\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r'"async_oauth_guard\.(\w+)"', path)) == {
+        validator.__name__ for validator in (BearerTokenValidator, JWTBearerTokenValidator, IntrospectTokenValidator)
+    }
 
 
 def test_the_map_is_complete() -> None:

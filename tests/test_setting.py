@@ -39,6 +39,21 @@ def validator(model: str, **options: Any) -> dict[str, Any]:
     return {"BACKEND": "async_oauth_guard.BearerTokenValidator", "OPTIONS": {"token_model": model, **options}}
 
 
+def jwt(**options: Any) -> dict[str, Any]:
+    given = {"issuer": "https://as.example.com", "resource_server": "https://api.example.com", **options}
+    return {"BACKEND": "async_oauth_guard.JWTBearerTokenValidator", "OPTIONS": given}
+
+
+def introspection(**options: Any) -> dict[str, Any]:
+    given = {"issuer": "https://as.example.com", "client_id": "api", "client_secret": "s3cret", "audience": None}
+    return {"BACKEND": "async_oauth_guard.IntrospectTokenValidator", "OPTIONS": {**given, **options}}
+
+
+def without_audience(entry: dict[str, Any], argument: str) -> dict[str, Any]:
+    del entry["OPTIONS"][argument]
+    return entry
+
+
 def render_teapot(request: HttpRequest, error: GuardError) -> HttpResponse:
     return JsonResponse({"teapot": error.error}, status=error.status_code)
 
@@ -146,6 +161,33 @@ BAD: list[tuple[str, Any, list[str]]] = [
     ),
     ("unknown digest", changed(VALIDATORS=[validator("site.OAuth2Token", digest="md0")]), ["OPTIONS", "md0"]),
     ("parameter that is taken", changed(VALIDATORS=[validator("site.OAuth2Token", Scope="x")]), ["OPTIONS", "Scope"]),
+    ("cache that is not there", changed(CACHE="redis"), ["CACHE", "'redis'"]),
+    ("cache of a wrong type", changed(CACHE=7), ["CACHE", "int"]),
+    (
+        "no audience",
+        changed(VALIDATORS=[without_audience(jwt(), "resource_server")]),
+        ["OPTIONS", "pass resource_server=, or give the protector a resource", "resource_server=None"],
+    ),
+    (
+        "no audience for answers",
+        changed(VALIDATORS=[without_audience(introspection(), "audience")]),
+        ["OPTIONS", "pass audience=, or give the protector a resource", "audience=None"],
+    ),
+    (
+        "secret of everybody's",
+        changed(VALIDATORS=[jwt(algorithms=["HS256"])]),
+        ["algorithms", "HS256", "give it as jwks="],
+    ),
+    ("no algorithm", changed(VALIDATORS=[jwt(algorithms=[])]), ["algorithms", "no token could be valid"]),
+    (
+        "issuer in the clear",
+        changed(VALIDATORS=[jwt(issuer="http://as.example.com")]),
+        ["issuer", "https://", "allow_insecure_http=True"],
+    ),
+    ("negative lifetime", changed(VALIDATORS=[jwt(jwks_ttl=-1)]), ["jwks_ttl", "0 or more"]),
+    ("negative lifetime of a yes", changed(VALIDATORS=[introspection(cache_ttl=-1)]), ["cache_ttl", "0 or more"]),
+    ("unknown profile", changed(VALIDATORS=[jwt(profile="keycloack")]), ["profile", "'keycloack'", "'keycloak'"]),
+    ("no secret", changed(VALIDATORS=[introspection(client_secret="")]), ["client_secret", "client_secret_basic"]),
     ("parameter outside ASCII", changed(VALIDATORS=[validator("site.OAuth2Token", a="\xe9")]), ["OPTIONS", "a"]),
 ]
 bad = pytest.mark.parametrize(("value", "says"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
@@ -181,6 +223,21 @@ def test_bad_setting_is_found_by_a_check(value: Any, says: list[str]) -> None:
     assert all(message.hint for message in errors)
     text = " ".join(message.msg for message in errors)
     assert [part for part in says if part not in text] == []
+
+
+def test_user_field_that_is_not_there() -> None:
+    """E003, R134: a column of the user model that is not there is found by the check, before a token needs it."""
+    with serving(require_oauth(Witness().view("def")), OAUTH_GUARD=changed(VALIDATORS=[jwt(user_lookup="nickname")])):
+        found = [message for message in run_checks() if message.id == "async_oauth_guard.E003"]
+    assert [message.msg for message in found] == ["user_lookup: auth.User has no field 'nickname'"]
+
+
+def test_what_weakens_security_is_warned_of() -> None:
+    """W005, W006: what was switched off in the setting is said, and is no error."""
+    setting = changed(VALIDATORS=[introspection(), jwt(allow_insecure_http=True)])
+    with serving(require_oauth(Witness().view("def")), OAUTH_GUARD=setting):
+        found = [str(message.id) for message in run_checks() if str(message.id).startswith("async_oauth_guard.")]
+    assert found == ["async_oauth_guard.W005", "async_oauth_guard.W006"]
 
 
 def test_good_setting_passes_the_checks() -> None:

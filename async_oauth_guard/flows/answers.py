@@ -56,13 +56,13 @@ def check_answer(answer: HttpAnswer, url: str, media_types: Collection[str] = (J
         unusable(f"{url} answered with another content type than {' or '.join(media_types)}")
 
 
-def read_json_object(answer: HttpAnswer, url: str) -> dict[str, Any]:
-    """The JSON object in an answer.
+def read_json_object(answer: HttpAnswer, url: str, reason: Reason = Reason.SERVER_ANSWER_UNUSABLE) -> dict[str, Any]:
+    """The JSON object in an answer; ``reason`` is what to say of another one.
 
     Raises:
         TemporarilyUnavailableError: there is none.
     """
     document = read_json(answer.body.reveal())
     if not isinstance(document, dict):
-        unusable(f"{url} answered with something else than a JSON object")
+        unusable(f"{url} answered with something else than a JSON object", reason)
     return document

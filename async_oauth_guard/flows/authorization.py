@@ -133,7 +133,7 @@ def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[Verdict]:
         raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
     state: TokenState = (
         validator.read_state(found, inquiry)
-        if validator.has_state_at_hand
+        if validator._has_state_at_hand
         else (yield ReadModel(lambda token: validator.read_state(token, inquiry), found, validator.blocking_methods))
     )
     if state.reason is not None:
@@ -142,11 +142,22 @@ def judge_flow(validator: Any, found: Any, inquiry: Inquiry) -> Flow[Verdict]:
     if required is None:
         raise InsufficientScopeError(reason=Reason.METHOD_NOT_NAMED)
     if scope_insufficient := hook(validator, "scope_insufficient"):
-        if (yield Call(scope_insufficient, (state.scope, required.for_hook()))):
-            raise InsufficientScopeError(scope=required.nearest_alternative(_values_or_none(state.scope)))
-    else:
-        _check_scopes(state, required)
+        return (yield from _compare_flow(scope_insufficient, found, state, required, inquiry))
+    _check_scopes(state, required)
     return Verdict(found, state.user, state.attributes, state)
+
+
+def _compare_flow(
+    scope_insufficient: Callable[..., Any], found: Any, state: TokenState, required: Requirement, inquiry: Inquiry
+) -> Flow[Verdict]:
+    """Let a hook compare scopes, and, as with Authlib, groups, roles and entitlements too."""
+    if (yield Call(scope_insufficient, (state.scope, required.for_hook()))):
+        raise InsufficientScopeError(scope=required.nearest_alternative(_values_or_none(state.scope)))
+    attributes = inquiry.requirements.attributes
+    for name, requirement in attributes.items():
+        if (yield Call(scope_insufficient, (state.attributes.get(name), requirement.for_hook()))):
+            raise InsufficientScopeError(reason=ATTRIBUTES[name])
+    return Verdict(found, state.user, state.attributes, state, judged=frozenset(attributes))
 
 
 def _check_scopes(state: TokenState, required: Requirement) -> None:

@@ -37,7 +37,8 @@ class Backoff:
     """The state of one validator's server; it changes on the outgoing loop only.
 
     While it fails, calls are refused without being sent. When the wait is over, one of them is a probe, and the others
-    are refused until it has an answer.
+    are refused until it has an answer. An answer about one token, however odd, is no failure of the server's: otherwise
+    whoever has such a token could keep others from being asked about.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -68,7 +69,9 @@ class Backoff:
         try:
             yield attempt
         except TemporarilyUnavailableError as error:
-            if error.reason not in _NOT_SENT:
+            if error.reason is Reason.TOKEN_ANSWER_UNUSABLE:
+                self._failures = 0
+            elif error.reason not in _NOT_SENT:
                 self._fail(attempt)
             error.retry_after = self.seconds_left()
             raise

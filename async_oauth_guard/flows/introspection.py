@@ -13,7 +13,7 @@ from ..errors import Reason, TemporarilyUnavailableError
 from ..jose import parse_jwt, verify_signature
 from .answers import JSON, call_flow, check_answer, read_json_object, unusable
 from .backoff import Attempt
-from .caching import Vault
+from .caching import Shelf, Vault
 from .discovery import Metadata, Server
 from .keysets import KeySource
 
@@ -24,6 +24,8 @@ logger = logging.getLogger("async_oauth_guard.introspection")
 SIGNED = "application/token-introspection+jwt"
 """RFC 9701 §4: the media type of a signed response."""
 
+# RFC 9110 §15.5: those that find fault with what was sent.
+_STATUSES_ABOUT_A_TOKEN = frozenset({400, 413, 414, 422, 431})
 # What an entry takes beside the text of its claims.
 _OVERHEAD = 600
 
@@ -91,8 +93,21 @@ class Verdicts:
         stale_until = now + min(self._lifetimes.yes + self._lifetimes.stale, left)
         return Word(True, claims, began, until, stale_until, size + _OVERHEAD)
 
-    def keep(self, key: bytes, word: Word) -> bool:
-        """Remember ``word``, unless a no is known of which the call began later; whether it is remembered."""
+    def keep(self, key: bytes, word: Word, epoch: object) -> bool:
+        """Remember ``word``, whose call began in ``epoch``; whether it is remembered.
+
+        It is not where something was invalidated since, nor is a yes where a no is known of which the call began later.
+        """
+        if self.epoch is not epoch or not self._put(key, word):
+            return False
+        if self.epoch is epoch:
+            return True
+        # Another thread came in between.
+        self._active.discard(key)
+        self._inactive.discard(key)
+        return False
+
+    def _put(self, key: bytes, word: Word) -> bool:
         if not word.is_active:
             self._active.discard(key)
             self._inactive.put(key, word)
@@ -117,10 +132,11 @@ class SignedResponses:
 
     keys: KeySource
     required: bool
-    audiences: Collection[str]
+    audiences: Callable[[], Collection[str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Compared by identity: it is part of the keys of flights.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Introspection:
     """An introspection endpoint, as a client of it sees it.
 
@@ -140,14 +156,16 @@ class Introspection:
         Raises:
             TemporarilyUnavailableError: nobody can tell.
         """
-        key = self.vault().digest(token)
+        vault = self.vault()
+        key = vault.digest(token)
         known = None if fresh else self.verdicts.find(key)
         if known is not None and self.server.clock.steady() < known.until:
             return known
         # What was sent before the token was invalidated, or before a fresh answer was asked for, is joined by nobody.
         flight = (self, object()) if fresh else (self, key, self.verdicts.epoch)
+        shelf = _shelf(cache, vault, key)
         try:
-            word: Word = yield Once(flight, lambda: self._learn_flow(token, key, fresh, cache), self.server.timeout)
+            word: Word = yield Once(flight, lambda: self._learn_flow(token, key, fresh, shelf), self.server.timeout)
         except TemporarilyUnavailableError:
             stale = None if fresh else self._stale(key)
             if stale is None:
@@ -160,8 +178,14 @@ class Introspection:
         vault = self.vault()
         key = vault.digest(token)
         self.verdicts.forget(key)
-        if cache is not None:
-            yield Once((self, object()), lambda: _delete_flow(cache, vault.name("yes", key)), self.server.timeout)
+        shelf = _shelf(cache, vault, key)
+        if shelf is not None:
+            yield Once((self, object()), lambda: self._clear_flow(shelf, key), self.server.timeout)
+
+    def _clear_flow(self, shelf: Shelf, key: bytes) -> Flow[None]:
+        yield CacheDelete(shelf.cache, shelf.name)
+        # Somebody may have found it there in the meantime.
+        self.verdicts.forget(key)
 
     def _stale(self, key: bytes) -> Word | None:
         # Looked for anew: what came from the shared cache meanwhile counts, and a no that came ends it.
@@ -169,26 +193,32 @@ class Introspection:
         is_usable = known is not None and known.is_active and self.server.clock.steady() < known.stale_until
         return known if is_usable else None
 
-    def _learn_flow(self, token: Secret[str], key: bytes, fresh: bool, cache: str | None) -> Flow[Word]:
+    def _learn_flow(self, token: Secret[str], key: bytes, fresh: bool, shelf: Shelf | None) -> Flow[Word]:
         """Runs on the outgoing loop."""
         epoch = self.verdicts.epoch
-        if cache is not None and not fresh:
-            shared = yield from self._read_shared_flow(key, cache)
-            if shared is not None and epoch == self.verdicts.epoch:
-                self.verdicts.keep(key, shared)
-                if self.server.clock.steady() < shared.until:
-                    return shared
+        # Who found nothing may have been late with asking here.
+        known = None if fresh else self.verdicts.find(key)
+        if known is not None and self.server.clock.steady() < known.until:
+            return known
+        if shelf is not None and not fresh:
+            shared = yield from self._read_shared_flow(shelf)
+            if (
+                shared is not None
+                and self.verdicts.keep(key, shared, epoch)
+                and self.server.clock.steady() < shared.until
+            ):
+                return shared
         word = yield from self._introspect_flow(token)
-        if epoch == self.verdicts.epoch and self.verdicts.keep(key, word) and cache is not None:
-            yield from self._share_flow(self.vault().name("yes", key), word, cache, epoch)
+        if self.verdicts.keep(key, word, epoch) and shelf is not None:
+            yield from self._share_flow(shelf, word, epoch)
         return word
 
-    def _share_flow(self, name: str, word: Word, cache: str, epoch: object) -> Flow[None]:
+    def _share_flow(self, shelf: Shelf, word: Word, epoch: object) -> Flow[None]:
         if word.is_active:
-            yield from self._write_shared_flow(name, word, cache)
-        if not word.is_active or self.verdicts.epoch != epoch:
+            yield from self._write_shared_flow(shelf, word)
+        if not word.is_active or self.verdicts.epoch is not epoch:
             # Another worker may have left a yes; and what was invalidated while it was being written is not to stay.
-            yield CacheDelete(cache, name)
+            yield CacheDelete(shelf.cache, shelf.name)
 
     def _introspect_flow(self, token: Secret[str]) -> Flow[Word]:
         server, clock = self.server, self.server.clock
@@ -224,56 +254,57 @@ class Introspection:
         signed = self.signed
         # RFC 9701 §5: where a signed response is required, a plain one is none.
         accepted = [JSON] if signed is None else [SIGNED] if signed.required else [SIGNED, JSON]
+        if answer.status in _STATUSES_ABOUT_A_TOKEN:
+            unusable(f"{url} answered with status {answer.status}", Reason.TOKEN_ANSWER_UNUSABLE)
         check_answer(answer, url, accepted)
         if signed is not None and answer.media_type == SIGNED:
             document = yield from self._read_signed_flow(signed, answer, url)
         else:
-            document = read_json_object(answer, url)
+            document = read_json_object(answer, url, Reason.TOKEN_ANSWER_UNUSABLE)
         return read_word(document, url)
 
     def _read_signed_flow(self, signed: SignedResponses, answer: HttpAnswer, url: str) -> Flow[Any]:
         """The claims within a signed response (RFC 9701 §5); those beside ``token_introspection`` say nothing."""
         jwt = parse_jwt(Secret(answer.body.reveal().decode("ascii", "replace").strip()))
         if isinstance(jwt, Reason):
-            unusable(f"{url} answered with a signed response that cannot be read: {jwt}")
+            unusable(f"{url} answered with a signed response that cannot be read: {jwt}", Reason.TOKEN_ANSWER_UNUSABLE)
         wall, issuer = self.server.clock.wall(), self.server.issuer or ""
         reason = (
             (None if _is_response(jwt.type) else Reason.WRONG_TYPE)
             or check_issuer(jwt.claims, issuer)
-            or check_audience(jwt.claims, signed.audiences)
-            or (None if "iat" in jwt.claims else Reason.MISSING_CLAIM)
+            or check_audience(jwt.claims, signed.audiences())
+            or (None if jwt.claims.get("iat") is not None else Reason.MISSING_CLAIM)
             or check_times(jwt.claims, wall, leeway=0, required=False)
         )
         if reason is not None:
-            unusable(f"{url} answered with a signed response that is not for us: {reason}")
+            unusable(
+                f"{url} answered with a signed response that is not for us: {reason}", Reason.TOKEN_ANSWER_UNUSABLE
+            )
         if verify_signature(jwt, (yield from signed.keys.candidates_flow(jwt, None))) is None:
             unusable(f"{url} answered with a signed response that does not verify")
         return jwt.claims.get("token_introspection")
 
-    def _read_shared_flow(self, key: bytes, cache: str) -> Flow[Word | None]:
-        vault, clock = self.vault(), self.server.clock
-        name = vault.name("yes", key)
-        text = yield CacheRead(cache, name)
-        wall = clock.wall()
-        shared = vault.unseal(name, text, wall)
-        if shared is None:
-            return None
-        now = clock.steady()
-        word = self.verdicts.word(shared["claims"], now, now, wall, len(text))
-        # The worker that asked has used some of its time already.
-        spent = max(0.0, wall - shared["answered_at"])
-        return Word(True, word.claims, now - spent, word.until - spent, word.stale_until - spent, word.size)
-
-    def _write_shared_flow(self, name: str, word: Word, cache: str) -> Flow[None]:
+    def _read_shared_flow(self, shelf: Shelf) -> Flow[Word | None]:
+        text = yield CacheRead(shelf.cache, shelf.name)
         clock = self.server.clock
         wall = clock.wall()
-        seconds = word.stale_until - clock.steady()
-        text = self.vault().seal(name, {"claims": word.claims, "answered_at": wall}, wall + seconds)
-        yield CacheWrite(cache, name, text, seconds)
+        shared = shelf.vault.unseal(shelf.name, text, wall)
+        if shared is None:
+            return None
+        # As if it had been said here, so long ago. Another worker's clock may be ahead of ours.
+        age = max(0.0, wall - shared["asked_at"])
+        began = clock.steady() - age
+        return self.verdicts.word(shared["claims"], began, began, wall - age, len(text))
+
+    def _write_shared_flow(self, shelf: Shelf, word: Word) -> Flow[None]:
+        wall, now = self.server.clock.wall(), self.server.clock.steady()
+        seconds = word.stale_until - now
+        value = {"claims": word.claims, "asked_at": wall - (now - word.began)}
+        yield CacheWrite(shelf.cache, shelf.name, shelf.vault.seal(shelf.name, value, wall + seconds), seconds)
 
 
-def _delete_flow(cache: str, name: str) -> Flow[None]:
-    yield CacheDelete(cache, name)
+def _shelf(cache: str | None, vault: Vault, key: bytes) -> Shelf | None:
+    return None if cache is None else Shelf(cache, vault.name("yes", key), vault)
 
 
 def _is_response(typ: str | None) -> bool:
@@ -287,11 +318,11 @@ def read_word(document: Any, where: str) -> Mapping[str, Any]:
         TemporarilyUnavailableError: it is none: only a JSON object with a Boolean ``active`` says yes or no.
     """
     if not isinstance(document, dict) or not isinstance(document.get("active"), bool):
-        unusable(f"{where} answered without saying whether the token is active")
+        unusable(f"{where} answered without saying whether the token is active", Reason.TOKEN_ANSWER_UNUSABLE)
     if document["active"]:
         for name in ("exp", "nbf", "iat"):
             if not (document.get(name) is None or _is_time(document[name])):
-                unusable(f"{where} answered with a time that is none: {name}")
+                unusable(f"{where} answered with a time that is none: {name}", Reason.TOKEN_ANSWER_UNUSABLE)
     return document
 
 

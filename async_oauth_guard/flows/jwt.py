@@ -97,14 +97,15 @@ def verify_flow(token: Secret[str], rules: JwtRules, cache: str | None) -> Flow[
     if isinstance(jwt, Reason):
         raise InvalidTokenError(reason=jwt)
     _refuse(_check_unverified(jwt, rules))
-    if rules.validate_iss is not None and not (yield Call(rules.validate_iss, (jwt.claims, jwt.claims.get("iss")))):
-        raise InvalidTokenError(reason=Reason.WRONG_ISSUER)
     candidates = yield from _candidates_flow(jwt, rules, cache)
     if not candidates:
         raise InvalidTokenError(reason=Reason.UNKNOWN_KEY)
     key = verify_signature(jwt, candidates)
     if key is None:
         raise InvalidTokenError(reason=Reason.BAD_SIGNATURE)
+    # As with Authlib, a hook sees signed claims only.
+    if rules.validate_iss is not None and not (yield Call(rules.validate_iss, (jwt.claims, jwt.claims.get("iss")))):
+        raise InvalidTokenError(reason=Reason.WRONG_ISSUER)
     return VerifiedJwt(
         jwt.header,
         jwt.claims,

@@ -1,6 +1,5 @@
 """Where the keys come from that tokens are verified with, how long they serve, and when they are asked for anew."""
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,13 +9,11 @@ from ..errors import Reason, TemporarilyUnavailableError
 from ..jose import Jwt, VerificationKey, choose_keys, import_keys
 from .answers import JSON, call_flow, check_answer, read_json_object, unusable
 from .backoff import Attempt
-from .caching import Vault
+from .caching import Shelf, Vault
 from .clock import Clock
 from .discovery import Metadata, Server
 
 __all__ = ["CalledKeys", "FixedKeys", "KeySource", "Lifetimes", "RemoteKeys", "import_called_keys"]
-
-logger = logging.getLogger("async_oauth_guard.keysets")
 
 # RFC 7517 §8.5.2
 _JWK_SET = "application/jwk-set+json"
@@ -94,18 +91,6 @@ class Lifetimes:
             due_at=fetched_at + _REFRESH_AFTER * min(self.ttl, self.max_stale),
             stale_at=fetched_at + self.max_stale,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Shelf:
-    """Where workers leave a set for each other."""
-
-    cache: str
-    vault: Vault
-
-    @property
-    def name(self) -> str:
-        return self.vault.name("keys")
 
 
 class RemoteKeys:
@@ -198,14 +183,16 @@ class RemoteKeys:
             )
         return True
 
-    def _shelf(self, cache: str | None) -> _Shelf | None:
-        # In the request: that it is the validator's own may be told by code of the site's.
-        return None if cache is None else _Shelf(cache, self._vault())
+    def _shelf(self, cache: str | None) -> Shelf | None:
+        if cache is None:
+            return None
+        vault = self._vault()
+        return Shelf(cache, vault.name("keys"), vault)
 
-    def _refresh(self, shelf: _Shelf | None) -> Once:
+    def _refresh(self, shelf: Shelf | None) -> Once:
         return Once((self, "refresh"), lambda: self._fetch_flow(shelf), self._server.timeout)
 
-    def _load_flow(self, shelf: _Shelf | None) -> Flow[_KeySet]:
+    def _load_flow(self, shelf: Shelf | None) -> Flow[_KeySet]:
         """The set that another worker left in the shared cache, or else the server's."""
         if self._current is None and shelf is not None:
             self._current = yield from self._read_shared_flow(shelf)
@@ -214,7 +201,7 @@ class RemoteKeys:
         fetched: _KeySet = yield self._refresh(shelf)
         return fetched
 
-    def _fetch_flow(self, shelf: _Shelf | None) -> Flow[_KeySet]:
+    def _fetch_flow(self, shelf: Shelf | None) -> Flow[_KeySet]:
         server, current = self._server, self._current
         if current is not None and server.clock.steady() < current.stale_at and self._has_just_been_asked():
             # Who asked saw an attempt under way, which has ended since.
@@ -251,7 +238,7 @@ class RemoteKeys:
         check_answer(answer, url, accepted)
         return read_json_object(answer, url)
 
-    def _read_shared_flow(self, shelf: _Shelf) -> Flow[_KeySet | None]:
+    def _read_shared_flow(self, shelf: Shelf) -> Flow[_KeySet | None]:
         clock = self._server.clock
         text = yield CacheRead(shelf.cache, shelf.name)
         now = clock.wall()
@@ -263,7 +250,7 @@ class RemoteKeys:
         age = max(0.0, now - shared["fetched_at"])
         return self._lifetimes.key_set(keys, shared["document"], clock.steady() - age) if keys else None
 
-    def _write_shared_flow(self, shelf: _Shelf, document: Any) -> Flow[None]:
+    def _write_shared_flow(self, shelf: Shelf, document: Any) -> Flow[None]:
         now, seconds = self._server.clock.wall(), self._lifetimes.max_stale
         text = shelf.vault.seal(shelf.name, {"document": document, "fetched_at": now}, now + seconds)
         yield CacheWrite(shelf.cache, shelf.name, text, seconds)

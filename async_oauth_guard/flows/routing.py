@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..credentials import Secret
+from ..hooks import hook
 from ..jose import peek_issuer
 
 __all__ = ["route"]
@@ -27,8 +28,8 @@ def route(validators: Sequence[Any], token: Secret[str]) -> Sequence[Any]:
 
 
 def _recognises(validator: Any, token: Secret[str]) -> bool:
-    # Validators of Authlib's own classes are asked about every token.
-    recognises = getattr(validator, "recognises", None)
+    # Those without a rule of their own, like those of Authlib's own classes, are asked about every token.
+    recognises = hook(validator, "recognises")
     return recognises is None or recognises(token.reveal())
 
 

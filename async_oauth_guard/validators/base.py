@@ -37,7 +37,7 @@ class TokenValidator(AuthlibTokenValidator):
     require_active_user = True
     blocking_methods = False
     # Whether what a token says of itself is read from its claims alone, without a method that may query.
-    has_state_at_hand = False
+    _has_state_at_hand = False
     _twins: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
 
     def __init__(self, realm: str | None = None, **extra_attributes: Any) -> None:
@@ -52,6 +52,7 @@ class TokenValidator(AuthlibTokenValidator):
             # Fail closed: the guard asks the other, whatever the colour of the view.
             raise TypeError(f"{cls.__name__}.{name}() would never be called: write async def {name[1:]}()")
 
+    @door
     def recognises(self, token: str) -> bool:
         """Whether ``token`` could be one of this validator's; it is asked nothing about any other. Does no I/O."""
         return True

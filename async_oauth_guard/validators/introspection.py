@@ -28,7 +28,7 @@ from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
 from .model import compile_format
-from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes
+from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes, check_text, naming
 
 __all__ = ["ClientAuth", "Fields", "IntrospectTokenValidator"]
 
@@ -128,6 +128,9 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             verify=verify,
             allow_insecure_http=allow_insecure_http,
         )
+        check_text(issuer=issuer, client_id=client_id, scope_claim=scope_claim)
+        if scope_claim is None:
+            raise TypeError("scope_claim: the name of a member is wanted, not None")
         check_lifetimes(cache_ttl=cache_ttl, negative_ttl=negative_ttl, stale_if_error=stale_if_error)
         self.introspection_endpoint = introspection_endpoint
         self.client_id = client_id
@@ -181,12 +184,19 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if not self._client_secret.reveal() and method != "none":
             raise ValueError(f"client_secret: {method} needs one")
         if method == "private_key_jwt":
-            check_signing_key(self._client_secret)  # type: ignore[arg-type]
+            with naming("client_secret: private_key_jwt needs a private key"):
+                check_signing_key(self._client_secret)  # type: ignore[arg-type]
         elif not isinstance(self._client_secret.reveal(), str | None):
             raise TypeError(f"client_secret: {method} needs a string")
 
     def _check_signed_responses(self) -> None:
+        if self.jwks_uri is not None and self._jwks is not None:
+            raise ValueError("jwks_uri: jwks has the keys already; give one of them")
         if self.signed_responses is None:
+            if self.jwks_uri is not None or self._jwks is not None:
+                raise ValueError(
+                    "signed_responses: the keys are for signed answers only; say 'required' or 'accepted'"
+                )
             return
         if self.signed_responses not in ("accepted", "required"):
             raise ValueError("signed_responses: 'accepted', 'required' or None is wanted")
@@ -207,7 +217,8 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     def _own_keys(self) -> KeySource:
         """The keys of signed answers."""
         if self._jwks is not None:
-            return FixedKeys(self._jwks, DEFAULT_ALGORITHMS)
+            with naming("jwks"):
+                return FixedKeys(self._jwks, DEFAULT_ALGORITHMS)
         lifetimes = KeyLifetimes(ttl=600.0, cooldown=30.0, max_stale=86_400.0)
         return RemoteKeys(self._server, self.jwks_uri or self._metadata, lifetimes, self.vault, DEFAULT_ALGORITHMS)
 
@@ -225,13 +236,13 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     def _read_signed_responses(self) -> SignedResponses | None:
         if self.signed_responses is None:
             return None
+        is_required = self.signed_responses == "required"
+        return SignedResponses(keys=self._own_keys, required=is_required, audiences=self._names_of_ours)
+
+    def _names_of_ours(self) -> Collection[str]:
         # RFC 9701 §5: "aud" identifies the resource server: by the name that the server knows us by, or by our own.
-        audiences = {self.client_id, *(self.audience if isinstance(self.audience, tuple) else self._resources)}
-        return SignedResponses(
-            keys=self._own_keys,
-            required=self.signed_responses == "required",
-            audiences={each for each in audiences if each is not None},
-        )
+        names = {self.client_id, *(self.audience if isinstance(self.audience, tuple) else self._resources)}
+        return [name for name in names if name is not None]
 
     def _authenticate_ourselves(self, url: str, now: float) -> tuple[Fields, Fields]:
         """The header fields and form fields by which the server knows us (RFC 7662 §2.1)."""
@@ -325,7 +336,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         """What a subclass's hook says, or said not long ago: its class has ``cache_identity()``."""
         key, clock = self.vault().digest(token), self._server.clock
         known = None if fresh else self._verdicts.find(key)
-        began = clock.steady()
+        epoch, began = self._verdicts.epoch, clock.steady()
         if known is not None and began < known.until:
             return own_copy(known.claims)
         claims = yield Call(introspect_token, (token,))
@@ -334,7 +345,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             if reason is None or not claims["active"]:
                 size = len(repr(claims))
                 word = self._verdicts.word(own_copy(claims), began, clock.steady(), clock.wall(), size)
-                self._verdicts.keep(key, word)
+                self._verdicts.keep(key, word, epoch)
         return claims
 
     def _check_found(self, claims: Mapping[str, Any], audiences: Collection[str] | None) -> Reason | None:
@@ -364,7 +375,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if not isinstance(token, Mapping) or token.get("active") is not True:
             return TokenState(Reason.INACTIVE_TOKEN)
         # A subclass's `authenticate_token` may not have asked ours.
-        reason = None if self.has_state_at_hand else self._check_found(token, self._audiences(inquiry))
+        reason = None if self._has_state_at_hand else self._check_found(token, self._audiences(inquiry))
         reason = reason or self._check_times(token)
         if reason is not None:
             return TokenState(reason)

@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import Any
 
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
@@ -24,7 +23,7 @@ from ..profiles import get_profile, read_attribute_values, read_scope
 from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
-from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes, repr_of
+from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes, naming, repr_of
 
 __all__ = ["JWTBearerTokenValidator"]
 
@@ -60,7 +59,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         user_lookup: the field of the user model that ``sub`` is compared with, or a pair ``(field, claim)``, or a
             callable from claims to a user, sync or async. Without it tokens have no user.
         http_client: a callable that makes an ``httpx.AsyncClient`` for the calls, or its dotted path.
-        verify: a file of CA certificates, or an ``ssl.SSLContext``, in place of the system's.
+        verify: a file of CA certificates, or an ``ssl.SSLContext``, in place of the usual one.
         allow_insecure_http: whether ``http`` may be used other than on a loopback address. Whoever can change what is
             sent there can make tokens.
         extra_attributes: see `TokenValidator`.
@@ -116,6 +115,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         self.jwks_uri = jwks_uri
         self.jwks = jwks
         self._lifetimes = Lifetimes(float(jwks_ttl), float(cooldown), float(max_stale))
+        self._called_keys: dict[Any, CalledKeys] = {}
         self._is_offered_all = hook(self, "validate_iss") is not None
         self._get_jwks = hook(self, "get_jwks")
         self.algorithms = self._read_algorithms(algorithms)
@@ -123,7 +123,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             self._check_sources()
         self._memory: Memory[VerifiedJwt] = Memory(_MEMORY_SIZE)
         self._rules: dict[Any, JwtRules] = {}
-        self._called_keys: dict[Any, CalledKeys] = {}
 
     def _check_sources(self) -> None:
         """Refuse what no key, or anybody's key, could come from, before it is needed."""
@@ -142,11 +141,10 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         if callable(self.jwks):
             return self._keys_called_for(self.jwks, None)
         if self.jwks is not None:
-            return FixedKeys(self.jwks, self.algorithms)
+            with naming("jwks"):
+                return FixedKeys(self.jwks, self.algorithms)
         location = self.jwks_uri or Metadata(self._server, self._lifetimes.max_stale)
-        # No hook has a say in what the server publishes, and no request is there to ask `cache_identity()` for.
-        vault = partial(self._vault_of, None)
-        return RemoteKeys(self._server, location, self._lifetimes, vault, self.algorithms)
+        return RemoteKeys(self._server, location, self._lifetimes, self.vault, self.algorithms)
 
     def _keys_called_for(self, get_keys: Callable[[], Any], identity: str | None) -> CalledKeys:
         """What code of the site's gives, kept apart for each ``cache_identity()``: one tenant's keys are no other's."""
@@ -167,8 +165,8 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         if not algorithms:
             raise ValueError("algorithms: without any, no token could be valid")
         for name in algorithms:
-            if name not in KNOWN_ALGORITHMS:
-                raise ValueError(f"algorithms: {name!r} is none of {', '.join(KNOWN_ALGORITHMS)}")
+            if not isinstance(name, str) or name not in KNOWN_ALGORITHMS:
+                raise ValueError(f"algorithms: {name!r} is none of {', '.join(sorted(KNOWN_ALGORITHMS))}")
             # RFC 8725 §2.1, §3.1: a key that anybody can fetch must not serve as a secret.
             if name in SYMMETRIC_ALGORITHMS and not self._may_be_symmetric:
                 raise ValueError(
@@ -221,7 +219,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             user=user,
             scope=own_copy(verified.scope),
             client_id=verified.client_id,
-            header=own_copy(verified.header),
+            header=own_copy(dict(verified.header)),
         )
 
     def _check_times(self, claims: Mapping[str, Any]) -> Reason | None:
@@ -252,12 +250,12 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         """What the claims say at this moment."""
         if not isinstance(token, Mapping):
             return super().read_state(token, inquiry)
-        reason = None if self.has_state_at_hand else self._check_own_find(token, inquiry)
+        reason = None if self._has_state_at_hand else self._check_own_find(token, inquiry)
         reason = reason or self._check_times(token)
         if reason is not None:
             return TokenState(reason)
         if isinstance(token, AccessToken):
-            scope, user = token.granted, token.user
+            scope, user = token._granted, token.user
         else:
             scope, user = read_scope(self._profile, token), None
         # Authlib hands an empty list to `scope_insufficient` where there are none.

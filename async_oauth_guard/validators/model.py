@@ -138,6 +138,8 @@ def compile_format(token_format: str | re.Pattern[str] | None) -> re.Pattern[str
         return None if token_format is None else re.compile(token_format)
     except re.error as error:
         raise ValueError(f"token_format: {error}") from error
+    except TypeError:
+        raise TypeError(f"token_format: a regular expression is wanted, not {type(token_format).__name__}") from None
 
 
 def _check_digest(digest: str | None) -> None:

@@ -6,7 +6,8 @@ import pkgutil
 import random
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from django.conf import settings
@@ -27,7 +28,15 @@ from ..profiles import Profile, is_client_token
 from .base import TokenValidator
 from .row_source import RowSource
 
-__all__ = ["FROM_PROTECTOR", "Audience", "RemoteTokenValidator", "check_lifetimes", "repr_of"]
+__all__ = [
+    "FROM_PROTECTOR",
+    "Audience",
+    "RemoteTokenValidator",
+    "check_lifetimes",
+    "check_text",
+    "naming",
+    "repr_of",
+]
 
 
 class _FromProtector:
@@ -46,7 +55,7 @@ _CLOCK = Clock(time.time, time.monotonic, random.random)
 class RemoteTokenValidator(TokenValidator):
     """Base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`; not to be built itself."""
 
-    has_state_at_hand = True
+    _has_state_at_hand = True
     # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
     _sharing_hooks: tuple[str, ...] = ()
 
@@ -72,12 +81,16 @@ class RemoteTokenValidator(TokenValidator):
             raise ValueError("max_concurrency: a number of calls is wanted, 1 at least")
         if timeout == 0:
             raise ValueError("timeout: seconds are wanted, more than 0")
+        if not isinstance(allow_insecure_http, bool):
+            raise TypeError(f"allow_insecure_http: True or False is wanted, not {type(allow_insecure_http).__name__}")
+        if http_client is not None and verify is not None:
+            raise ValueError("verify: the client that http_client makes has certificates of its own")
         self.issuer = issuer
         self.audience = _read_audience(audience, audience_argument)
         self.allow_insecure_http = allow_insecure_http
         self.user_lookup = user_lookup
         # A token of a subclass's own finding may be of a class with methods of its author's.
-        self.has_state_at_hand = hook(self, "authenticate_token") is None
+        self._has_state_at_hand = hook(self, "authenticate_token") is None
         self._audience_argument = audience_argument
         self._profile = profile
         self._users = _user_source(user_lookup)
@@ -94,10 +107,8 @@ class RemoteTokenValidator(TokenValidator):
         )
 
     def _check_url(self, argument: str, url: Any) -> None:
-        try:
+        with naming(argument):
             check_url(url, self.allow_insecure_http)
-        except ValueError as error:
-            raise ValueError(f"{argument}: {error}") from None
 
     # --- who we are ---
 
@@ -106,7 +117,7 @@ class RemoteTokenValidator(TokenValidator):
         """Whether the audience was left out, and is needed."""
         return self.audience is FROM_PROTECTOR
 
-    def join_protector(self, resource: str | None) -> None:
+    def join_protector(self, get_resource: Callable[[], str | None]) -> None:
         """Learn who a protector says that we are; called when the validator is registered.
 
         Raises:
@@ -114,6 +125,7 @@ class RemoteTokenValidator(TokenValidator):
         """
         if not self.takes_audience_from_protector:
             return
+        resource = get_resource()
         if resource is None:
             raise ImproperlyConfigured(
                 f"{type(self).__name__} has no audience: pass {self._audience_argument}=, or give the protector a "
@@ -201,6 +213,29 @@ class RemoteTokenValidator(TokenValidator):
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
         """Forget what is kept of ``token``, here and in the shared cache."""
         raise NotImplementedError
+
+
+def check_text(**texts: Any) -> None:
+    """Refuse what is no text, or empty; ``None`` is left to others.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty.
+    """
+    for name, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name}: a string is wanted, not {type(value).__name__}")
+        if value == "":
+            raise ValueError(f"{name}: a string is wanted that is not empty")
+
+
+@contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Put the name of an argument before what is said of its value."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument}: {error}") from None
 
 
 def check_lifetimes(**seconds: Any) -> None:

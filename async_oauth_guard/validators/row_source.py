@@ -82,7 +82,9 @@ class RowSource:
             raise ImproperlyConfigured(
                 f"{self._argument}: {self.model._meta.label} has no field {self._lookup!r}"
             ) from error
-        return LookupColumn(field, self._digest)  # type: ignore[arg-type]
+        if not field.concrete or field.many_to_many:
+            raise ImproperlyConfigured(f"{self._argument}: {self.model._meta.label}.{self._lookup} is no column")
+        return LookupColumn(field, self._digest)
 
     def _manager(self) -> "Manager[Any]":
         # Authlib asks ``objects``; a model may have named its manager otherwise.

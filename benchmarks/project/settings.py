@@ -3,7 +3,7 @@
 import json
 import os
 
-from .settings_names import DATABASE_VARIABLE
+from .settings_names import AUTHORITY_VARIABLE, DATABASE_VARIABLE
 
 DATABASES = {"default": json.loads(os.environ[DATABASE_VARIABLE])}
 
@@ -17,7 +17,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.mysql":
 DEBUG = False
 SECRET_KEY = "a key for benchmarks only"
 ALLOWED_HOSTS = ["127.0.0.1"]
-ROOT_URLCONF = "benchmarks.project.urls"
+# Tokens of the database, or those that an authorization server vouches for.
+ROOT_URLCONF = f"benchmarks.project.{'remote_urls' if AUTHORITY_VARIABLE in os.environ else 'urls'}"
 MIDDLEWARE: list[str] = []
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -3,4 +3,5 @@
 from typing import Final
 
 DATABASE_VARIABLE: Final = "OAUTH_GUARD_BENCH_DATABASE"
+AUTHORITY_VARIABLE: Final = "OAUTH_GUARD_BENCH_AUTHORITY"
 SETTINGS_MODULE: Final = "benchmarks.project.settings"

@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from async_oauth_guard import ResourceProtector, require_oauth
+from async_oauth_guard import IntrospectTokenValidator, JWTBearerTokenValidator, ResourceProtector, require_oauth
 
 
 @require_oauth("profile")
@@ -16,3 +16,10 @@ require_oauth("profile", optional="yes")  # type: ignore[call-overload]  # pyrig
 ResourceProtector(compat="toolkit")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ResourceProtector(set_user="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ResourceProtector(render_error=lambda request: HttpResponse())  # type: ignore[arg-type,misc]  # pyright: ignore[reportArgumentType]
+ResourceProtector(cache=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+JWTBearerTokenValidator()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+JWTBearerTokenValidator("i", verify=False)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+JWTBearerTokenValidator("i", algorithms=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+IntrospectTokenValidator(client_auth="basic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+IntrospectTokenValidator(max_concurrency=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+IntrospectTokenValidator(signed_responses="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

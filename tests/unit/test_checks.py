@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core import checks as django_checks
 from django.core.checks import CheckMessage, Error, Tags, registry
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import models
@@ -16,8 +17,17 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from oauth2_provider.models import AccessToken
 
-from async_oauth_guard import BearerTokenValidator, ResourceProtector, TokenValidator, checks, require_oauth
+from async_oauth_guard import (
+    BearerTokenValidator,
+    IntrospectTokenValidator,
+    JWTBearerTokenValidator,
+    ResourceProtector,
+    TokenValidator,
+    checks,
+    require_oauth,
+)
 from async_oauth_guard.checks import check_guards, check_settings, check_toolkit_rows
+from async_oauth_guard.validators.remote import FROM_PROTECTOR
 from tests.site.models import OAuth2Token, TenantToken
 from tests.sites import Urls, Witness
 
@@ -424,3 +434,220 @@ def test_no_table_yet(protectors: Any) -> None:
     protector = guarding(validator)
     protectors.add(protector)
     assert check_toolkit_rows(None, databases=["default"]) == []
+
+
+# Validators of remote tokens.
+
+ISSUER, OTHER_ISSUER = "https://as.example.com", "https://other.example.com"
+AUDIENCE = "https://api.example.com"
+WARNING = django_checks.Warning
+
+
+def jwt(issuer: str = ISSUER, **options: Any) -> JWTBearerTokenValidator:
+    return JWTBearerTokenValidator(issuer, **{"resource_server": AUDIENCE, **options})
+
+
+def introspection(**options: Any) -> IntrospectTokenValidator:
+    given = {"introspection_endpoint": f"{ISSUER}/introspect", "client_id": "c", "client_secret": "s3cret"}
+    return IntrospectTokenValidator(**{**given, "audience": AUDIENCE, **options})
+
+
+class OwnIntrospection(IntrospectTokenValidator):
+    def introspect_token(self, token_string: str) -> Any:
+        return None
+
+
+def ids(messages: list[CheckMessage]) -> list[str]:
+    """The numbers of the messages."""
+    return [str(message.id).removeprefix("async_oauth_guard.") for message in messages]
+
+
+def test_remote_validators_that_can_work(protectors: Any) -> None:
+    """R134: of validators that check who we are, over https, nothing is said."""
+    protector = guarding(jwt(user_lookup="username"), introspection(), OwnIntrospection(audience=AUDIENCE))
+    with_resource = ResourceProtector(jwt(resource_server=FROM_PROTECTOR), resource=AUDIENCE)
+    protectors.update([protector, with_resource])
+    assert check_guards(None) == []
+
+
+ANY_AUDIENCE = "{} checks no audience, so tokens that were meant for others are let in."
+SWITCHED_OFF: list[tuple[Any, str]] = [
+    (jwt(resource_server=None), f"JWTBearerTokenValidator of {ISSUER}"),
+    (introspection(audience=None), f"IntrospectTokenValidator of {ISSUER}/introspect"),
+    (introspection(audience=None, issuer=OTHER_ISSUER), f"IntrospectTokenValidator of {OTHER_ISSUER}"),
+    (OwnIntrospection(audience=None), "OwnIntrospection"),
+]
+
+
+@pytest.mark.parametrize(("validator", "name"), SWITCHED_OFF, ids=lambda part: str(part)[:50])
+def test_audience_switched_off(validator: Any, name: str, protectors: Any) -> None:
+    """W005: ``None`` says that the audience is not checked, and is heard."""
+    protector = guarding(validator)
+    protectors.add(protector)
+    assert seen(check_guards(None)) == [(WARNING, "async_oauth_guard.W005", ANY_AUDIENCE.format(name))]
+
+
+def test_keys_in_urls_are_not_shown(protectors: Any) -> None:
+    """What stands behind the question mark of an endpoint may be a key, and is not printed."""
+    protector = guarding(introspection(introspection_endpoint=f"{ISSUER}/introspect?key=s3cret", audience=None))
+    protectors.add(protector)
+    assert [text for _, _, text in seen(check_guards(None)) if "s3cret" in text] == []
+
+
+def test_audience_of_own_introspection(protectors: Any) -> None:
+    """W008: a subclass with its own ``introspect_token`` checks the audience itself, or nobody does."""
+    protector = guarding(OwnIntrospection())
+    protectors.add(protector)
+    text_ = "OwnIntrospection has an introspect_token() of its own, which alone answers for the audience."
+    assert seen(check_guards(None)) == [(WARNING, "async_oauth_guard.W008", text_)]
+
+
+INSECURE: list[tuple[Any, bool]] = [
+    (jwt("http://as.internal", allow_insecure_http=True), True),
+    (jwt(allow_insecure_http=True), True),
+    (introspection(introspection_endpoint="http://as.internal/", allow_insecure_http=True), True),
+    (jwt("http://localhost:9000"), False),
+]
+
+
+@pytest.mark.parametrize(("validator", "expected"), INSECURE)
+@pytest.mark.parametrize("debug", [False, True])
+def test_insecure_http(validator: Any, expected: bool, debug: bool, protectors: Any) -> None:
+    """W006: ``http`` outside this machine is warned of, but for a developer's own server."""
+    protector = guarding(validator)
+    protectors.add(protector)
+    with override_settings(DEBUG=debug):
+        messages = check_guards(None)
+    assert ids(messages) == (["W006"] if expected and not debug else [])
+    assert all(message.hint for message in messages)
+
+
+SUBJECTS: list[tuple[list[Any], int]] = [
+    ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup="username")], 2),
+    ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=("username", "sub"))], 1),
+    ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=print)], 1),
+    ([jwt(user_lookup="username"), introspection(user_lookup="username", issuer=OTHER_ISSUER)], 2),
+    (
+        [
+            introspection(user_lookup="username"),
+            introspection(user_lookup="username", introspection_endpoint=OTHER_ISSUER),
+        ],
+        2,
+    ),
+    # One server, whether it is named or not.
+    ([jwt(user_lookup="username"), introspection(user_lookup="username", issuer=ISSUER)], 0),
+    ([jwt(user_lookup="username"), introspection(user_lookup="username")], 0),
+    ([jwt(user_lookup="username"), jwt(user_lookup="username")], 0),
+    # Nobody knows whom it asks.
+    ([jwt(user_lookup="username"), OwnIntrospection(audience=AUDIENCE, user_lookup="username")], 0),
+    # Two realms of one server are two issuers.
+    ([jwt(f"{ISSUER}/a", user_lookup="username"), jwt(f"{ISSUER}/b", user_lookup="username")], 2),
+    # Tokens of the other issuer never have a user.
+    ([jwt(user_lookup="username"), jwt(OTHER_ISSUER)], 0),
+    ([jwt(user_lookup=print), jwt(OTHER_ISSUER, user_lookup=("username", "preferred_username"))], 0),
+    ([jwt(user_lookup="username"), BearerTokenValidator(OAuth2Token), Own()], 0),
+]
+
+
+@pytest.mark.parametrize(("validators", "expected"), SUBJECTS)
+def test_subjects_of_several_issuers(validators: list[Any], expected: int, protectors: Any) -> None:
+    """W007: one ``sub`` may be two people where a protector takes tokens of several issuers."""
+    first, second = guarding(*validators), guarding(*validators)
+    protectors.update([first, second])
+    messages = check_guards(None)
+    # Once for each validator, whoever shares it.
+    assert ids(messages) == ["W007"] * expected
+    assert all(message.hint for message in messages)
+
+
+def test_subjects_of_one_issuer_each(protectors: Any) -> None:
+    """W007: issuers of two protectors do not meet."""
+    first, second = guarding(jwt(user_lookup="username")), guarding(jwt(OTHER_ISSUER, user_lookup="username"))
+    protectors.update([first, second])
+    assert check_guards(None) == []
+
+
+def test_text_of_the_warning_about_subjects(protectors: Any) -> None:
+    """W007: the validator is named by its issuer."""
+    protector = guarding(jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=print))
+    protectors.add(protector)
+    text_ = (
+        f"JWTBearerTokenValidator of {ISSUER} finds users by sub alone, but its protector takes tokens of several "
+        "issuers, of which each may use one sub for somebody else."
+    )
+    assert seen(check_guards(None)) == [(WARNING, "async_oauth_guard.W007", text_)]
+
+
+USER_COLUMNS: list[tuple[Any, list[tuple[type, str, str]]]] = [
+    (None, []),
+    (print, []),
+    ("username", []),
+    ("pk", [(Error, "E003", "user_lookup: auth.User has no field 'pk'")]),
+    ("nickname", [(Error, "E003", "user_lookup: auth.User has no field 'nickname'")]),
+    (("nickname", "email"), [(Error, "E003", "user_lookup: auth.User has no field 'nickname'")]),
+    (
+        ("email", "email"),
+        [(WARNING, "W001", "auth.User.email has no index, and every guarded request looks users up in it.")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("lookup", "expected"), USER_COLUMNS, ids=lambda part: str(part)[:50])
+@pytest.mark.parametrize("make", [jwt, introspection])
+def test_user_lookup(make: Any, lookup: Any, expected: list[tuple[type, str, str]], protectors: Any) -> None:
+    """E003, W001: the column that users are looked up by has to be there, and should have an index."""
+    protector = guarding(make(user_lookup=lookup))
+    protectors.add(protector)
+    assert seen(check_guards(None)) == [(kind, f"async_oauth_guard.{id_}", text) for kind, id_, text in expected]
+
+
+@pytest.mark.parametrize("model", ["nowhere.User", "nonsense"])
+def test_user_model_that_is_not_there(model: str, protectors: Any) -> None:
+    """E003: so has the user model."""
+    protector = guarding(jwt(user_lookup="username"))
+    protectors.add(protector)
+    with override_settings(AUTH_USER_MODEL=model):
+        assert ids(check_guards(None)) == ["E003"]
+
+
+REMOTE_MISTAKES: list[dict[str, Any]] = [
+    {"resource_server": FROM_PROTECTOR},
+    {"algorithms": ["HS256"]},
+    {"issuer": "http://as.example.com"},
+    {"algorithms": []},
+    {"leeway": -1},
+    {"profile": "keycloack"},
+]
+
+
+@pytest.mark.parametrize("options", REMOTE_MISTAKES, ids=repr)
+def test_mistakes_in_remote_validators(options: dict[str, Any]) -> None:
+    """E002: what cannot work in a validator of the setting is said by the check as well, with the same words."""
+    given = {"issuer": ISSUER, "resource_server": AUDIENCE, **options}
+    with pytest.raises((TypeError, ValueError, ImproperlyConfigured)) as caught:
+        ResourceProtector(JWTBearerTokenValidator(**given))
+    entry = {"BACKEND": "async_oauth_guard.JWTBearerTokenValidator", "OPTIONS": given}
+    with override_settings(OAUTH_GUARD={"VALIDATORS": [entry]}):
+        assert seen(check_settings(None)) == [(Error, "async_oauth_guard.E002", f"{BUILT}{caught.value}")]
+
+
+def test_cache_that_is_not_there() -> None:
+    """E002: so is a cache that the settings do not have."""
+    with override_settings(OAUTH_GUARD={"CACHE": "redis"}):
+        assert seen(check_settings(None)) == [
+            (Error, "async_oauth_guard.E002", "OAUTH_GUARD['CACHE']: there is no cache 'redis' in CACHES")
+        ]
+
+
+def test_own_protocols_are_compared_by_identity(protectors: Any) -> None:
+    """A validator of a site's own may compare equal to any other, and hides none."""
+
+    class Equal(Own):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    protector = guarding(Equal(), jwt(resource_server=None), Equal())
+    protectors.add(protector)
+    assert ids(check_guards(None)) == ["W005"]

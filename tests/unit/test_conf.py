@@ -6,10 +6,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from async_oauth_guard import BearerTokenValidator, render_problem
+from async_oauth_guard import BearerTokenValidator, JWTBearerTokenValidator, render_problem
 from async_oauth_guard.conf import SETTING, GuardSettings, Options, check_option
 
 MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
+JWT_VALIDATOR = "async_oauth_guard.JWTBearerTokenValidator"
+INTROSPECTION_VALIDATOR = "async_oauth_guard.IntrospectTokenValidator"
+ISSUER = "https://as.example.com"
 
 DEFAULTS = {
     "realm": None,
@@ -17,6 +20,7 @@ DEFAULTS = {
     "public_origin": None,
     "compat": None,
     "set_user": False,
+    "cache": None,
     "render_error": None,
     "validators": (),
 }
@@ -44,6 +48,8 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("COMPAT", "authlib", "authlib"),
     ("COMPAT", None, None),
     ("SET_USER", True, True),
+    ("CACHE", "default", "default"),
+    ("CACHE", None, None),
     ("RENDER_ERROR", render_problem, render_problem),
     ("RENDER_ERROR", "async_oauth_guard.render_problem", render_problem),
     ("RENDER_ERROR", "async_oauth_guard.responses:render_problem", render_problem),
@@ -72,6 +78,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("COMPAT", "toolkit", r"OAUTH_GUARD\['COMPAT'\]: compat is 'authlib' or None, not 'toolkit'"),
     ("COMPAT", True, r"OAUTH_GUARD\['COMPAT'\]: compat: a string is wanted, not bool"),
     ("SET_USER", 1, r"OAUTH_GUARD\['SET_USER'\]: set_user: True or False is wanted, not int"),
+    ("CACHE", "redis", r"OAUTH_GUARD\['CACHE'\]: there is no cache 'redis' in CACHES$"),
+    ("CACHE", "", r"OAUTH_GUARD\['CACHE'\]: there is no cache '' in CACHES$"),
+    ("CACHE", 7, r"OAUTH_GUARD\['CACHE'\]: cache: the alias of a Django cache is wanted, not int$"),
     ("RENDER_ERROR", 7, r"OAUTH_GUARD\['RENDER_ERROR'\]: render_error: a callable .request, error. is wanted, not int"),
     ("RENDER_ERROR", "async_oauth_guard.nothing", r"OAUTH_GUARD\['RENDER_ERROR'\]: cannot import 'async_oauth_guard"),
     ("RENDER_ERROR", "no_such_module.x", r"OAUTH_GUARD\['RENDER_ERROR'\]: cannot import 'no_such_module.x'"),
@@ -133,7 +142,7 @@ SETTINGS: list[tuple[Any, str]] = [
     (
         {"QQQQQ": 1},
         "^OAUTH_GUARD has an unknown key 'QQQQQ'. Known are REALM, RESOURCE, PUBLIC_ORIGIN, VALIDATORS, COMPAT, "
-        "SET_USER, RENDER_ERROR.$",
+        "SET_USER, CACHE, RENDER_ERROR.$",
     ),
     ({7: 1}, "^OAUTH_GUARD has an unknown key 7. Known are "),
 ]
@@ -180,6 +189,77 @@ def test_all_at_once() -> None:
     wrong = {**values, "RESOURCE": 7}
     with override_settings(OAUTH_GUARD=wrong), pytest.raises(ImproperlyConfigured, match="RESOURCE"):
         GuardSettings().options()
+
+
+def jwt(**options: Any) -> dict[str, Any]:
+    return {"BACKEND": JWT_VALIDATOR, "OPTIONS": {"issuer": ISSUER, **options}}
+
+
+def introspection(**options: Any) -> dict[str, Any]:
+    given = {"introspection_endpoint": f"{ISSUER}/introspect", "client_id": "api", "client_secret": "s3cret", **options}
+    return {"BACKEND": INTROSPECTION_VALIDATOR, "OPTIONS": given}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"VALIDATORS": [jwt(resource_server="https://api.example.com")]},
+        {"VALIDATORS": [jwt(resource_server=None), introspection(audience=None)]},
+        {"VALIDATORS": [jwt(), introspection()], "RESOURCE": "https://api.example.com", "CACHE": "default"},
+    ],
+)
+def test_validators_of_remote_tokens(value: Any) -> None:
+    """R134: each says for whom tokens have to be, or the setting does, or says that this is not checked."""
+    with override_settings(OAUTH_GUARD=value):
+        assert len(GuardSettings().options().validators) == len(value["VALIDATORS"])
+
+
+# What an administrator who has made the mistake is told: which option, and what to write instead.
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    (
+        jwt(),
+        "JWTBearerTokenValidator has no audience: pass resource_server=, or give the protector a resource; "
+        "resource_server=None switches the check off",
+    ),
+    (
+        introspection(),
+        "IntrospectTokenValidator has no audience: pass audience=, or give the protector a resource; audience=None "
+        "switches the check off",
+    ),
+    (jwt(resource_server=""), "resource_server: each audience is a string that is not empty; None switches the check"),
+    (jwt(algorithms=["HS256"]), "algorithms: HS256 needs a secret that only the server and you have: give it as jwks="),
+    (jwt(algorithms=["HS256"], jwks_uri=f"{ISSUER}/jwks"), "algorithms: HS256 needs a secret"),
+    (jwt(algorithms=[]), "algorithms: without any, no token could be valid"),
+    (jwt(algorithms=["none"]), "algorithms: 'none' is none of "),
+    (jwt(issuer="http://as.example.com"), "issuer: https:// is wanted; in a private network, http:// with allow_inse"),
+    (jwt(jwks_uri="http://as.example.com/jwks"), "jwks_uri: https:// is wanted"),
+    (introspection(introspection_endpoint="http://as.example.com/"), "introspection_endpoint: https:// is wanted"),
+    (jwt(leeway=-1), "leeway: a number of seconds is wanted, 0 or more"),
+    (introspection(cache_ttl=-1), "cache_ttl: a number of seconds is wanted, 0 or more"),
+    (jwt(profile="keycloack"), "profile: 'keycloack' is none of "),
+    (introspection(client_secret=None), "client_secret: client_secret_basic needs one"),
+    (introspection(client_auth="basic"), "client_auth: 'basic' is none of client_secret_basic, client_secret_post, "),
+    (jwt(http_client="tests.nowhere.make"), "http_client: cannot import 'tests.nowhere.make'"),
+]
+
+
+@pytest.mark.parametrize(("entry", "message"), MISTAKES, ids=lambda part: repr(part)[:50])
+def test_mistakes_in_validators_of_remote_tokens(entry: Any, message: str) -> None:
+    """R134: what cannot work is ``ImproperlyConfigured``: where it stands, which option, and what to write instead."""
+    with override_settings(OAUTH_GUARD={"VALIDATORS": [entry]}), pytest.raises(ImproperlyConfigured) as caught:
+        _ = GuardSettings().validators
+    assert str(caught.value).startswith(f"OAUTH_GUARD['VALIDATORS'][0]['OPTIONS']: {message}")
+    assert "s3cret" not in repr(caught.value)
+
+
+def test_the_resource_of_the_setting() -> None:
+    """A validator whose audience was left out has the setting's resource; one that was given is kept."""
+    validators = [jwt(), jwt(resource_server=["a", "b"])]
+    with override_settings(OAUTH_GUARD={"RESOURCE": "https://x", "VALIDATORS": validators}):
+        first, second = GuardSettings().validators
+    assert isinstance(first, JWTBearerTokenValidator)
+    assert first.takes_audience_from_protector
+    assert second.audience == ("a", "b")
 
 
 ORIGINS = [

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +12,10 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 from django.dispatch import Signal
 
-from async_oauth_guard import runtime
+from async_oauth_guard import TemporarilyUnavailableError, outgoing, runtime
 from async_oauth_guard.credentials import Secret
-from async_oauth_guard.effects import Call, Effect, Flow, Notify, ReadModel, Row
+from async_oauth_guard.effects import CacheRead, Call, Effect, Flow, Notify, Once, ReadModel, Row, Start
+from async_oauth_guard.errors import Reason
 from async_oauth_guard.runtime import arun, run, run_outside_loop
 
 Drive = Callable[[Flow[Any]], Any]
@@ -401,3 +402,56 @@ def test_doors_on_a_loop() -> None:
 
     asyncio.run(main())
     assert flow.gi_frame is None  # type: ignore[attr-defined]
+
+
+# What goes out.
+
+
+@pytest.fixture
+def _outgoing() -> Iterator[None]:
+    """The loop for what goes out ends with the test."""
+    yield
+    outgoing.close()
+
+
+@pytest.mark.usefixtures("_outgoing")
+def test_flights(drive: Drive) -> None:
+    """R128: what is to be done once for all is done on a loop of its own, whoever waits."""
+    threads: list[str] = []
+
+    def flight() -> Flow[str]:
+        threads.append(threading.current_thread().name)
+        yield CacheRead("default", "nothing there")
+        return "landed"
+
+    assert drive(ask(Once("key", flight, 5.0))) == ["landed"]
+    assert threads == ["async_oauth_guard calls out"]
+
+
+@pytest.mark.usefixtures("_outgoing")
+def test_flights_that_fail(drive: Drive) -> None:
+    """What a flight raises is thrown into the flow that waits."""
+
+    def flight() -> Flow[None]:
+        yield from ()
+        raise TemporarilyUnavailableError(reason=Reason.KEYS_UNAVAILABLE)
+
+    (error,) = drive(ask(Once("key", flight, 5.0)))
+    assert (type(error), error.reason) == (TemporarilyUnavailableError, Reason.KEYS_UNAVAILABLE)
+
+
+@pytest.mark.usefixtures("_outgoing")
+def test_flights_that_nobody_waits_for(drive: Drive) -> None:
+    """What is only started runs on while the flow goes on, whatever comes of it."""
+    may_end, has_ended = threading.Event(), threading.Event()
+
+    def flight() -> Flow[None]:
+        yield from ()
+        assert may_end.wait(5.0)
+        has_ended.set()
+        raise KeyError("of the flight")
+
+    assert drive(ask(Start(Once("key", flight, 5.0)), Call(add, (1, 2)))) == [None, 3]
+    assert not has_ended.is_set()
+    may_end.set()
+    assert has_ended.wait(5.0)

@@ -19,7 +19,7 @@ import pytest
 from async_oauth_guard.credentials import Secret
 from async_oauth_guard.effects import CallFailedError, ClientOptions, Gate, HttpAnswer, HttpCall
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
-from async_oauth_guard.transport import Transport
+from async_oauth_guard.transport import CALLS, Transport
 from tests.faults import (
     PATIENCE,
     Behaviour,
@@ -549,7 +549,8 @@ async def test_hung_server_leaves_nothing_stuck(exchange: Exchanges, server: Fau
     answers = await asyncio.gather(*(exchange() for _ in range(40)))
     assert [answer.status for answer in answers] == [200] * 40
     # Of the pool inside httpx, which has no public way to be asked.
-    pool = exchange.transport._clients[ClientOptions()].http._transport._pool
+    (client,) = exchange.transport._clients[ClientOptions()]
+    pool = client.http._transport._pool
     assert pool._requests == []
     assert all(connection.is_idle() for connection in pool.connections)
     assert len(pool.connections) <= 5
@@ -565,6 +566,22 @@ async def test_gates_are_not_kept(exchange: Exchanges, server: FaultServer) -> N
 
 
 # Clients
+
+
+async def test_many_calls_are_spread(exchange: Exchanges, server: FaultServer) -> None:
+    """A client of ours that is busy gets company; quiet times use one client and its kept connections."""
+    event = threading.Event()
+    server.answer("/", Gated(event, Json({})))
+    exchange.gate = Gate(100)
+    calls = [asyncio.ensure_future(exchange(within=10)) for _ in range(3 * CALLS)]
+    await asyncio.to_thread(server.wait_for_calls, "/", 3 * CALLS, 10)
+    clients = exchange.transport._clients[ClientOptions()]
+    assert [client.calls for client in clients] == [CALLS] * 3
+    event.set()
+    await asyncio.gather(*calls)
+    assert [client.calls for client in clients] == [0] * 3
+    await exchange()
+    assert len(clients) == 3
 
 
 async def test_clients_are_shared_by_equal_options(exchange: Exchanges, server: FaultServer) -> None:

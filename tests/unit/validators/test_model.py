@@ -37,7 +37,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"server": "é"}, ValueError, "^server: "),
     ({"scope": "x"}, ValueError, "'scope'"),
     ({"token_format": "("}, ValueError, "^token_format: .*unterminated"),
-    ({"token_format": 7}, TypeError, "compiled pattern"),
+    ({"token_format": 7}, TypeError, "token_format: a regular expression is wanted"),
 ]
 
 

@@ -1,0 +1,218 @@
+"""Redis as the cache that workers share: shared, frozen, killed, started again; and workers that are killed."""
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from typing import Any
+
+import pytest
+
+from async_oauth_guard import shared_cache
+from tests.answers import Answer, bearer
+from tests.faults import Gated, Status
+from tests.remote.authority import INTROSPECTION, KEYS, Authority, make_key
+from tests.remote.conftest import (
+    PATIENCE,
+    PrivateRedis,
+    Site,
+    check_refused,
+    check_secretive,
+    connect,
+    eventually,
+    redis_caches,
+    sharing,
+    within_deadline,
+)
+from tests.servers import Server, serve
+
+DEADLINE = 2 * shared_cache.DEADLINE
+
+
+@pytest.fixture
+def redis(redis_url: str, redis_prefix: str) -> Iterator[Callable[[], dict[bytes, bytes]]]:
+    """The site's default cache. Gives what this test has put there."""
+    with sharing(redis_caches(redis_url, redis_prefix)), closing(connect(redis_url)) as client:
+        yield lambda: {key: client.get(key) for key in client.scan_iter(match=f"{redis_prefix}*", count=10_000)}
+
+
+def test_shared(site: Site, authority: Authority, redis: Callable[[], dict[bytes, bytes]]) -> None:
+    """A token and a key set that one worker learns of are known to the next; nothing of them can be read in Redis."""
+    token, jwt = authority.opaque(), authority.jwt()
+    for _ in range(3):
+        guarded = site.guard(authority.verifying(), authority.introspecting(), cache="default")
+        for good in (token, jwt):
+            assert guarded.get(good).status == 200
+        check_refused(guarded.get(authority.unknown()))
+    assert authority.questions.count(token) == 1
+    assert authority.fetches == 1
+    kept = redis()
+    assert len(kept) == 2
+    names = " ".join(key.decode() for key in kept)
+    check_secretive(
+        names + " ".join(value.decode("latin-1") for value in kept.values()).replace("subject", ""), token, jwt
+    )
+
+
+def test_entries_end_with_the_token(
+    site: Site, authority: Authority, redis: Callable[[], dict[bytes, bytes]], redis_url: str
+) -> None:
+    """R70: an entry does not outlive what it is about."""
+    guarded = site.guard(authority.introspecting(cache_ttl=30), cache="default")
+    assert guarded.get(authority.opaque(exp=int(time.time()) + 5)).status == 200
+    assert guarded.get(authority.opaque()).status == 200
+    with closing(connect(redis_url)) as client:
+        left = sorted(client.ttl(key) for key in redis())
+    assert left[0] <= 5
+    assert 25 <= left[1] <= 30
+
+
+# --- stopped in the middle -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def private(private_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateRedis]:
+    """A Redis server that may be stopped, as the site's default cache."""
+    monkeypatch.setattr(shared_cache, "PAUSE", 0.2)
+    with sharing(redis_caches(private_redis.url)):
+        yield private_redis
+
+
+def learn(site: Site, authority: Authority, token: str) -> None:
+    """A new worker gets ``token``, and lets it in within the deadline."""
+    guarded = site.guard(authority.verifying(), authority.introspecting(), cache="default")
+    with within_deadline(DEADLINE):
+        assert guarded.get(token).status == 200
+
+
+def wait_until_shared(site: Site, authority: Authority) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        token = authority.opaque()
+        learn(site, authority, token)
+        learn(site, authority, token)
+        if authority.questions.count(token) == 1:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+OUTAGES: dict[str, tuple[Callable[[PrivateRedis], None], Callable[[PrivateRedis], None]]] = {
+    "frozen": (PrivateRedis.freeze, PrivateRedis.thaw),
+    "killed": (PrivateRedis.kill, PrivateRedis.start),
+}
+
+
+@pytest.mark.parametrize(("stop", "start"), OUTAGES.values(), ids=OUTAGES)
+def test_stopped_in_the_middle(
+    stop: Callable[[PrivateRedis], None],
+    start: Callable[[PrivateRedis], None],
+    site: Site,
+    authority: Authority,
+    private: PrivateRedis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """E22: a miss, within the deadline, for old and new tokens and for keys; used again as soon as it is back."""
+    token, jwt = authority.opaque(), authority.jwt()
+    known = site.guard(authority.introspecting(), cache="default")
+    assert known.get(token).status == 200
+    learn(site, authority, token)
+    assert authority.questions == [token]
+    stop(private)
+    with within_deadline(0):
+        assert known.get(token).status == 200
+    for number in (2, 3):
+        learn(site, authority, token)
+        assert authority.questions == [token] * number
+    learn(site, authority, jwt)
+    with within_deadline(DEADLINE):
+        check_refused(site.guard(authority.introspecting(), cache="default").get(authority.unknown()))
+    start(private)
+    wait_until_shared(site, authority)
+    warnings = [record for record in caplog.records if record.name == "async_oauth_guard.cache"]
+    assert {record.levelname for record in warnings} == {"WARNING"}
+    check_secretive(caplog.text, token, jwt)
+
+
+def test_frozen_under_load(site: Site, authority: Authority, private: PrivateRedis) -> None:
+    """E22: a crowd is served while Redis hangs, and the threads that it has stuck are few."""
+    guarded = site.guard(authority.introspecting(timeout=5), cache="default")
+    assert guarded.get(authority.opaque()).status == 200
+    private.freeze()
+    for _ in range(3):
+        answers = guarded.get_all([authority.opaque() for _ in range(40)])
+        assert [answer.status for answer in answers] == [200] * 40
+        with within_deadline(0):
+            assert site.plain().status == 200
+    stuck = [thread for thread in threading.enumerate() if "caches" in thread.name]
+    assert len(stuck) <= shared_cache.THREADS + shared_cache.MAX_ABANDONED
+    private.thaw()
+    wait_until_shared(site, authority)
+
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start_worker(authority: Authority, redis_url: str, redis_prefix: str) -> Callable[[], Any]:
+    """Starts a uvicorn process that asks ``authority`` and shares what it learns through Redis."""
+    variables = {"TESTS_ISSUER": authority.issuer, "TESTS_REDIS": redis_url, "TESTS_PREFIX": redis_prefix}
+    return lambda: serve("tests.remote.urls", **variables)
+
+
+def ask(worker: Server, view: str, token: str) -> Answer | None:
+    """The answer, or ``None`` where the worker dies before it."""
+    with suppress(OSError, http.client.HTTPException):
+        return worker.send(view, bearer(token))
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["/async/", "/sync/"])
+def test_worker_killed(view: str, authority: Authority, start_worker: Callable[[], Any]) -> None:
+    """Two workers and one Redis share what they learn; one that is killed in a call takes nothing with it."""
+    good = [authority.opaque(sub=f"subject-{number}") for number in range(10)]
+    bad = authority.unknown()
+    other_key = make_key("forger")
+    with start_worker() as first, start_worker() as second:
+        jwt = authority.jwt()
+        for worker in (first, second):
+            for number, token in enumerate(good):
+                assert worker.send(view, bearer(token)).json == {"sub": f"subject-{number}"}
+            assert worker.send(view, bearer(jwt)).status == 200
+            check_refused(worker.send(view, bearer(bad)), bad)
+            check_refused(worker.send(view, bearer(authority.jwt(other_key, header={"kid": "ec"}))))
+        assert sorted(authority.questions) == sorted([*good, bad, bad])
+        assert authority.fetches == 1
+
+        gate = threading.Event()
+        authority.server.answer(INTROSPECTION, lambda received: Gated(gate, authority.introspect(received)))
+        cold = authority.opaque(sub="cold")
+        with ThreadPoolExecutor(2) as pool:
+            lost = pool.submit(ask, first, view, cold)
+            authority.server.wait_for_calls(INTROSPECTION, 13)
+            first.process.kill()
+            first.process.wait(PATIENCE)
+            assert lost.result() is None
+            found = pool.submit(ask, second, view, cold)
+            authority.server.wait_for_calls(INTROSPECTION, 14)
+            gate.set()
+            answer = found.result()
+        assert answer is not None
+        assert answer.json == {"sub": "cold"}
+        for number, token in enumerate(good):
+            assert second.send(view, bearer(token)).json == {"sub": f"subject-{number}"}
+        check_refused(second.send(view, bearer(authority.unknown())))
+        check_secretive(second.output, *good, cold, jwt)
+
+        # The one that takes its place starts from Redis, also while the server is down.
+        authority.server.answer(INTROSPECTION, Status(500))
+        authority.server.answer(KEYS, Status(500))
+        with start_worker() as third:
+            # It may take a few seconds: the first question may come too late for an answer in time.
+            eventually(lambda: third.send(view, bearer(authority.jwt())), 200, within=PATIENCE)
+            for number, token in enumerate([*good[:3]]):
+                assert third.send(view, bearer(token)).json == {"sub": f"subject-{number}"}
+            assert third.send(view, bearer(authority.opaque())).status == 503, third.output

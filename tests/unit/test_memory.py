@@ -1,0 +1,135 @@
+"""What is remembered in this process."""
+
+import gc
+import os
+import threading
+from dataclasses import dataclass
+
+import pytest
+
+from async_oauth_guard import memory
+from async_oauth_guard.memory import Memory
+
+
+@dataclass
+class Entry:
+    size: int
+    what: str = ""
+
+
+def test_remembering() -> None:
+    """What was put under a key is there, and nothing else."""
+    remembered: Memory[Entry] = Memory(10)
+    entry = Entry(1)
+    remembered.put(b"a", entry)
+    assert remembered.get(b"a") is entry
+    assert remembered.get(b"b") is None
+    assert len(remembered) == 1
+
+
+def test_replacing() -> None:
+    """A later entry takes the place, and the size, of the one before."""
+    remembered: Memory[Entry] = Memory(10)
+    remembered.put(b"a", Entry(9, "first"))
+    remembered.put(b"a", Entry(4, "second"))
+    remembered.put(b"b", Entry(6))
+    assert remembered.get(b"a") == Entry(4, "second")
+    assert len(remembered) == 2
+
+
+def test_the_least_used_is_forgotten_first() -> None:
+    """Where there is no room, what was not asked for longest goes."""
+    remembered: Memory[Entry] = Memory(3)
+    for key in (b"a", b"b", b"c"):
+        remembered.put(key, Entry(1))
+    remembered.get(b"a")
+    remembered.put(b"d", Entry(2))
+    assert [remembered.get(key) is not None for key in (b"a", b"b", b"c", b"d")] == [True, False, False, True]
+
+
+def test_bound() -> None:
+    """However much is put, no more is kept than the sizes that fit."""
+    remembered: Memory[Entry] = Memory(1000)
+    for number in range(10_000):
+        remembered.put(number.to_bytes(4), Entry(100))
+    assert len(remembered) == 10
+
+
+def test_too_large() -> None:
+    """What is larger than the whole memory is not kept, pushes nothing out, and ends what was there before it."""
+    remembered: Memory[Entry] = Memory(10)
+    remembered.put(b"a", Entry(1))
+    remembered.put(b"b", Entry(1))
+    remembered.put(b"c", Entry(11))
+    remembered.put(b"b", Entry(11))
+    assert remembered.get(b"a") == Entry(1)
+    assert remembered.get(b"b") is None
+    assert remembered.get(b"c") is None
+    remembered.put(b"d", Entry(10))
+    assert remembered.get(b"d") == Entry(10)
+
+
+def test_forgetting() -> None:
+    """One entry is forgotten, or all; to forget what is not there is no error."""
+    remembered: Memory[Entry] = Memory(10)
+    for key in (b"a", b"b", b"c"):
+        remembered.put(key, Entry(1))
+    remembered.discard(b"a")
+    remembered.discard(b"a")
+    assert remembered.get(b"a") is None
+    assert len(remembered) == 2
+    remembered.clear()
+    assert len(remembered) == 0
+
+
+def test_threads() -> None:
+    """Threads that put, get and discard at once leave it whole."""
+    remembered: Memory[Entry] = Memory(50)
+    errors: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        try:
+            for number in range(2000):
+                key = (number * seed % 97).to_bytes(1)
+                remembered.put(key, Entry(1 + number % 7))
+                remembered.get(key)
+                if number % 3 == 0:
+                    remembered.discard(key)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (3, 5, 7, 11)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(remembered) <= 50
+
+
+def test_memories_are_not_kept_alive() -> None:
+    """A validator that is gone takes its memory with it."""
+    gc.collect()
+    before = len(memory._memories)
+    remembered: Memory[Entry] = Memory(10)
+    assert len(memory._memories) == before + 1
+    del remembered
+    gc.collect()
+    assert len(memory._memories) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fork() -> None:
+    """A child process can use a memory whose lock another thread of its parent's held."""
+    remembered: Memory[Entry] = Memory(10)
+    remembered.put(b"a", Entry(1))
+    with remembered._lock:
+        child = os.fork()
+        if child == 0:
+            is_free = remembered._lock.acquire(blocking=False)
+            if is_free:
+                remembered._lock.release()
+            os._exit(0 if is_free and remembered.get(b"a") == Entry(1) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -1,0 +1,644 @@
+"""The loop for what goes out: one flight for all who ask, whoever comes and goes meanwhile."""
+
+import asyncio
+import contextvars
+import gc
+import os
+import queue
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from async_oauth_guard import TemporarilyUnavailableError, outgoing, shared_cache
+from async_oauth_guard.credentials import Secret
+from async_oauth_guard.effects import (
+    CacheDelete,
+    CacheRead,
+    CacheWrite,
+    Call,
+    ClientOptions,
+    Effect,
+    Flow,
+    Gate,
+    HttpCall,
+    Notify,
+    Once,
+    ReadModel,
+    Row,
+    Start,
+)
+from async_oauth_guard.errors import InvalidTokenError, Reason
+from async_oauth_guard.outgoing import arun_once, close, run_once, start
+
+LIMIT = 10.0
+"""Seconds after which a test that waits for something fails."""
+
+GATE = Gate(100)
+CALL = HttpCall("GET", "https://as.example.com/", ClientOptions(), GATE)
+
+
+class Exchanges:
+    """A transport whose exchanges wait until the test answers them."""
+
+    def __init__(self) -> None:
+        self.began: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self.deadlines: list[float] = []
+        self.closed = 0
+        self.context = "nothing seen"
+
+    async def exchange(self, call: HttpCall, deadline: float) -> Any:
+        self.deadlines.append(deadline)
+        self.context = name.get("nobody")
+        answer: Future[Any] = Future()
+        self.began.put(answer)
+        return await asyncio.wrap_future(answer)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+    def next(self) -> "Future[Any]":
+        """The next exchange, to be answered."""
+        return self.began.get(timeout=LIMIT)
+
+
+name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+
+
+@pytest.fixture(autouse=True)
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> Iterator[Exchanges]:
+    """A loop of this test's own, with nothing behind it."""
+    close()
+    transport = Exchanges()
+    monkeypatch.setattr(outgoing, "Transport", lambda: transport)
+    yield transport
+    close()
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Is released when somebody has asked for something."""
+    semaphore = threading.Semaphore(0)
+    submit = outgoing._Outgoing.submit
+
+    def tell(self: Any, *arguments: Any) -> None:
+        submit(self, *arguments)
+        semaphore.release()
+
+    monkeypatch.setattr(outgoing._Outgoing, "submit", tell)
+    return semaphore
+
+
+def wait_for(semaphore: threading.Semaphore, times: int = 1) -> None:
+    for _ in range(times):
+        assert semaphore.acquire(timeout=LIMIT)
+
+
+def current() -> Any:
+    """What runs."""
+    assert outgoing._outgoing is not None
+    return outgoing._outgoing
+
+
+def on_the_loop(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``function`` gives there, after all that was asked for before."""
+    result: Future[Any] = Future()
+    current().loop.call_soon_threadsafe(lambda: result.set_result(function(*arguments)))
+    return result.result(LIMIT)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "async_oauth_guard calls out"]
+
+
+def exchange_flow(*effects: Effect) -> Flow[Any]:
+    """Asks for one after the other; the last one's result is its own."""
+    result = None
+    for effect in effects or (CALL,):
+        result = yield effect
+    return result
+
+
+def fail_flow(error: BaseException) -> Flow[Any]:
+    yield from ()
+    raise error
+
+
+def once(*effects: Effect, key: str = "key", timeout: float = LIMIT) -> Once:
+    return Once(key, lambda: exchange_flow(*effects), timeout)
+
+
+def failing(error: BaseException) -> Once:
+    return Once("key", lambda: fail_flow(error), LIMIT)
+
+
+def in_a_loop(effect: Once) -> Any:
+    return asyncio.run(arun_once(effect))
+
+
+COLOURS: dict[str, Callable[[Once], Any]] = {"thread": run_once, "loop": in_a_loop}
+both_colours = pytest.mark.parametrize("ask", COLOURS.values(), ids=COLOURS)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads to ask from."""
+    with ThreadPoolExecutor(20) as executor:
+        yield executor
+
+
+# Single flight.
+
+
+@both_colours
+def test_result(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """What the flow gives is what who asked gets."""
+    asked = pool.submit(ask, once())
+    exchanges.next().set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+
+
+def test_one_flight_for_all(exchanges: Exchanges, pool: ThreadPoolExecutor, submitted: threading.Semaphore) -> None:
+    """R128: who asks under one key, from whatever thread or loop, shares one flight."""
+    asked = [pool.submit(ask, once()) for ask in (*COLOURS.values(),) * 5]
+    wait_for(submitted, 10)
+    answer = exchanges.next()
+    on_the_loop(answer.set_result, "answer")
+    assert [each.result(LIMIT) for each in asked] == ["answer"] * 10
+    assert exchanges.began.empty()
+    assert len(threads()) == 1
+
+
+def test_one_loop_asks_many_times(exchanges: Exchanges) -> None:
+    """So do the requests of one loop."""
+
+    async def main() -> Any:
+        asked = [asyncio.create_task(arun_once(once())) for _ in range(100)]
+        answer = await asyncio.to_thread(exchanges.next)
+        on_the_loop(answer.set_result, "answer")
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(main()) == ["answer"] * 100
+    assert exchanges.began.empty()
+
+
+def test_keys_are_apart(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Other keys have flights of their own, at the same time."""
+    first = pool.submit(run_once, once(key="first"))
+    one = exchanges.next()
+    second = pool.submit(run_once, once(key="second"))
+    exchanges.next().set_result(2)
+    assert second.result(LIMIT) == 2
+    one.set_result(1)
+    assert first.result(LIMIT) == 1
+
+
+@both_colours
+def test_flights_end(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Who asks after the end of a flight starts another one."""
+    for number in range(3):
+        asked = pool.submit(ask, once())
+        exchanges.next().set_result(number)
+        assert asked.result(LIMIT) == number
+    assert on_the_loop(lambda: (len(current().flights), len(current().tasks))) == (0, 0)
+
+
+# Errors.
+
+
+def test_errors_are_everyones_own(
+    exchanges: Exchanges, pool: ThreadPoolExecutor, submitted: threading.Semaphore
+) -> None:
+    """R124: an outage reaches all who wait, each as an exception that nobody else has, and that tells no more."""
+    asked = [pool.submit(ask, once()) for ask in (*COLOURS.values(),) * 3]
+    wait_for(submitted, 6)
+    answer = exchanges.next()
+    outage = TemporarilyUnavailableError(reason=Reason.SERVER_REFUSES_US, retry_after=7)
+    outage.validator = object()
+    on_the_loop(answer.set_exception, outage)
+    errors: list[Any] = [each.exception(LIMIT) for each in asked]
+    assert [type(error) for error in errors] == [TemporarilyUnavailableError] * 6
+    assert len({id(error) for error in (*errors, outage)}) == 7
+    for error in errors:
+        assert (error.reason, error.retry_after, error.validator) == (Reason.SERVER_REFUSES_US, 7, None)
+        assert (error.__cause__, error.__context__) == (None, None)
+
+
+@both_colours
+def test_failures_are_not_remembered(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Who asks after a failure asks the server."""
+    with pytest.raises(TemporarilyUnavailableError):
+        ask(failing(TemporarilyUnavailableError()))
+    asked = pool.submit(ask, once())
+    exchanges.next().set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+
+
+@both_colours
+def test_bugs(ask: Any) -> None:
+    """R133: a bug is told by its class and place; its message, which may hold what was sent, is not."""
+    secret = "s3" + "cret"
+    with pytest.raises(RuntimeError) as caught:
+        ask(failing(ValueError(secret)))
+    assert str(caught.value) == "ValueError in a call to an authorization server"
+    text = "".join(traceback.format_exception(caught.value))
+    assert "in fail_flow" in text
+    assert secret not in text
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@both_colours
+def test_refusals_are_bugs_here(ask: Any) -> None:
+    """R124: what would pass for a refusal of the token is none: no flight judges one."""
+    with pytest.raises(RuntimeError, match=r"^InvalidTokenError in a call"):
+        ask(failing(InvalidTokenError()))
+
+
+@both_colours
+def test_configuration_errors(ask: Any) -> None:
+    """R134: a mistake of the site's is told to it in full."""
+    mistake = ImproperlyConfigured("what to write instead")
+    with pytest.raises(ImproperlyConfigured, match=r"^what to write instead$") as caught:
+        ask(failing(mistake))
+    assert caught.value is not mistake
+
+
+REFUSED: list[Any] = [
+    Call(print, ()),
+    Row(None, "field", Secret("x"), None),  # type: ignore[arg-type]
+    ReadModel(print, None, blocking=False),
+    Notify(None, object, {}),  # type: ignore[arg-type]
+    "nonsense",
+]
+
+
+@both_colours
+@pytest.mark.parametrize("effect", REFUSED, ids=lambda effect: type(effect).__name__)
+def test_what_belongs_to_requests_is_refused(ask: Any, effect: Any) -> None:
+    """R124: rows, models, signals and users' code need the request's own thread and context, so they are bugs here."""
+    with pytest.raises(RuntimeError, match=r"^KeyError in a call"):
+        ask(once(effect))
+
+
+# Who asks may leave.
+
+
+def test_cancellation_of_who_asked_first(exchanges: Exchanges, submitted: threading.Semaphore) -> None:
+    """R127: the flight goes on for the others, and nobody else is cancelled."""
+
+    async def main() -> Any:
+        tasks = [asyncio.create_task(arun_once(once())) for _ in range(50)]
+        answer = await asyncio.to_thread(exchanges.next)
+        tasks[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        assert not answer.cancelled()
+        on_the_loop(answer.set_result, "answer")
+        return await asyncio.gather(*tasks[1:])
+
+    assert asyncio.run(main()) == ["answer"] * 49
+    assert exchanges.began.empty()
+
+
+def test_cancellation_of_all(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Even when all have left, the flight goes on, and who comes then joins it."""
+
+    async def leave() -> Any:
+        task = asyncio.create_task(arun_once(once()))
+        answer = await asyncio.to_thread(exchanges.next)
+        task.cancel()
+        await asyncio.wait([task])
+        return answer
+
+    answer = asyncio.run(leave())
+    asked = pool.submit(run_once, once())
+    # Not before it has joined: nothing else tells the two apart.
+    while on_the_loop(lambda: len(current().flights["key"].waiters)) < 2:
+        time.sleep(0.001)
+    answer.set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+    assert exchanges.began.empty()
+
+
+def test_loops_that_have_closed(exchanges: Exchanges, pool: ThreadPoolExecutor, submitted: threading.Semaphore) -> None:
+    """R128: the loop of who asked may be gone when the answer comes; the others get theirs."""
+
+    async def leave() -> None:
+        task = asyncio.create_task(arun_once(once()))
+        await asyncio.to_thread(wait_for, submitted)
+        assert not task.done()
+
+    asyncio.run(leave())
+    answer = exchanges.next()
+    asked = pool.submit(run_once, once())
+    wait_for(submitted)
+    on_the_loop(answer.set_result, "answer")
+    assert asked.result(LIMIT) == "answer"
+
+
+# Deadlines.
+
+
+def test_deadline(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """The timeout counts from the start of the flight, for all of its calls together."""
+    asked = pool.submit(run_once, once(CALL, CALL, timeout=60))
+    exchanges.next().set_result(1)
+    exchanges.next().set_result(2)
+    assert asked.result(LIMIT) == 2
+    first, second = exchanges.deadlines
+    assert first == second
+    assert 0 < first - on_the_loop(current().loop.time) <= 60
+
+
+@both_colours
+def test_stuck_loop(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits longer than the timeout and a little, even for a loop that is stuck; afterwards it serves."""
+    monkeypatch.setattr(outgoing, "GRACE", 0.01)
+    assert in_a_loop(once(CacheRead("default", "x"), key="other")) is None
+    unstuck = threading.Event()
+    current().loop.call_soon_threadsafe(unstuck.wait)
+    with pytest.raises(TemporarilyUnavailableError) as caught:
+        ask(once(timeout=0.01))
+    assert caught.value.reason == Reason.SERVER_TOO_SLOW
+    unstuck.set()
+    exchanges.next().set_result("late")
+    asked = pool.submit(ask, once(key="later"))
+    exchanges.next().set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+
+
+# Flights within flights.
+
+
+def test_nested_flights_are_shared(
+    exchanges: Exchanges, pool: ThreadPoolExecutor, submitted: threading.Semaphore
+) -> None:
+    """Flights that need the same wait for one."""
+    inner = once(key="inner")
+    asked = [pool.submit(run_once, each) for each in (once(inner, key="one"), once(inner, key="two"), inner)]
+    wait_for(submitted, 3)
+    answer = exchanges.next()
+    on_the_loop(answer.set_result, "answer")
+    assert [each.result(LIMIT) for each in asked] == ["answer"] * 3
+    assert exchanges.began.empty()
+
+
+def test_errors_of_nested_flights(exchanges: Exchanges) -> None:
+    """What a flight within raises is an exception of one's own in the flight that waits, which may go on."""
+    seen: list[Any] = []
+
+    def flow() -> Flow[Any]:
+        try:
+            yield failing(TemporarilyUnavailableError(reason=Reason.KEYS_UNAVAILABLE))
+        except TemporarilyUnavailableError as error:
+            seen.append(error)
+        return "went on"
+
+    assert run_once(Once("outer", flow, LIMIT)) == "went on"
+    assert [error.reason for error in seen] == [Reason.KEYS_UNAVAILABLE]
+
+
+def test_deadline_of_nested_flights(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Who waits for another flight waits no longer than its own deadline; the other one goes on."""
+    with pytest.raises(TemporarilyUnavailableError) as caught:
+        run_once(once(once(key="inner"), key="outer", timeout=0.02))
+    assert caught.value.reason == Reason.SERVER_TOO_SLOW
+    asked = pool.submit(run_once, once(key="inner"))
+    while on_the_loop(lambda: len(current().flights["inner"].waiters)) < 2:
+        time.sleep(0.001)
+    exchanges.next().set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+    assert exchanges.began.empty()
+
+
+def test_a_flight_that_waits_for_itself(exchanges: Exchanges) -> None:
+    """R124: is a bug that ends with its deadline."""
+    with pytest.raises(TemporarilyUnavailableError):
+        run_once(once(once(key="key"), key="key", timeout=0.02))
+
+
+@pytest.mark.parametrize("outcome", ["answer", KeyError("x")])
+def test_started_flights_are_not_waited_for(outcome: Any, exchanges: Exchanges) -> None:
+    """What is started runs on its own, and its failure reaches nobody."""
+    assert run_once(once(Start(once(key="background")), key="outer")) is None
+    start(Start(once(key="background")))
+    answer = exchanges.next()
+    assert "background" in on_the_loop(lambda: [*current().flights])
+    (answer.set_exception if isinstance(outcome, Exception) else answer.set_result)(outcome)
+    while on_the_loop(lambda: [*current().flights]):
+        time.sleep(0.001)
+    assert exchanges.began.empty()
+
+
+def test_started_flights_are_joined(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Who needs what was started waits for it, and asks for no other."""
+    start(Start(once()))
+    answer = exchanges.next()
+    asked = pool.submit(run_once, once())
+    while on_the_loop(lambda: len(current().flights["key"].waiters)) < 2:
+        time.sleep(0.001)
+    answer.set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+    assert exchanges.began.empty()
+
+
+# Context.
+
+
+@both_colours
+def test_context_stays_with_who_asks(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """What others may share sees nothing of the request that asked first, and nothing of it comes back."""
+    reset = name.set("alice")
+    seen: list[str] = []
+
+    def flow() -> Flow[Any]:
+        seen.append(name.get("nobody"))
+        name.set("mallory")
+        yield CALL
+        yield Once("inner", lambda: exchange_flow(CacheRead("default", "x")), LIMIT)
+        return name.get("nobody")
+
+    context = contextvars.copy_context()
+    asked = pool.submit(context.run, ask, Once("key", flow, LIMIT))
+    exchanges.next().set_result(None)
+    assert asked.result(LIMIT) == "mallory"
+    assert (seen, exchanges.context, context[name]) == (["nobody"], "mallory", "alice")
+    asked = pool.submit(ask, once())
+    exchanges.next().set_result(None)
+    asked.result(LIMIT)
+    assert exchanges.context == "nobody"
+    name.reset(reset)
+
+
+# Caches.
+
+
+@both_colours
+def test_caches(ask: Any) -> None:
+    """Flights read, write and delete in Django's cache."""
+    key, there = "test_outgoing", "there"
+    assert ask(once(CacheWrite("default", key, there, 60), CacheRead("default", key))) == there
+    assert ask(once(CacheDelete("default", key), CacheRead("default", key))) is None
+
+
+# The end.
+
+
+@both_colours
+def test_closing(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """Whoever waits is told at once, connections are closed, and the next call starts anew."""
+    asked = pool.submit(ask, once(timeout=60))
+    exchanges.next()
+    close()
+    error: Any = asked.exception(LIMIT)
+    assert (type(error), error.reason) == (TemporarilyUnavailableError, Reason.SERVER_UNREACHABLE)
+    assert exchanges.closed == 1
+    assert threads() == []
+    asked = pool.submit(ask, once())
+    exchanges.next().set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+
+
+def test_closing_what_never_ran() -> None:
+    """Nothing happens, however often."""
+    close()
+    close()
+    assert threads() == []
+
+
+def test_closing_ends_the_threads_of_the_cache() -> None:
+    """So it does those that speak to the shared cache."""
+    assert run_once(once(CacheRead("default", "x"))) is None
+    assert shared_cache._pools
+    close()
+    assert not shared_cache._pools
+
+
+def test_closing_a_stuck_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that does not end is not waited for for ever."""
+    monkeypatch.setattr(outgoing, "CLOSE_TIMEOUT", 0.01)
+    run_once(once(CacheRead("default", "x")))
+    unstuck = threading.Event()
+    (thread,) = threads()
+    current().loop.call_soon_threadsafe(unstuck.wait)
+    close()
+    assert thread.is_alive()
+    unstuck.set()
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+
+
+def test_asking_a_loop_that_has_closed(exchanges: Exchanges) -> None:
+    """R124: who still holds the closed one is told at once."""
+    run_once(once(CacheRead("default", "x")))
+    closed = current()
+    close()
+    told: list[Any] = []
+    closed.submit(once(), told.append)
+    assert [outcome.error.reason for outcome in told] == [Reason.SERVER_UNREACHABLE]
+
+
+def test_closing_while_somebody_asks(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for in the very moment is ended like all else, instead of being forgotten."""
+    run_once(once(CacheRead("default", "x")))
+    submit = outgoing._Outgoing.submit
+    closing = threading.Thread(target=close)
+
+    def close_first(self: Any, *arguments: Any) -> None:
+        closing.start()
+        closing.join(0.05)
+        # The old loop is not to be ended between the moment it was chosen and this one.
+        assert closing.is_alive()
+        submit(self, *arguments)
+
+    monkeypatch.setattr(outgoing._Outgoing, "submit", close_first)
+    with pytest.raises(TemporarilyUnavailableError) as caught:
+        run_once(once(timeout=60))
+    assert caught.value.reason == Reason.SERVER_UNREACHABLE
+    closing.join(LIMIT)
+    assert not closing.is_alive()
+
+
+@both_colours
+def test_thread_that_ended(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """A loop whose thread has ended, whyever, is replaced."""
+    run_once(once(CacheRead("default", "x")))
+    (thread,) = threads()
+    current().loop.call_soon_threadsafe(current().loop.stop)
+    thread.join(LIMIT)
+    asked = pool.submit(ask, once())
+    exchanges.next().set_result("answer")
+    assert asked.result(LIMIT) == "answer"
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """No thread can be started, until the test undoes it."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        yield patch
+
+
+@both_colours
+def test_threads_that_cannot_start(ask: Any, no_threads: pytest.MonkeyPatch, exchanges: Exchanges) -> None:
+    """R124: without a thread the answer is 503, nothing is left open, and the next call tries again."""
+    with pytest.raises(TemporarilyUnavailableError) as caught:
+        ask(once())
+    assert caught.value.reason == Reason.SERVER_UNREACHABLE
+    assert caught.value.__cause__ is None
+    del caught
+    # A loop that was left open would be a warning.
+    gc.collect()
+    no_threads.undo()
+    with ThreadPoolExecutor(1) as executor:
+        asked = executor.submit(ask, once())
+        exchanges.next().set_result("answer")
+        assert asked.result(LIMIT) == "answer"
+
+
+def test_what_cannot_be_started_in_the_background(no_threads: pytest.MonkeyPatch) -> None:
+    """Who starts something and does not wait for it has keys that serve: they go on doing so."""
+    start(Start(once()))
+    assert threads() == []
+
+
+# Forks.
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        # What Python warns of is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_forked_child_starts_anew(is_running: bool, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
+    """A process forked while a call is out has a loop of its own; the parent's call is the parent's."""
+    asked = pool.submit(run_once, once()) if is_running else None
+    answer = exchanges.next() if is_running else None
+    with outgoing._lock:
+        child = _fork()
+    if child == 0:
+        status = 1
+        try:
+            given: Any = run_once(once(CacheWrite("default", "x", "child", 60), CacheRead("default", "x")))
+            close()
+            status = 0 if given == "child" and exchanges.closed == 1 and threads() == [] else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    if asked is not None and answer is not None:
+        answer.set_result("parent")
+        assert asked.result(LIMIT) == "parent"
+    assert exchanges.closed == 0
