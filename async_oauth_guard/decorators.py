@@ -88,13 +88,15 @@ def _guard_sync(view: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
 
 
 def _guard_async(view: Callable[..., Any], guard: Guard, outer: Any = None) -> Callable[..., Any]:
+    is_coroutine_function = is_async(view)
+
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         request, rest = _split(args, kwargs)
         refusal = await arun(guard.admit_flow(request, outer or guarded, rest, kwargs))
         if refusal is not None:
             return refusal
         response = view(*args, **kwargs)
-        if inspect.isawaitable(response):
+        if is_coroutine_function or inspect.isawaitable(response):
             response = await response
         guard.finish(request, response)
         return response

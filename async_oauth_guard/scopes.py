@@ -46,9 +46,10 @@ class Requirement:
 
     def is_met_by(self, held: frozenset[str]) -> bool:
         """Whether ``held`` has every member of one alternative (RFC 6749 §3.3: exact, case-sensitive strings)."""
-        if not self.alternatives:
-            return True
-        return any(held.issuperset(alternative) for alternative in self.alternatives)
+        for alternative in self.alternatives:
+            if held.issuperset(alternative):
+                return True
+        return not self.alternatives
 
     def nearest_alternative(self, held: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The alternative of which the fewest members are missing from ``held``; the first of several."""

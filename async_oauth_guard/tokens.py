@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
+from .claims import check_times
 from .errors import InvalidTokenError, Reason
 from .scopes import read_values
 
@@ -139,13 +140,11 @@ class AccessToken(dict[str, Any]):
             leeway: seconds by which clocks may differ.
 
         Raises:
-            InvalidTokenError: the token has expired, or is not valid yet.
+            InvalidTokenError: the token has expired, or is not valid yet, or its times are none.
         """
-        now = time.time() if now is None else now
-        if self.expires_at is not None and self.expires_at <= now - leeway:
-            raise InvalidTokenError(reason=Reason.EXPIRED)
-        if self.get("nbf", now) > now + leeway:
-            raise InvalidTokenError(reason=Reason.NOT_YET_VALID)
+        reason = check_times(self, time.time() if now is None else now, leeway=leeway, required=False)
+        if reason is not None:
+            raise InvalidTokenError(reason=reason)
 
     def __repr__(self) -> str:
         try:

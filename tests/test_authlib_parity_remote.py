@@ -371,7 +371,7 @@ KEYS_AS_AUTHLIB = {
     "a public key": (RSAKey.import_key(PUBLIC), make_jwt({}, {})),
     "a private key": (KEY, make_jwt({}, {})),
     "a key without kid, no kid in the token": (RSAKey.import_key(WITHOUT_KID), make_jwt({"kid": ABSENT}, {})),
-    "a set without kid": ({"keys": [WITHOUT_KID]}, make_jwt({}, {})),
+    "a key without kid": (RSAKey.import_key(WITHOUT_KID), make_jwt({}, {})),
     "a KeySet that made its kid": (KeySet([RSAKey.import_key(WITHOUT_KID)]), make_jwt({}, {})),
     "two keys, no kid in the token": (KeySet([KEY, OTHER_KEY]), make_jwt({"kid": ABSENT}, {})),
     "a key of another algorithm": ({"keys": [{**PUBLIC, "alg": "RS512"}]}, make_jwt({}, {})),
@@ -391,6 +391,15 @@ KEYS_AS_AUTHLIB = {
 def test_keys_as_authlib(keys: Any, token: str, colour: str, send: Send) -> None:
     """Whatever form ``get_jwks`` gives its keys in, the answer is Authlib's."""
     assert ours(token, send, colour, {}, keys).comparable == theirs(token, send, {}, keys).comparable
+
+
+@both_colours
+def test_a_set_of_one_key_without_kid(colour: str, send: Send) -> None:
+    """Authlib makes up a name for it, which no token knows; here its one key is a key as any that is alone."""
+    keys, token = {"keys": [WITHOUT_KID]}, make_jwt({}, {})
+    assert theirs(token, send, {}, keys).answer.status == 401
+    assert ours(token, send, colour, {}, keys).answer.status == 200
+    assert ours(make_jwt({}, {}, OTHER_KEY), send, colour, {}, keys).answer.status == 401
 
 
 # What ours does not use, with the header members of its token, and what the log says of it. joserfc warns of weak keys.

@@ -23,14 +23,17 @@ class Vault:
 
     def __init__(self, secret_key: Secret[str | bytes], fingerprint: str) -> None:
         self._person = hashlib.blake2b(fingerprint.encode(), digest_size=hashlib.blake2b.PERSON_SIZE).digest()
-        self._name_key = _derive(secret_key, b"names")
+        name_key = _derive(secret_key, b"names").reveal()
+        # Begun once, and copied for each token.
+        self._hasher = hashlib.blake2b(digest_size=32, key=name_key, person=self._person)
         self._seal_key = _derive(secret_key, b"seals")
 
     def digest(self, token: Secret[str]) -> bytes:
         """What stands for ``token`` in caches: it tells nobody the token."""
         # Hooks' callers may hand over anything; what no encoding holds is no token of anybody's.
-        text = token.reveal().encode(errors="surrogatepass")
-        return hashlib.blake2b(text, digest_size=32, key=self._name_key.reveal(), person=self._person).digest()
+        hasher = self._hasher.copy()
+        hasher.update(token.reveal().encode(errors="surrogatepass"))
+        return hasher.digest()
 
     def name(self, kind: str, digest: bytes = b"") -> str:
         """The key of an entry in Django's cache."""

@@ -22,12 +22,16 @@ _OVERHEAD = 800
 
 @dataclass(frozen=True, slots=True)
 class VerifiedJwt:
-    """A token whose signature was verified with a key that was the server's then. Everybody's: nobody may change it."""
+    """A token whose signature was verified with a key that was the server's then. Everybody's: nobody may change it.
 
-    header: Mapping[str, Any]
+    ``audiences`` is what its audience was compared with.
+    """
+
+    header: dict[str, Any]
     claims: Mapping[str, Any] = field(repr=False)
     scope: Any
     client_id: str | None
+    audiences: Collection[str] | None
     key: str
     size: int
 
@@ -74,7 +78,7 @@ def find_verified_flow(
     known = None if fresh else memory.get(digest)
     if known is not None and (yield from rules.keys.still_holds_flow(known.key, cache)):
         # Lifetime is judged with the scopes, as for a token that is verified now.
-        if rules.audiences is not None:
+        if rules.audiences is not None and rules.audiences is not known.audiences:
             _refuse(check_audience(known.claims, rules.audiences, rules.profile.audience))
         return known
     try:
@@ -107,10 +111,11 @@ def verify_flow(token: Secret[str], rules: JwtRules, cache: str | None) -> Flow[
     if rules.validate_iss is not None and not (yield Call(rules.validate_iss, (jwt.claims, jwt.claims.get("iss")))):
         raise InvalidTokenError(reason=Reason.WRONG_ISSUER)
     return VerifiedJwt(
-        jwt.header,
+        dict(jwt.header),
         jwt.claims,
         read_scope(rules.profile, jwt.claims),
         read_client(rules.profile, jwt.claims),
+        rules.audiences,
         key.identity,
         len(token.reveal()) + _OVERHEAD,
     )

@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 from django.utils.functional import cached_property
 
 from ..claims import check_audience, check_authorization_details, check_issuer, check_times, check_unbound
-from ..credentials import PresentedToken, Secret
+from ..credentials import PresentedToken, Secret, is_token68
 from ..effects import Call, Flow
 from ..errors import InvalidTokenError, Reason
 from ..flows.authorization import Inquiry
@@ -194,9 +194,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             raise ValueError("jwks_uri: jwks has the keys already; give one of them")
         if self.signed_responses is None:
             if self.jwks_uri is not None or self._jwks is not None:
-                raise ValueError(
-                    "signed_responses: the keys are for signed answers only; say 'required' or 'accepted'"
-                )
+                raise ValueError("signed_responses: the keys are for signed answers only; say 'required' or 'accepted'")
             return
         if self.signed_responses not in ("accepted", "required"):
             raise ValueError("signed_responses: 'accepted', 'required' or None is wanted")
@@ -295,7 +293,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         """Whether ``token`` is of the right form, and no JWT of another issuer than the one that was given."""
         if self._token_format is not None and self._token_format.fullmatch(token) is None:
             return False
-        if self._introspect_token is None and _TOKEN68.fullmatch(token) is None:
+        if self._introspect_token is None and not is_token68(Secret(token)):
             return False
         issuer = peek_issuer(Secret(token)) if self.issuer is not None else None
         return issuer is None or issuer == self.issuer
@@ -410,10 +408,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     def _answer_flow(self, token: Secret[str]) -> Flow[dict[str, Any]]:
         word = yield from self._introspection.ask_flow(token, fresh=False, cache=None)
         return dict(own_copy(dict(word.claims)))
-
-
-# RFC 6750 §2.1
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 def _basic(client_id: str, secret: Secret[Any]) -> Secret[str]:

@@ -219,7 +219,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             user=user,
             scope=own_copy(verified.scope),
             client_id=verified.client_id,
-            header=own_copy(dict(verified.header)),
+            header=own_copy(verified.header),
         )
 
     def _check_times(self, claims: Mapping[str, Any]) -> Reason | None:

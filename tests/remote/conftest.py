@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
@@ -33,6 +34,8 @@ PATIENCE = 10.0
 REDIS_VARIABLE = "OAUTH_GUARD_TEST_REDIS"
 # Beyond a deadline: for the rest of the request, on a machine that is busy.
 SLACK = 0.45
+# The status of an answer that nobody got.
+GONE = 499
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +102,33 @@ class Guarded:
 
     async def aget_all(self, tokens: Sequence[str]) -> list[Answer]:
         return await asyncio.gather(*(asgi.request(self.path, bearer(token)) for token in tokens))
+
+
+async def request_until(path: str, token: str, left: asyncio.Event) -> Answer:
+    """A request of a client that goes when ``left`` is set. Status 499 says that nobody was answered."""
+    is_answered = False
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal is_answered
+        received: list[Any] = []
+
+        async def receive_or_leave() -> Any:
+            if not received:
+                received.append(await receive())
+                return received[0]
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send_and_note(message: Any) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        await ASGIHandler()(scope, receive_or_leave, send_and_note)
+        if not is_answered:
+            await send({"type": "http.response.start", "status": GONE, "headers": []})
+
+    return await asgi.request(path, bearer(token), application=application)
 
 
 SERVERS: dict[str, Callable[..., Answer]] = {"def": wsgi.send, "async def": asgi.send}
