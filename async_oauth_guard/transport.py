@@ -6,6 +6,7 @@ what stands for it is returned out of these frames, and raised where no other ex
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
 import ssl
 import sys
@@ -154,6 +155,7 @@ def _tls_context(verify: str | ssl.SSLContext | None) -> ssl.SSLContext:
     return verify
 
 
+@functools.cache
 def _user_agent() -> str:
     name = "async-oauth-guard"
     try:
@@ -228,6 +230,8 @@ async def _attempt(client: _Client, call: HttpCall, deadline: float, steps: "_St
     except Exception as error:
         _clear_locals(error)
         raise
+    finally:
+        await steps.aclose()
 
 
 def _build_request(http: Any, call: HttpCall, deadline: float, steps: "_Steps") -> Any:
@@ -302,13 +306,26 @@ def _is_longer(content_length: str, limit: int) -> bool:
 
 
 class _Steps:
-    """What httpcore tells of an attempt: the names of its steps, without what they were about."""
+    """What httpcore tells of an attempt: the names of its steps, and a connection that is being made."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
+        # Until it speaks HTTP.
+        self._stream: Any = None
 
-    async def __call__(self, name: str, _: Any) -> None:
+    async def __call__(self, name: str, info: Any) -> None:
         self._names.append(name)
+        if name.endswith(".connect_tcp.complete"):
+            self._stream = info["return_value"]
+        elif name.startswith("http"):
+            self._stream = None
+
+    async def aclose(self) -> None:
+        """Close a connection that was begun and left: httpcore forgets one whose TLS handshake is cancelled."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with contextlib.suppress(Exception):
+                await stream.aclose()
 
     @property
     def met_a_closed_connection(self) -> bool:

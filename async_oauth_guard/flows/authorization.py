@@ -105,7 +105,8 @@ def _ask_flow(validator: Any, token: Secret[str], inquiry: Inquiry) -> Flow[Verd
     except OAuth2Error as error:
         adopted = adopt_error(error)
         adopted.validator = validator
-        raise adopted from adopted.__cause__
+        # Without the frames that it came through: these hold claims, and whoever logs an error may log its frames.
+        raise adopted.with_traceback(None) from adopted.__cause__
 
 
 def _hand_over_flow(validate_token: Callable[..., Any], found: Any, inquiry: Inquiry) -> Flow[Verdict]:

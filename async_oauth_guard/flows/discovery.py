@@ -10,13 +10,16 @@ from ..effects import ClientOptions, Flow, Gate, HttpCall, Once, Start
 from ..errors import Reason
 from ..strict_json import read_json
 from .answers import JSON, call_flow, check_answer, read_json_object, unusable
-from .backoff import Attempt, Backoff
+from .backoff import SHORTEST_WAIT, Attempt, Backoff
 from .clock import Clock
 
-__all__ = ["METADATA_TTL", "Metadata", "Server", "check_url", "well_known_urls"]
+__all__ = ["LACKING_TTL", "METADATA_TTL", "Metadata", "Server", "check_url", "well_known_urls"]
 
 METADATA_TTL = 600.0
 """Seconds for which a server's metadata is used without asking anew."""
+
+LACKING_TTL = SHORTEST_WAIT
+"""Seconds after which metadata is asked for anew that lacks the address that is wanted: as after a failure."""
 
 
 def check_url(url: Any, allow_insecure_http: bool) -> None:
@@ -112,7 +115,7 @@ class Metadata:
             TemporarilyUnavailableError: there is no metadata, or no such URL that may be used.
         """
         server = self._server
-        document = yield from self._usable_flow()
+        document = yield from self._usable_flow(name)
         address = document.get(name)
         try:
             check_url(address, server.allow_insecure_http)
@@ -120,17 +123,25 @@ class Metadata:
             unusable(f"the metadata of {server.issuer} has no usable {name}: {error}", Reason.METADATA_UNUSABLE)
         return str(address)
 
-    def _usable_flow(self) -> Flow[Mapping[str, Any]]:
+    def _usable_flow(self, name: str) -> Flow[Mapping[str, Any]]:
         """What is at hand, or else is waited for. While it is usable, nobody waits for its refresh."""
         refresh = Once((self, "metadata"), self._fetch_flow, self._server.timeout)
         document, age = self._document, self._server.clock.steady() - self._fetched_at
-        if document is None or age >= self._max_stale:
+        lacks_it = document is not None and not self._has_address(document, name)
+        if document is None or age >= self._max_stale or (lacks_it and age >= LACKING_TTL):
             fetched: Mapping[str, Any] = yield refresh
             return fetched
         if age >= METADATA_TTL:
             # Where the server's other addresses are seldom changes, and those may answer when this one does not.
             yield Start(refresh)
         return document
+
+    def _has_address(self, document: Mapping[str, Any], name: str) -> bool:
+        try:
+            check_url(document.get(name), self._server.allow_insecure_http)
+        except ValueError:
+            return False
+        return True
 
     def _fetch_flow(self) -> Flow[Mapping[str, Any]]:
         with self._server.backoff.attempt() as attempt:

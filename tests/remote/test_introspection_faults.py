@@ -318,9 +318,6 @@ def test_plain_server_behind_https(site: Site, authority: Authority) -> None:
     assert case.cold.encode() not in heard[0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="httpcore leaves a connection open that is cancelled in the middle of a handshake"
-)
 def test_hung_handshake(site: Site, authority: Authority) -> None:
     """A connection whose handshake hangs is closed when the deadline has passed: in a long outage they add up."""
     left: list[bool] = []

@@ -71,16 +71,7 @@ def test_logs_of_key_sets(site: Site, authority: Authority, everything_is_logged
     check_secretive(everything(everything_is_logged) + "".join(texts), *tokens)
 
 
-SHOWN = "the claims of a token that is refused for its audience are among the locals of a frame"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=SHOWN)) if name == "other audience" else name
-        for name in ANSWERS
-    ],
-)
+@pytest.mark.parametrize("name", ANSWERS)
 def test_errors(name: str, site: Site, authority: Authority) -> None:
     """Nor has the error that receivers get, its chain, or its tracebacks with the locals of our frames."""
     errors: list[BaseException] = []

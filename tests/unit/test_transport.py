@@ -19,7 +19,7 @@ import pytest
 from async_oauth_guard.credentials import Secret
 from async_oauth_guard.effects import CallFailedError, ClientOptions, Gate, HttpAnswer, HttpCall
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
-from async_oauth_guard.transport import CALLS, Transport
+from async_oauth_guard.transport import CALLS, Transport, _user_agent
 from tests.faults import (
     PATIENCE,
     Behaviour,
@@ -162,8 +162,10 @@ async def test_user_agent_of_a_copy(exchange: Exchanges, server: FaultServer, mo
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", fail)
+    _user_agent.cache_clear()
     server.answer("/", Json({}))
     await exchange()
+    _user_agent.cache_clear()
     assert server.calls[0].header("user-agent") == "async-oauth-guard"
 
 
