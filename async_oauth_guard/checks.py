@@ -18,6 +18,7 @@ from .challenges import UnfitParameterError
 from .conf import SETTING, GuardSettings
 from .protector import ALL_PROTECTORS
 from .session_checks import EXEMPT_WHILE_CHECKED
+from .validators.introspection import IntrospectTokenValidator
 from .validators.model import BearerTokenValidator
 from .validators.remote import FROM_PROTECTOR, RemoteTokenValidator
 from .validators.row_source import RowSource
@@ -219,9 +220,8 @@ def _name_of(validator: RemoteTokenValidator) -> str:
     return type(validator).__name__ + (f" of {server.partition('?')[0]}" if server else "")
 
 
-def _endpoint_of(validator: Any) -> str | None:
-    endpoint: str | None = getattr(validator, "introspection_endpoint", None)
-    return endpoint
+def _endpoint_of(validator: RemoteTokenValidator) -> str | None:
+    return validator.introspection_endpoint if isinstance(validator, IntrospectTokenValidator) else None
 
 
 def _trusting_subjects(protector: Any) -> list[RemoteTokenValidator]:

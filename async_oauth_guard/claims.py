@@ -107,7 +107,7 @@ def check_audience(claims: Mapping[str, Any], accepted: Collection[str], claim: 
     """``aud`` is one of ``accepted``, or an array of strings with one of them in it (RFC 7519 §4.1.3)."""
     audience = claims.get(claim)
     audiences = [audience] if isinstance(audience, str) else audience
-    if not isinstance(audiences, list) or not _are_strings(audiences):
+    if not isinstance(audiences, list) or not all(map(_is_string, audiences)):
         return Reason.WRONG_AUDIENCE
     for each in accepted:
         # A list is looked into, not ``accepted``: within a string, `in` would find parts.
@@ -183,10 +183,6 @@ def _is_time(value: Any) -> bool:
 
 def _is_audience(value: Any) -> bool:
     return _is_name(value) or (isinstance(value, list) and value != [] and all(map(_is_name, value)))
-
-
-def _are_strings(values: list[Any]) -> bool:
-    return all(map(_is_string, values))
 
 
 def _is_string(value: Any) -> bool:

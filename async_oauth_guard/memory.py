@@ -6,32 +6,32 @@ How long something may be used is written on it, and judged by who asks.
 import os
 import threading
 import weakref
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from cachetools import LRUCache
 
-__all__ = ["Memory", "Sized"]
+__all__ = ["Memory"]
 
 
-class Sized(Protocol):
+class _Sized(Protocol):
     """An entry that knows about how many bytes it takes."""
 
     @property
     def size(self) -> int: ...
 
 
-E = TypeVar("E", bound=Sized)
+E = TypeVar("E", bound=_Sized)
 
-_memories: "weakref.WeakSet[Memory[Sized]]" = weakref.WeakSet()
+_memories: "weakref.WeakSet[Memory[Any]]" = weakref.WeakSet()
 
 
 class Memory(Generic[E]):
     """Entries by the digest of their token, for threads and event loops at once."""
 
     def __init__(self, max_size: int) -> None:
-        self._entries: LRUCache[bytes, E] = LRUCache(max_size, getsizeof=_size_of)
+        self._entries = self._make_entries(max_size)
         self._lock = threading.Lock()
-        _memories.add(self)  # type: ignore[arg-type]
+        _memories.add(self)
 
     def get(self, key: bytes) -> E | None:
         """The entry under ``key``, if there still is one."""
@@ -59,18 +59,25 @@ class Memory(Generic[E]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def renew_lock(self) -> None:
-        """For a child process: another thread of the parent's may have held the lock."""
+    def renew(self) -> None:
+        """For a child process: another thread of the parent's may have held the lock, in the middle of a change."""
         self._lock = threading.Lock()
+        halfway = self._entries
+        self._entries = self._make_entries(halfway.maxsize)
+        for key in list(halfway):
+            self._entries[key] = halfway[key]
+
+    def _make_entries(self, max_size: float) -> LRUCache[bytes, E]:
+        return LRUCache(max_size, getsizeof=_size_of)
 
 
-def _size_of(entry: Sized) -> int:
+def _size_of(entry: _Sized) -> int:
     return entry.size
 
 
-def _renew_locks() -> None:
+def _renew() -> None:
     for memory in list(_memories):
-        memory.renew_lock()
+        memory.renew()
 
 
-os.register_at_fork(after_in_child=_renew_locks)
+os.register_at_fork(after_in_child=_renew)

@@ -1,7 +1,8 @@
 """What the JWT access tokens of authorization servers look like: as RFC 9068 says, or otherwise.
 
 A profile is data. It says what a token must have to be an access token at all, and where it keeps what views ask about.
-None of them touches the signature, the issuer, the audience or the lifetime: these are judged alike for all.
+None of them touches the signature, the issuer or the lifetime: these are judged alike for all. Nor does one let a token
+off the audience: at most it names the claim that holds it.
 """
 
 import difflib

@@ -151,7 +151,9 @@ class _Pool:
     def submit(self, job: _Job) -> str | None:
         """Queue ``job``, or say why not."""
         with self.changed:
-            if self.is_closed or len(self.jobs) >= MAX_WAITING:
+            if self.is_closed:
+                return "it is being closed"
+            if len(self.jobs) >= MAX_WAITING:
                 return "too many operations wait"
             if self.is_hanging and time.monotonic() < self.next_try:
                 return "it is left alone for a while"

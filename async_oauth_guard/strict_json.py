@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["read_json"]
 
@@ -70,7 +70,7 @@ def _short_integer(text: str) -> int:
     return int(text)
 
 
-def _refuse_constant(text: str) -> Any:
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 

@@ -5,7 +5,7 @@ import re
 import ssl
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote_plus
 
 from django.utils.functional import cached_property
@@ -28,7 +28,7 @@ from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
 from .model import compile_format
-from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes, check_text, naming
+from .remote import FROM_PROTECTOR, Audience, RemoteTokenValidator, check_lifetimes, check_text, naming
 
 __all__ = ["ClientAuth", "Fields", "IntrospectTokenValidator"]
 
@@ -37,7 +37,8 @@ _MEMORY_SIZE = 16 * 1024 * 1024
 # Seconds for which a client assertion may be used (RFC 7523 §3: "the JWT MUST contain an "exp" claim").
 _ASSERTION_LIFETIME = 60
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "bearer", "none")
+# For the keys of signed answers: what `JWTBearerTokenValidator` has unless told otherwise.
+_KEY_LIFETIMES = KeyLifetimes(ttl=600.0, cooldown=30.0, max_stale=86_400.0)
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "bearer", "none"]
 Fields = Mapping[str, str | Secret[str]]
@@ -96,7 +97,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         client_id: str | None = None,
         client_secret: str | Mapping[str, Any] | None = None,
         client_auth: ClientAuth = "client_secret_basic",
-        audience: Any = FROM_PROTECTOR,
+        audience: Audience = FROM_PROTECTOR,
         scope_claim: str = "scope",
         cache_ttl: float = 30,
         negative_ttl: float = 5,
@@ -128,9 +129,11 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             verify=verify,
             allow_insecure_http=allow_insecure_http,
         )
-        check_text(issuer=issuer, client_id=client_id, scope_claim=scope_claim)
-        if scope_claim is None:
-            raise TypeError("scope_claim: the name of a member is wanted, not None")
+        check_text(scope_claim=scope_claim)
+        if issuer is not None:
+            check_text(issuer=issuer)
+        if client_id is not None:
+            check_text(client_id=client_id)
         check_lifetimes(cache_ttl=cache_ttl, negative_ttl=negative_ttl, stale_if_error=stale_if_error)
         self.introspection_endpoint = introspection_endpoint
         self.client_id = client_id
@@ -142,11 +145,11 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self._client_secret = Secret(client_secret)
         self._token_format = compile_format(token_format)
         self._introspect_token = hook(self, "introspect_token")
+        if introspection_endpoint is not None:
+            # Of a subclass that answers by itself too: it may call ours. With Authlib the first argument is the realm.
+            self._check_url("introspection_endpoint", introspection_endpoint)
         if not self._answers_itself:
             self._check_options()
-        elif introspection_endpoint is not None:
-            # Whoever calls ours from theirs. With Authlib the first argument is the realm.
-            self._check_url("introspection_endpoint", introspection_endpoint)
         self._verdicts = Verdicts(
             Memory(_MEMORY_SIZE),
             Memory(_MEMORY_SIZE // 2),
@@ -163,8 +166,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     def _check_options(self) -> None:
         if self.introspection_endpoint is None and self.issuer is None:
             raise ValueError("introspection_endpoint: give one, or an issuer by which it can be discovered")
-        if self.introspection_endpoint is not None:
-            self._check_url("introspection_endpoint", self.introspection_endpoint)
         if self.issuer is not None and (self._discovers or self.issuer.startswith("http:")):
             self._check_url("issuer", self.issuer)
         self._check_client_auth()
@@ -177,8 +178,9 @@ class IntrospectTokenValidator(RemoteTokenValidator):
 
     def _check_client_auth(self) -> None:
         method = self.client_auth
-        if method not in _METHODS:
-            raise ValueError(f"client_auth: {method!r} is none of {', '.join(_METHODS)}")
+        methods = get_args(ClientAuth)
+        if method not in methods:
+            raise ValueError(f"client_auth: {method!r} is none of {', '.join(methods)}")
         if self.client_id is None and method not in ("bearer", "none"):
             raise ValueError(f"client_id: {method} needs one")
         if not self._client_secret.reveal() and method != "none":
@@ -190,8 +192,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             raise TypeError(f"client_secret: {method} needs a string")
 
     def _check_signed_responses(self) -> None:
-        if self.jwks_uri is not None and self._jwks is not None:
-            raise ValueError("jwks_uri: jwks has the keys already; give one of them")
         if self.signed_responses is None:
             if self.jwks_uri is not None or self._jwks is not None:
                 raise ValueError("signed_responses: the keys are for signed answers only; say 'required' or 'accepted'")
@@ -200,16 +200,13 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             raise ValueError("signed_responses: 'accepted', 'required' or None is wanted")
         if self.issuer is None:
             raise ValueError("signed_responses: an issuer is needed, whose signature it is")
-        if self.jwks_uri is not None:
-            self._check_url("jwks_uri", self.jwks_uri)
-        if isinstance(self._own_keys, FixedKeys) and not self._own_keys.keys:
-            raise ValueError("jwks: it has no key that can verify a signature")
+        self._check_keys(self._own_keys, self._jwks, self.jwks_uri)
 
     # --- the server ---
 
     @cached_property
     def _metadata(self) -> Metadata:
-        return Metadata(self._server, max_stale=86_400.0)
+        return Metadata(self._server, _KEY_LIFETIMES.max_stale)
 
     @cached_property
     def _own_keys(self) -> KeySource:
@@ -217,8 +214,8 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if self._jwks is not None:
             with naming("jwks"):
                 return FixedKeys(self._jwks, DEFAULT_ALGORITHMS)
-        lifetimes = KeyLifetimes(ttl=600.0, cooldown=30.0, max_stale=86_400.0)
-        return RemoteKeys(self._server, self.jwks_uri or self._metadata, lifetimes, self.vault, DEFAULT_ALGORITHMS)
+        location = self.jwks_uri or self._metadata
+        return RemoteKeys(self._server, location, _KEY_LIFETIMES, self.vault, DEFAULT_ALGORITHMS)
 
     @cached_property
     def _introspection(self) -> Introspection:
@@ -228,16 +225,16 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             authenticate=self._authenticate_ourselves,
             verdicts=self._verdicts,
             vault=self.vault,
-            signed=self._read_signed_responses(),
+            signed=self._build_signed_responses(),
         )
 
-    def _read_signed_responses(self) -> SignedResponses | None:
+    def _build_signed_responses(self) -> SignedResponses | None:
         if self.signed_responses is None:
             return None
         is_required = self.signed_responses == "required"
-        return SignedResponses(keys=self._own_keys, required=is_required, audiences=self._names_of_ours)
+        return SignedResponses(keys=self._own_keys, required=is_required, audiences=self._own_names)
 
-    def _names_of_ours(self) -> Collection[str]:
+    def _own_names(self) -> Collection[str]:
         # RFC 9701 §5: "aud" identifies the resource server: by the name that the server knows us by, or by our own.
         names = {self.client_id, *(self.audience if isinstance(self.audience, tuple) else self._resources)}
         return [name for name in names if name is not None]
@@ -307,7 +304,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         reason = self._check_found(claims, audiences)
         if reason is not None:
             raise InvalidTokenError(reason=reason)
-        user = (yield from self._user_flow(claims)) if self.user_lookup is not None else None
+        user = yield from self._user_flow(claims)
         if self._introspect_token is not None and self.user_lookup is None:
             # As its author made it.
             return claims

@@ -23,7 +23,7 @@ from ..profiles import get_profile, read_attribute_values, read_scope
 from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
-from .remote import FROM_PROTECTOR, RemoteTokenValidator, check_lifetimes, naming, repr_of
+from .remote import FROM_PROTECTOR, Audience, RemoteTokenValidator, check_lifetimes, naming, repr_of
 
 __all__ = ["JWTBearerTokenValidator"]
 
@@ -75,7 +75,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     def __init__(
         self,
         issuer: str,
-        resource_server: Any = FROM_PROTECTOR,
+        resource_server: Audience = FROM_PROTECTOR,
         realm: str | None = None,
         *,
         jwks_uri: str | None = None,
@@ -102,7 +102,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             audience=resource_server,
             audience_argument="resource_server",
             profile=get_profile(profile),
-            max_concurrency=100,
             timeout=timeout,
             user_lookup=user_lookup,
             http_client=http_client,
@@ -125,15 +124,9 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         self._rules: dict[Any, JwtRules] = {}
 
     def _check_sources(self) -> None:
-        """Refuse what no key, or anybody's key, could come from, before it is needed."""
-        if self.jwks is not None and self.jwks_uri is not None:
-            raise ValueError("jwks_uri: jwks has the keys already; give one of them")
-        if self.jwks_uri is not None:
-            self._check_url("jwks_uri", self.jwks_uri)
+        self._check_keys(self._own_keys, self.jwks, self.jwks_uri)
         if (self.jwks is None and self.jwks_uri is None) or self.issuer.startswith("http:"):
             self._check_url("issuer", self.issuer)
-        if isinstance(self._own_keys, FixedKeys) and not self._own_keys.keys:
-            raise ValueError("jwks: it has no key that can verify a signature")
 
     @cached_property
     def _own_keys(self) -> KeySource:
@@ -208,15 +201,12 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         else:
             verified = yield from verify_flow(token, rules, cache)
         claims = verified.claims
-        user = None
-        if self.user_lookup is not None:
-            if rules.judges_times and (reason := self._check_times(claims)):
-                # An expired token costs no query.
-                raise InvalidTokenError(reason=reason)
-            user = yield from self._user_flow(claims)
+        # An expired token costs no query.
+        if self.user_lookup is not None and rules.judges_times and (reason := self._check_times(claims)):
+            raise InvalidTokenError(reason=reason)
         return AccessToken(
             own_copy(claims),
-            user=user,
+            user=(yield from self._user_flow(claims)),
             scope=own_copy(verified.scope),
             client_id=verified.client_id,
             header=own_copy(verified.header),

@@ -22,6 +22,7 @@ from ..flows.backoff import Backoff
 from ..flows.caching import Vault
 from ..flows.clock import Clock
 from ..flows.discovery import Server, check_url
+from ..flows.keysets import FixedKeys, KeySource
 from ..flows.users import UserLookup, call_for_user_flow, find_user_flow
 from ..hooks import hook
 from ..profiles import Profile, is_client_token
@@ -55,7 +56,6 @@ _CLOCK = Clock(time.time, time.monotonic, random.random)
 class RemoteTokenValidator(TokenValidator):
     """Base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`; not to be built itself."""
 
-    _has_state_at_hand = True
     # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
     _sharing_hooks: tuple[str, ...] = ()
 
@@ -65,22 +65,22 @@ class RemoteTokenValidator(TokenValidator):
         attributes: Mapping[str, Any],
         *,
         issuer: str | None,
-        audience: Any,
+        audience: Audience,
         audience_argument: str,
         profile: Profile,
-        max_concurrency: int,
         timeout: float,
         user_lookup: UserLookup | None,
         http_client: Callable[[], Any] | str | None,
         verify: str | ssl.SSLContext | None,
         allow_insecure_http: bool,
+        max_concurrency: int = 100,
     ) -> None:
         super().__init__(realm, **attributes)
         check_lifetimes(timeout=timeout)
-        if type(max_concurrency) is not int or max_concurrency < 1:
-            raise ValueError("max_concurrency: a number of calls is wanted, 1 at least")
         if timeout == 0:
             raise ValueError("timeout: seconds are wanted, more than 0")
+        if type(max_concurrency) is not int or max_concurrency < 1:
+            raise ValueError("max_concurrency: a number of calls is wanted, 1 at least")
         if not isinstance(allow_insecure_http, bool):
             raise TypeError(f"allow_insecure_http: True or False is wanted, not {type(allow_insecure_http).__name__}")
         if http_client is not None and verify is not None:
@@ -95,7 +95,7 @@ class RemoteTokenValidator(TokenValidator):
         self._profile = profile
         self._users = _user_source(user_lookup)
         self._resources: set[str] = set()
-        self._vaults: dict[tuple[Any, str | None], Vault] = {}
+        self._vaults: dict[str | None, tuple[Secret[Any], Vault]] = {}
         self._server = Server(
             issuer=issuer,
             client=ClientOptions(_resolve_factory(http_client), _check_verify(verify)),
@@ -109,6 +109,15 @@ class RemoteTokenValidator(TokenValidator):
     def _check_url(self, argument: str, url: Any) -> None:
         with naming(argument):
             check_url(url, self.allow_insecure_http)
+
+    def _check_keys(self, keys: KeySource, jwks: Any, jwks_uri: str | None) -> None:
+        """Refuse what no key, or anybody's key, could come from, before it is needed."""
+        if jwks is not None and jwks_uri is not None:
+            raise ValueError("jwks_uri: jwks has the keys already; give one of them")
+        if jwks_uri is not None:
+            self._check_url("jwks_uri", jwks_uri)
+        if isinstance(keys, FixedKeys) and not keys.keys:
+            raise ValueError("jwks: it has no key that can verify a signature")
 
     # --- who we are ---
 
@@ -153,9 +162,12 @@ class RemoteTokenValidator(TokenValidator):
     @cached_property
     def shares(self) -> bool:
         """Whether verdicts may be kept for other requests."""
-        if callable(getattr(self, "cache_identity", None)):
-            return True
-        return not any(hook(self, name) for name in self._sharing_hooks)
+        return self._cache_identity is not None or not any(hook(self, name) for name in self._sharing_hooks)
+
+    @property
+    def _cache_identity(self) -> Callable[[], Any] | None:
+        cache_identity = getattr(self, "cache_identity", None)
+        return cache_identity if callable(cache_identity) else None
 
     def fingerprint(self) -> dict[str, Any]:
         """All that decides a verdict, whether it is judged again on each request or not."""
@@ -170,20 +182,22 @@ class RemoteTokenValidator(TokenValidator):
 
     def _identity(self) -> str | None:
         # Asked each time: it may be the name of the tenant whose request this is.
-        cache_identity = getattr(self, "cache_identity", None)
-        return str(cache_identity()) if callable(cache_identity) else None
+        cache_identity = self._cache_identity
+        return None if cache_identity is None else str(cache_identity())
 
     def vault(self) -> Vault:
         """Names and seals for what is cached of this validator."""
         return self._vault_of(self._identity())
 
     def _vault_of(self, identity: str | None) -> Vault:
-        secret_key = settings.SECRET_KEY
-        vault = self._vaults.get((secret_key, identity))
-        if vault is None:
-            fingerprint = json.dumps({**self.fingerprint(), "cache_identity": identity}, sort_keys=True)
-            vault = Vault(Secret(secret_key), fingerprint)
-            self._vaults[secret_key, identity] = vault
+        # SECRET_KEY may have changed, in a site's tests. No local holds it: error pages print these.
+        known = self._vaults.get(identity)
+        if known is not None and known[0].reveal() == settings.SECRET_KEY:
+            return known[1]
+        fingerprint = json.dumps({**self.fingerprint(), "cache_identity": identity}, sort_keys=True)
+        secret_key = Secret(settings.SECRET_KEY)
+        vault = Vault(secret_key, fingerprint)
+        self._vaults[identity] = secret_key, vault
         return vault
 
     # --- users ---
@@ -216,14 +230,14 @@ class RemoteTokenValidator(TokenValidator):
 
 
 def check_text(**texts: Any) -> None:
-    """Refuse what is no text, or empty; ``None`` is left to others.
+    """Refuse what is no text, or empty.
 
     Raises:
         TypeError: it is no string.
         ValueError: it is empty.
     """
     for name, value in texts.items():
-        if value is not None and not isinstance(value, str):
+        if not isinstance(value, str):
             raise TypeError(f"{name}: a string is wanted, not {type(value).__name__}")
         if value == "":
             raise ValueError(f"{name}: a string is wanted that is not empty")
@@ -273,11 +287,10 @@ def _read_audience(audience: Any, argument: str) -> tuple[str, ...] | _FromProte
 def _user_source(lookup: Any) -> RowSource | None:
     if lookup is None or (callable(lookup) and not isinstance(lookup, type)):
         return None
-    field = lookup[0] if isinstance(lookup, tuple | list) and len(lookup) == 2 else lookup
-    names = lookup if isinstance(lookup, tuple | list) else (lookup,)
-    if not isinstance(field, str) or not all(isinstance(name, str) and name for name in names):
+    pair = lookup if isinstance(lookup, tuple | list) else (lookup, "sub")
+    if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
         raise TypeError("user_lookup: a field's name, a pair (field, claim), or a callable is wanted")
-    return RowSource(get_user_model, field, argument="user_lookup", select_related=())
+    return RowSource(get_user_model, cast("str", pair[0]), argument="user_lookup", select_related=())
 
 
 def _resolve_factory(http_client: Any) -> Callable[[], Any] | None:

@@ -6,7 +6,7 @@ import pytest
 
 from async_oauth_guard.effects import HttpAnswer, HttpCall, Once
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
-from async_oauth_guard.flows.discovery import METADATA_TTL, Metadata, check_url, well_known_urls
+from async_oauth_guard.flows.discovery import LACKING_TTL, METADATA_TTL, Metadata, check_url, well_known_urls
 from tests.unit.driving import DOWN, ISSUER, World, ok, status
 
 TENANT = f"{ISSUER}/tenant1"
@@ -70,6 +70,7 @@ REFUSED: list[Any] = [
     "https://as.exa\tmple.com/",
     "https://as.example.com/\0",
     "https://as.example.com\\@evil.example.com/",
+    "https://as.example.com\\evil",
     "https://äs.example.com/",
     "https://as.example.com/ä",
     "https://[::1/",
@@ -197,12 +198,13 @@ def test_found_nowhere(answer: HttpAnswer) -> None:
     [f"{ISSUER}/", ISSUER.upper(), "https://evil.example.com", f"{ISSUER}:443", "", None, [ISSUER], TENANT],
     ids=repr,
 )
-def test_foreign_issuer(issuer: Any) -> None:
+def test_foreign_issuer(issuer: Any, caplog: pytest.LogCaptureFixture) -> None:
     """R63, E20: metadata of another issuer is not used, ends the search, and nothing that it names is fetched."""
     site = Site()
     site.world.answer(PLACES[0], document(issuer))
     assert site.refusal().reason == Reason.METADATA_UNUSABLE
     assert site.world.urls == [PLACES[0]]
+    assert caplog.messages == [f"{PLACES[0]} is the metadata of another issuer than {ISSUER}"]
     assert site.refusal().reason == Reason.BACKING_OFF
     assert site.world.urls == [PLACES[0]]
 
@@ -234,6 +236,23 @@ def test_address_that_may_not_be_used(address: Any, caplog: pytest.LogCaptureFix
     assert f"the metadata of {ISSUER} has no usable jwks_uri: " in caplog.text
     assert site.address("introspection_endpoint") == f"{ISSUER}/introspect"
     assert site.world.urls == [PLACES[0]]
+
+
+@pytest.mark.parametrize("address", [None, "http://as.example.com/keys"])
+def test_address_that_appears_later(address: Any) -> None:
+    """E17: metadata that lacks an address that is needed is asked for again soon, not after ten minutes."""
+    site = Site()
+    site.world.answer(PLACES[0], document(jwks_uri=address, introspection_endpoint=f"{ISSUER}/introspect"), document())
+    site.refusal()
+    site.world.time.advance(LACKING_TTL - 0.1)
+    site.refusal()
+    assert site.address("introspection_endpoint") == f"{ISSUER}/introspect"
+    assert len(site.world.calls) == 1
+    site.world.time.advance(0.1)
+    assert site.address("introspection_endpoint") == f"{ISSUER}/introspect"
+    assert len(site.world.calls) == 1
+    assert site.address() == JWKS_URI
+    assert len(site.world.calls) == 2
 
 
 def test_insecure_address() -> None:
@@ -300,9 +319,11 @@ def test_old_metadata_while_it_cannot_be_had(answer: Any) -> None:
     assert asked > 1
     assert site.address() == JWKS_URI
     assert len(site.world.calls) == asked
-    site.world.time.advance(86_399 - METADATA_TTL)
+    site.world.time.advance(86_399.9 - METADATA_TTL)
     assert site.address() == JWKS_URI
     assert len(site.world.calls) > asked
+    site.world.time.advance(0.1)
+    site.refusal()
     site.world.time.advance(60)
     asked = len(site.world.calls)
     site.refusal()

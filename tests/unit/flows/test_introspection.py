@@ -1,5 +1,6 @@
 """What a server says of a token, and for how long its word is used."""
 
+import base64
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -153,6 +154,19 @@ def test_discovered() -> None:
     site.world.time.advance(40.0)
     assert site.is_active()
     assert site.calls == 3
+
+
+def test_no_metadata_for_a_server_that_is_left_alone() -> None:
+    """E24: while the endpoint is not to be asked, nobody asks where it is."""
+    site = Site(status(503, "100"), discovers=True)
+    site.world.answer(PLACE, ok({"issuer": ISSUER, "introspection_endpoint": ENDPOINT}))
+    site.world.time.advance(1.0)
+    site.refusal()
+    site.world.time.advance(METADATA_TTL - 1.0)
+    site.refusal()
+    site.world.time.advance(99.0)
+    assert site.refusal().reason == Reason.BACKING_OFF
+    assert site.world.urls == [PLACE, ENDPOINT, ENDPOINT]
 
 
 @pytest.mark.parametrize(
@@ -688,6 +702,23 @@ def test_invalidated_while_it_is_written() -> None:
     assert not site.is_active(cache="default")
 
 
+def test_a_late_answer_ends_no_newer_word() -> None:
+    """An answer from before the token was invalidated changes nothing of what was said since."""
+    site = Site(YES)
+    site.hold(HttpCall)
+    before = site.begin()
+    site.invalidate().result()
+    after = site.begin()
+    site.world._held.reverse()
+    site.world.release()
+    site.world.answer(ENDPOINT, NO)
+    site.world.release()
+    assert active(after)
+    assert not active(before)
+    assert site.is_active()
+    assert site.calls == 2
+
+
 class Meddling(Memory[Word]):
     """A memory in which another thread comes in between."""
 
@@ -845,6 +876,15 @@ def test_shared_no() -> None:
     assert not second.is_active(fresh=True, cache="default")
     assert not second.world.asked(CacheWrite)
     assert first.world.cache == {}
+
+
+def test_a_yes_takes_the_place_of_a_no() -> None:
+    """A token is in one memory at a time."""
+    memories: tuple[Memory[Word], Memory[Word]] = (Memory(10_000), Memory(10_000))
+    verdicts = Verdicts(*memories, Lifetimes(30.0, 5.0, 0.0))
+    for claims, sizes in (({"active": False}, [0, 1]), ({"active": True}, [1, 0]), ({"active": False}, [0, 1])):
+        assert verdicts.keep(b"key", verdicts.word(claims, 0.0, 0.0, NOW, 1), verdicts.epoch)
+        assert [len(memory) for memory in memories] == sizes
 
 
 def test_not_shared() -> None:
@@ -1076,6 +1116,13 @@ def test_example_of_the_rfc() -> None:
         signed=SignedResponses(keys=KEYS, required=True, audiences=lambda: {claims["aud"]}),
     )
     assert site.ask() == claims["token_introspection"]
+
+
+def test_no_type() -> None:
+    """R76: a signed answer that does not say what it is is none."""
+    _, payload, signature = signed().body.reveal().decode().split(".")
+    untyped = base64.urlsafe_b64encode(b'{"alg":"ES256","kid":"as-1"}').decode().rstrip("=")
+    assert SignedSite(ok(f"{untyped}.{payload}.{signature}".encode(), SIGNED)).refusal().reason in NO_VERDICT
 
 
 def test_white_space_around_it() -> None:

@@ -244,8 +244,10 @@ def test_failed_refresh(answer: Any) -> None:
     assert site.candidates(BY_OLD) == ["old"]
     assert site.fetches == 2
     site.world.time.advance(COOLDOWN - 0.1)
+    site.world.effects.clear()
     assert site.candidates(BY_OLD) == ["old"]
-    assert site.fetches == 2
+    assert site.holds(identity)
+    assert site.world.effects == []
     site.world.time.advance(0.1)
     assert site.candidates(BY_OLD) == ["old"]
     assert site.fetches == 3
@@ -325,6 +327,8 @@ def test_unknown_key_after_a_failure() -> None:
     site.world.answer(JWKS_URI, BOTH)
     assert site.candidates(BY_NEW) == ["new"]
     assert site.fetches == 3
+    assert site.candidates(BY_FORGED) == []
+    assert site.fetches == 3
 
 
 def test_unknown_key_while_backing_off() -> None:
@@ -333,10 +337,11 @@ def test_unknown_key_while_backing_off() -> None:
     site.candidates(BY_OLD)
     site.world.time.advance(COOLDOWN)
     assert site.refusal(BY_NEW).retry_after == 100
-    site.world.time.advance(60.0)
+    site.world.time.advance(90.0)
     error = site.refusal(BY_NEW)
-    assert (error.reason, error.retry_after) == (Reason.BACKING_OFF, 40)
-    site.world.time.advance(40.0)
+    assert (error.reason, error.retry_after) == (Reason.BACKING_OFF, 10)
+    # What was not tried is no attempt, from which a cooldown would count.
+    site.world.time.advance(10.0)
     assert site.candidates(BY_NEW) == ["new"]
     assert site.fetches == 3
 
@@ -392,6 +397,28 @@ def test_whoever_comes_just_after_a_failed_refresh_cannot_tell() -> None:
     with pytest.raises(TemporarilyUnavailableError) as caught:
         site.world.begin(once.flow(), in_flight=True).result()
     assert caught.value.reason == Reason.KEYS_UNAVAILABLE
+    assert site.fetches == 2
+
+
+def test_an_attempt_that_never_ends() -> None:
+    """E7: an attempt whose end nobody hears of, as in a process forked meanwhile, is over after its timeout."""
+    site = Site(OLD_SET)
+    site.candidates(BY_OLD)
+    site.world.time.advance(COOLDOWN)
+    site.world.hold = (HttpCall,)
+    site.ask(BY_FORGED)
+    site.world.flights.clear()
+    site.world.time.advance(site.server.timeout)
+    assert site.candidates(BY_FORGED) == []
+    assert site.fetches == 2
+
+
+def test_no_cooldown_for_a_set_that_is_too_old() -> None:
+    """Where no set may be used any more, it is fetched anew, however long ago the last attempt was."""
+    site = Site(OLD_SET, lifetimes=Lifetimes(TTL, COOLDOWN, 10.0))
+    site.candidates(BY_OLD)
+    site.world.time.advance(10.0)
+    assert site.candidates(BY_OLD) == ["old"]
     assert site.fetches == 2
 
 
