@@ -15,6 +15,7 @@ import os
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,12 +27,15 @@ from .effects import CacheDelete, CacheRead, CacheWrite, Effect, HttpCall, Once,
 from .errors import Reason, TemporarilyUnavailableError
 from .transport import Transport
 
-__all__ = ["CLOSE_TIMEOUT", "GRACE", "arun_once", "close", "run_once", "start"]
+__all__ = ["CLOSE_TIMEOUT", "GRACE", "LOOKUPS", "arun_once", "close", "run_once", "start"]
 
 logger = logging.getLogger(__name__)
 
 GRACE = 1.0
 """Seconds that a caller waits beyond the timeout of what it waits for: a loop that is that late is stuck."""
+
+LOOKUPS = 32
+"""Host names that are looked up at a time."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that `close` waits for the loop to end."""
@@ -68,6 +72,8 @@ class _Outgoing:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        # It looks up host names there, of which a hanging one must not hold up others.
+        self.loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, "async_oauth_guard looks up hosts"))
         self.thread = threading.Thread(target=self.serve, name="async_oauth_guard calls out", daemon=True)
 
         self.flights: dict[Hashable, _Flight] = {}

@@ -24,13 +24,16 @@ from .credentials import Secret
 from .effects import CallFailedError, ClientOptions, HttpAnswer, HttpCall
 from .errors import Reason
 
-__all__ = ["CALLS", "KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "Transport"]
+__all__ = ["CALLS", "KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "WAITING", "Transport"]
 
 CALLS = 8
 """Calls at a time with which a client of ours is busy enough for another to be made.
 
 httpx goes through all connections of a client several times for each call, so that a hundred in one are slow.
 """
+
+WAITING = 20
+"""Calls that may wait for each that may be out at a time; one more is refused at once."""
 
 KEPT_ALIVE = 100
 """Connections without work that a client keeps."""
@@ -47,8 +50,8 @@ class Transport:
 
     def __init__(self) -> None:
         self._clients: dict[ClientOptions, list[_Client]] = {}
-        # By gate. A semaphore lives while a call holds it or waits for it.
-        self._semaphores: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
+        # By gate. A queue lives while a call has its turn or waits for it.
+        self._queues: WeakValueDictionary[Any, _Queue] = WeakValueDictionary()
 
     async def exchange(self, call: HttpCall, deadline: float) -> HttpAnswer:
         """The server's answer, of whatever status. ``deadline`` is in the time of the loop.
@@ -57,22 +60,33 @@ class Transport:
             CallFailedError: there is none, or none that may be read.
             Exception: what ``call.ready`` raises, what the factory of a client does, and bugs.
         """
-        semaphore = self._semaphores.setdefault(call.gate, asyncio.Semaphore(call.gate.limit))
-        if not await _acquire(semaphore, deadline):
-            raise CallFailedError(Reason.TOO_MANY_CALLS, "no place within the deadline")
+        queue = self._queues.setdefault(call.gate, _Queue(call.gate.limit))
+        has_waited = queue.is_full
+        if not await queue.enter(deadline):
+            raise CallFailedError(Reason.TOO_MANY_CALLS, "no turn within the deadline")
         try:
             call.ready()
-            client = self._client(call.client)
-            client.calls += 1
-            try:
-                outcome = await _exchange(client, call, deadline)
-            finally:
-                client.calls -= 1
+            outcome = await self._exchange_with_a_client(call, deadline)
         finally:
-            semaphore.release()
+            queue.leave()
         if isinstance(outcome, CallFailedError):
+            if has_waited and outcome.reason is Reason.SERVER_TOO_SLOW:
+                # Its own time had been spent on waiting: that says nothing of the server.
+                raise CallFailedError(Reason.TOO_MANY_CALLS, "too little time was left")
             raise outcome
         return outcome
+
+    async def _exchange_with_a_client(self, call: HttpCall, deadline: float) -> HttpAnswer | CallFailedError:
+        try:
+            client = self._client(call.client)
+        except OSError as error:
+            # The file of certificates is gone, or the process has too many open.
+            return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__)
+        client.calls += 1
+        try:
+            return await _exchange(client, call, deadline)
+        finally:
+            client.calls -= 1
 
     async def aclose(self) -> None:
         """Close all connections. Exchanges that are under way fail."""
@@ -91,6 +105,35 @@ class Transport:
             client = _Client(_our_client(client.context), client.library, client.context)
             clients.append(client)
         return client
+
+
+class _Queue:
+    """Lets a number of calls out at a time. Those that wait are bounded as well: each holds memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._semaphore = asyncio.Semaphore(limit)
+        self._most_waiting = limit * WAITING
+        self._waiting = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._semaphore.locked()
+
+    async def enter(self, deadline: float) -> bool:
+        """Whether there was a turn within the deadline; who had it calls `leave`."""
+        if self.is_full and self._waiting >= self._most_waiting:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._semaphore.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+
+    def leave(self) -> None:
+        self._semaphore.release()
 
 
 class _Library(Protocol):
@@ -169,14 +212,6 @@ def _library_of(http: Any) -> _Library:
     # The client may be of a class derived from the library's.
     roots = (sys.modules.get(base.__module__.partition(".")[0]) for base in type(http).__mro__)
     return cast(_Library, next((root for root in roots if hasattr(root, "UnsupportedProtocol")), httpx))
-
-
-async def _acquire(semaphore: asyncio.Semaphore, deadline: float) -> bool:
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await semaphore.acquire()
-    except TimeoutError:
-        return False
 
 
 async def _exchange(client: _Client, call: HttpCall, deadline: float) -> HttpAnswer | CallFailedError:
@@ -290,12 +325,17 @@ async def _read_body(response: Any, max_body: int) -> Secret[bytes] | CallFailed
     too_long = CallFailedError(Reason.SERVER_ANSWER_UNUSABLE, f"more than {max_body} bytes")
     if _is_longer(response.headers.get("Content-Length", ""), max_body):
         return too_long
+    if response.is_stream_consumed:
+        # By a transport of the site's own, which read it all.
+        return too_long if len(response.content) > max_body else Secret(response.content)
     body = Secret(bytearray())
     async with contextlib.aclosing(response.aiter_raw()) as chunks:
         async for chunk in chunks:
             body.reveal().extend(chunk)
             if len(body.reveal()) > max_body:
                 return too_long
+            # A server that sends byte by byte, and fast, does not keep the loop to itself.
+            await asyncio.sleep(0)
     return Secret(bytes(body.reveal()))
 
 

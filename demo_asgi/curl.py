@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from . import remote, requests
-from .authority.clients import CLIENTS
+from .authority.clients import CLIENTS, RESOURCE
 from .requests import AUTHORITY, DEMO, DemoRequest
 
 _ACCESS_TOKEN = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
@@ -17,6 +17,7 @@ def instructions(origins: Mapping[str, str]) -> Iterator[str]:
     yield "Its clients, with secrets that are no secrets, since they stand in the source of this demo:"
     for client in CLIENTS:
         yield f"  {client.client_id}:{client.client_secret} ({client.name})"
+    yield f"The audience of its tokens: {RESOURCE}"
     yield ""
     for title, chapter in {**requests.CHAPTERS, **remote.CHAPTERS}.items():
         yield f"== {title} =="

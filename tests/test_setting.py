@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import RequestFactory, override_settings
 
-from async_oauth_guard import GuardError, require_oauth
+from async_oauth_guard import GuardError, checks, require_oauth
 from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.rfc9110 import Challenge
@@ -225,6 +225,13 @@ def test_bad_setting_is_found_by_a_check(value: Any, says: list[str]) -> None:
     assert [part for part in says if part not in text] == []
 
 
+@pytest.fixture
+def no_other_protectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks look at every protector there is, those of other tests' modules too."""
+    monkeypatch.setattr(checks, "ALL_PROTECTORS", {require_oauth})
+
+
+@pytest.mark.usefixtures("no_other_protectors")
 def test_user_field_that_is_not_there() -> None:
     """E003, R134: a column of the user model that is not there is found by the check, before a token needs it."""
     with serving(require_oauth(Witness().view("def")), OAUTH_GUARD=changed(VALIDATORS=[jwt(user_lookup="nickname")])):
@@ -232,6 +239,7 @@ def test_user_field_that_is_not_there() -> None:
     assert [message.msg for message in found] == ["user_lookup: auth.User has no field 'nickname'"]
 
 
+@pytest.mark.usefixtures("no_other_protectors")
 def test_what_weakens_security_is_warned_of() -> None:
     """W005, W006: what was switched off in the setting is said, and is no error."""
     setting = changed(VALIDATORS=[introspection(), jwt(allow_insecure_http=True)])

@@ -9,7 +9,7 @@ from ..errors import Reason, TemporarilyUnavailableError
 from ..strict_json import read_json
 from .backoff import Attempt, read_retry_after
 
-__all__ = ["JSON", "call_flow", "check_answer", "read_json_object", "unusable"]
+__all__ = ["JSON", "call_flow", "check_answer", "read_json_object", "shown", "unusable"]
 
 JSON = "application/json"
 
@@ -41,19 +41,32 @@ def call_flow(call: HttpCall, attempt: Attempt, now: float) -> Flow[HttpAnswer]:
         if answer.status in (429, 503):
             attempt.wish = read_retry_after(answer.retry_after, now)
         return answer
-    unusable(f"{call.url} could not be asked: {failure}", failure.reason)
+    if failure.reason is Reason.TOO_MANY_CALLS:
+        # Not in the log: there would be a line for each of them.
+        raise TemporarilyUnavailableError(reason=failure.reason)
+    unusable(f"{shown(call.url)} could not be asked: {failure}", failure.reason)
 
 
-def check_answer(answer: HttpAnswer, url: str, media_types: Collection[str] = (JSON,)) -> None:
+def shown(url: str) -> str:
+    """``url`` for the log: without its query, where some servers want a key."""
+    return url.partition("?")[0]
+
+
+def check_answer(
+    answer: HttpAnswer,
+    url: str,
+    media_types: Collection[str] = (JSON,),
+    reason: Reason = Reason.SERVER_ANSWER_UNUSABLE,
+) -> None:
     """Refuse an answer that is none: of another status than 200, or of another kind than was asked for.
 
     Raises:
         TemporarilyUnavailableError: it is none.
     """
     if answer.status != 200:
-        unusable(f"{url} answered with status {answer.status}")
+        unusable(f"{shown(url)} answered with status {answer.status}", reason)
     if answer.media_type not in media_types:
-        unusable(f"{url} answered with another content type than {' or '.join(media_types)}")
+        unusable(f"{shown(url)} answered with another content type than {' or '.join(media_types)}", reason)
 
 
 def read_json_object(answer: HttpAnswer, url: str, reason: Reason = Reason.SERVER_ANSWER_UNUSABLE) -> dict[str, Any]:
@@ -64,5 +77,5 @@ def read_json_object(answer: HttpAnswer, url: str, reason: Reason = Reason.SERVE
     """
     document = read_json(answer.body.reveal())
     if not isinstance(document, dict):
-        unusable(f"{url} answered with something else than a JSON object", reason)
+        unusable(f"{shown(url)} answered with something else than a JSON object", reason)
     return document

@@ -11,13 +11,23 @@ from ..credentials import Secret
 from ..effects import CacheDelete, CacheRead, CacheWrite, Flow, HttpAnswer, HttpCall, Once
 from ..errors import Reason, TemporarilyUnavailableError
 from ..jose import parse_jwt, verify_signature
-from .answers import JSON, call_flow, check_answer, read_json_object, unusable
+from .answers import JSON, call_flow, check_answer, read_json_object, shown, unusable
 from .backoff import Attempt
 from .caching import Shelf, Vault
 from .discovery import Metadata, Server
 from .keysets import KeySource
 
-__all__ = ["SIGNED", "Introspection", "Lifetimes", "Memory", "SignedResponses", "Verdicts", "Word", "read_word"]
+__all__ = [
+    "MAX_ANSWER_SIZE",
+    "SIGNED",
+    "Introspection",
+    "Lifetimes",
+    "Memory",
+    "SignedResponses",
+    "Verdicts",
+    "Word",
+    "read_word",
+]
 
 logger = logging.getLogger("async_oauth_guard.introspection")
 
@@ -25,7 +35,12 @@ SIGNED = "application/token-introspection+jwt"
 """RFC 9701 §4: the media type of a signed response."""
 
 # RFC 9110 §15.5: those that find fault with what was sent.
-_STATUSES_ABOUT_A_TOKEN = frozenset({400, 413, 414, 422, 431})
+_STATUSES_ABOUT_A_TOKEN = frozenset({400, 404, 406, 413, 414, 415, 422, 431})
+MAX_ANSWER_SIZE = 65_536
+"""Bytes of an answer; what is longer is none. Each request that it serves gets a copy."""
+
+# Of keys: see `Verdicts.epoch_of`.
+_EPOCHS = 1024
 # What an entry takes beside the text of its claims.
 _OVERHEAD = 600
 
@@ -68,6 +83,13 @@ class Lifetimes:
     stale: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Epoch:
+    """The time since a token was invalidated, for the keys that share it."""
+
+    began: float
+
+
 class Verdicts:
     """The policy of remembered words: yes and no apart, so that a flood of garbage pushes out no yes."""
 
@@ -75,8 +97,13 @@ class Verdicts:
         self._active = active
         self._inactive = inactive
         self._lifetimes = lifetimes
-        self.epoch = object()
-        """Another one after each invalidation; a word whose call began in an earlier epoch is not kept."""
+        # Another one after each invalidation of one of its tokens. Their keys are spread evenly, so that one is nothing
+        # to most others.
+        self._epochs = [_Epoch(-math.inf) for _ in range(_EPOCHS)]
+
+    def epoch_of(self, key: bytes) -> "_Epoch":
+        """What changes when a token is invalidated; a word whose call began in an earlier epoch is not kept."""
+        return self._epochs[int.from_bytes(key[:2]) % _EPOCHS]
 
     def find(self, key: bytes) -> Word | None:
         """What was last said of a token, however long ago."""
@@ -93,18 +120,17 @@ class Verdicts:
         stale_until = now + min(self._lifetimes.yes + self._lifetimes.stale, left)
         return Word(True, claims, began, until, stale_until, size + _OVERHEAD)
 
-    def keep(self, key: bytes, word: Word, epoch: object) -> bool:
+    def keep(self, key: bytes, word: Word, epoch: _Epoch) -> bool:
         """Remember ``word``, whose call began in ``epoch``; whether it is remembered.
 
         It is not where something was invalidated since, nor is a yes where a no is known of which the call began later.
         """
-        if self.epoch is not epoch or not self._put(key, word):
+        if self.epoch_of(key) is not epoch or not self._put(key, word):
             return False
-        if self.epoch is epoch:
+        if self.epoch_of(key) is epoch:
             return True
         # Another thread came in between.
-        self._active.discard(key)
-        self._inactive.discard(key)
+        self._put_over(key, self.epoch_of(key).began)
         return False
 
     def _put(self, key: bytes, word: Word) -> bool:
@@ -119,11 +145,15 @@ class Verdicts:
         self._active.put(key, word)
         return True
 
-    def forget(self, key: bytes) -> None:
-        """Forget a token, and what calls that are under way will say of it."""
-        self.epoch = object()
+    def forget(self, key: bytes, now: float) -> None:
+        """Forget what was said of a token until ``now``, and what calls that are under way will say."""
+        self._epochs[int.from_bytes(key[:2]) % _EPOCHS] = _Epoch(now)
+        self._put_over(key, now)
+
+    def _put_over(self, key: bytes, now: float) -> None:
         self._active.discard(key)
-        self._inactive.discard(key)
+        # A no that is over: nobody may use it, but no yes of before is kept against it.
+        self._inactive.put(key, Word(False, {"active": False}, now, now, now, _OVERHEAD))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +192,7 @@ class Introspection:
         if known is not None and self.server.clock.steady() < known.until:
             return known
         # What was sent before the token was invalidated, or before a fresh answer was asked for, is joined by nobody.
-        flight = (self, object()) if fresh else (self, key, self.verdicts.epoch)
+        flight = (self, object()) if fresh else (self, key, self.verdicts.epoch_of(key))
         shelf = _shelf(cache, vault, key)
         try:
             word: Word = yield Once(flight, lambda: self._learn_flow(token, key, fresh, shelf), self.server.timeout)
@@ -177,7 +207,7 @@ class Introspection:
         """Forget ``token`` here and in the shared cache."""
         vault = self.vault()
         key = vault.digest(token)
-        self.verdicts.forget(key)
+        self.verdicts.forget(key, self.server.clock.steady())
         shelf = _shelf(cache, vault, key)
         if shelf is not None:
             yield Once((self, object()), lambda: self._clear_flow(shelf, key), self.server.timeout)
@@ -185,7 +215,7 @@ class Introspection:
     def _clear_flow(self, shelf: Shelf, key: bytes) -> Flow[None]:
         yield CacheDelete(shelf.cache, shelf.name)
         # Somebody may have found it there in the meantime.
-        self.verdicts.forget(key)
+        self.verdicts.forget(key, self.server.clock.steady())
 
     def _stale(self, key: bytes) -> Word | None:
         # Looked for anew: what came from the shared cache meanwhile counts, and a no that came ends it.
@@ -195,7 +225,7 @@ class Introspection:
 
     def _learn_flow(self, token: Secret[str], key: bytes, fresh: bool, shelf: Shelf | None) -> Flow[Word]:
         """Runs on the outgoing loop."""
-        epoch = self.verdicts.epoch
+        epoch = self.verdicts.epoch_of(key)
         # Who found nothing may have been late with asking here.
         known = None if fresh else self.verdicts.find(key)
         if known is not None and self.server.clock.steady() < known.until:
@@ -210,13 +240,13 @@ class Introspection:
                 return shared
         word = yield from self._introspect_flow(token)
         if self.verdicts.keep(key, word, epoch) and shelf is not None:
-            yield from self._share_flow(shelf, word, epoch)
+            yield from self._share_flow(shelf, key, word, epoch)
         return word
 
-    def _share_flow(self, shelf: Shelf, word: Word, epoch: object) -> Flow[None]:
+    def _share_flow(self, shelf: Shelf, key: bytes, word: Word, epoch: _Epoch) -> Flow[None]:
         if word.is_active:
             yield from self._write_shared_flow(shelf, word)
-        if not word.is_active or self.verdicts.epoch is not epoch:
+        if not word.is_active or self.verdicts.epoch_of(key) is not epoch:
             # Another worker may have left a yes; and what was invalidated while it was being written is not to stay.
             yield CacheDelete(shelf.cache, shelf.name)
 
@@ -227,9 +257,18 @@ class Introspection:
         url = endpoint if isinstance(endpoint, str) else (yield from endpoint.address_flow("introspection_endpoint"))
         with server.backoff.attempt() as attempt:
             began = clock.steady()
-            answer = yield from call_flow(self._call(url, token, attempt), attempt, clock.wall())
-            claims = yield from self._read_flow(answer, url)
-        return self.verdicts.word(claims, began, clock.steady(), clock.wall(), len(answer.body.reveal()))
+            answer = yield from self._call_flow(url, token, attempt)
+            claims = yield from self._read_flow(answer, shown(url))
+        return self.verdicts.word(claims, began, clock.steady(), clock.wall(), _size_of(answer.body.reveal()))
+
+    def _call_flow(self, url: str, token: Secret[str], attempt: Attempt) -> Flow[HttpAnswer]:
+        try:
+            return (yield from call_flow(self._call(url, token, attempt), attempt, self.server.clock.wall()))
+        except TemporarilyUnavailableError as error:
+            if error.reason is Reason.SERVER_ANSWER_UNUSABLE:
+                # Too long, or compressed: what the server knows of this token's user, perhaps.
+                error.reason = Reason.TOKEN_ANSWER_UNUSABLE
+            raise
 
     def _call(self, url: str, token: Secret[str], attempt: Attempt) -> HttpCall:
         server = self.server
@@ -243,6 +282,7 @@ class Introspection:
             {"Accept": accept, **headers},
             # RFC 7662 §2.1
             {"token": token, "token_type_hint": "access_token", **form},
+            max_body=MAX_ANSWER_SIZE,
             ready=lambda: server.backoff.check(attempt),
         )
 
@@ -254,9 +294,9 @@ class Introspection:
         signed = self.signed
         # RFC 9701 §5: where a signed response is required, a plain one is none.
         accepted = [JSON] if signed is None else [SIGNED] if signed.required else [SIGNED, JSON]
-        if answer.status in _STATUSES_ABOUT_A_TOKEN:
-            unusable(f"{url} answered with status {answer.status}", Reason.TOKEN_ANSWER_UNUSABLE)
-        check_answer(answer, url, accepted)
+        is_about_token = answer.status < 300 or answer.status in _STATUSES_ABOUT_A_TOKEN
+        reason = Reason.TOKEN_ANSWER_UNUSABLE if is_about_token else Reason.SERVER_ANSWER_UNUSABLE
+        check_answer(answer, url, accepted, reason)
         if signed is not None and answer.media_type == SIGNED:
             document = yield from self._read_signed_flow(signed, answer, url)
         else:
@@ -294,7 +334,7 @@ class Introspection:
         # As if it had been said here, so long ago. Another worker's clock may be ahead of ours.
         age = max(0.0, wall - shared["asked_at"])
         began = clock.steady() - age
-        return self.verdicts.word(shared["claims"], began, began, wall - age, len(text))
+        return self.verdicts.word(shared["claims"], began, began, wall - age, _size_of(text.encode()))
 
     def _write_shared_flow(self, shelf: Shelf, word: Word) -> Flow[None]:
         wall, now = self.server.clock.wall(), self.server.clock.steady()
@@ -305,6 +345,11 @@ class Introspection:
 
 def _shelf(cache: str | None, vault: Vault, key: bytes) -> Shelf | None:
     return None if cache is None else Shelf(cache, vault.name("yes", key), vault)
+
+
+def _size_of(body: bytes) -> int:
+    # About what its values take when they have been read: sixty bytes each, however short they are written.
+    return len(body) + 64 * (body.count(b",") + body.count(b"[") + body.count(b"{"))
 
 
 def _is_response(typ: str | None) -> bool:

@@ -1,5 +1,6 @@
 """Where the keys come from that tokens are verified with, how long they serve, and when they are asked for anew."""
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,7 +9,7 @@ from ..effects import CacheRead, CacheWrite, Call, Flow, Once, Start
 from ..errors import Reason, TemporarilyUnavailableError
 from ..jose import Jwt, VerificationKey, choose_keys, import_keys
 from .answers import JSON, call_flow, check_answer, read_json_object, unusable
-from .backoff import Attempt
+from .backoff import SHORTEST_WAIT, Attempt
 from .caching import Shelf, Vault
 from .clock import Clock
 from .discovery import Metadata, Server
@@ -178,8 +179,9 @@ class RemoteKeys:
         if self._may_attempt(now) or self._is_attempted(now):
             return False
         if self._has_failed:
+            rest = (self._attempted_at or now) + self._lifetimes.cooldown - now
             raise TemporarilyUnavailableError(
-                reason=Reason.KEYS_UNAVAILABLE, retry_after=self._server.backoff.seconds_left()
+                reason=Reason.KEYS_UNAVAILABLE, retry_after=max(self._server.backoff.seconds_left(), math.ceil(rest))
             )
         return True
 
@@ -267,6 +269,7 @@ class CalledKeys:
         self._lifetimes = lifetimes
         self._clock = clock
         self._current: _KeySet | None = None
+        self._failed_at = -math.inf
 
     def candidates_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
         """See `KeySource`."""
@@ -293,8 +296,15 @@ class CalledKeys:
 
     def _call_flow(self) -> Flow[_KeySet]:
         called_at = self._clock.steady()
-        document = yield Call(self._get_keys, ())
-        keys = import_called_keys(document, self._algorithms)
+        if called_at < self._failed_at + SHORTEST_WAIT:
+            # Whatever tokens come meanwhile: what the callable asks is somebody's server too.
+            raise TemporarilyUnavailableError(reason=Reason.KEYS_UNAVAILABLE)
+        try:
+            document = yield Call(self._get_keys, ())
+            keys = import_called_keys(document, self._algorithms)
+        except Exception:
+            self._failed_at = called_at
+            raise
         self._current = self._lifetimes.key_set(keys, document, called_at)
         return self._current
 

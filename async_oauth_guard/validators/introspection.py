@@ -331,7 +331,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         """What a subclass's hook says, or said not long ago: its class has ``cache_identity()``."""
         key, clock = self.vault().digest(token), self._server.clock
         known = None if fresh else self._verdicts.find(key)
-        epoch, began = self._verdicts.epoch, clock.steady()
+        epoch, began = self._verdicts.epoch_of(key), clock.steady()
         if known is not None and began < known.until:
             return own_copy(known.claims)
         claims = yield Call(introspect_token, (token,))
@@ -383,7 +383,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if self._introspect_token is None:
             yield from self._introspection.forget_flow(token, cache)
         else:
-            self._verdicts.forget(self.vault().digest(token))
+            self._verdicts.forget(self.vault().digest(token), self._server.clock.steady())
 
     @door
     def introspect_token(self, token_string: str) -> Any:

@@ -118,6 +118,22 @@ def test_memories_are_not_kept_alive() -> None:
     assert len(memory._memories) == before
 
 
+def test_renewed_in_the_middle_of_a_change() -> None:
+    """A child that was forked while another thread changed the memory has what was there, and no more than fits."""
+    remembered: Memory[Entry] = Memory(10)
+    for key in (b"a", b"b"):
+        remembered.put(key, Entry(4))
+    # The entry is gone, and its size is still counted.
+    remembered._entries._Cache__data.pop(b"a")  # type: ignore[attr-defined]
+    remembered.renew()
+    assert remembered.get(b"a") is None
+    assert remembered.get(b"b") == Entry(4)
+    remembered.put(b"c", Entry(6))
+    assert len(remembered) == 2
+    remembered.put(b"d", Entry(10))
+    assert len(remembered) == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_fork() -> None:

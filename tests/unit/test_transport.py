@@ -19,7 +19,7 @@ import pytest
 from async_oauth_guard.credentials import Secret
 from async_oauth_guard.effects import CallFailedError, ClientOptions, Gate, HttpAnswer, HttpCall
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
-from async_oauth_guard.transport import CALLS, Transport, _user_agent
+from async_oauth_guard.transport import CALLS, WAITING, Transport, _user_agent
 from tests.faults import (
     PATIENCE,
     Behaviour,
@@ -564,7 +564,7 @@ async def test_gates_are_not_kept(exchange: Exchanges, server: FaultServer) -> N
     for _ in range(3):
         await exchange(gate=Gate(1))
     gc.collect()
-    assert len(exchange.transport._semaphores) == 0
+    assert len(exchange.transport._queues) == 0
 
 
 # Clients
@@ -633,12 +633,64 @@ async def test_factories_that_fail(exchange: Exchanges) -> None:
     """A bug as well; and the place at the gate is free again."""
 
     def factory() -> httpx.AsyncClient:
-        raise OSError("a bug")
+        raise KeyError("a bug")
 
     exchange.gate = Gate(1)
     for _ in range(2):
-        with pytest.raises(OSError, match="a bug"):
+        with pytest.raises(KeyError, match="a bug"):
             await exchange(client=ClientOptions(factory=factory))
+
+
+async def test_certificates_that_are_gone(exchange: Exchanges, tmp_path: Any) -> None:
+    """A file that was there when the site started makes no bug of the request that misses it."""
+    for _ in range(2):
+        with pytest.raises(CallFailedError) as caught:
+            await exchange(client=ClientOptions(verify=str(tmp_path / "gone.pem")))
+        assert caught.value.reason == Reason.SERVER_UNREACHABLE
+
+
+async def test_answer_that_was_read_already(exchange: Exchanges, server: FaultServer) -> None:
+    """A transport of the site's own may read all of an answer before it gives it."""
+
+    def client_with(body: bytes) -> ClientOptions:
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=body))
+        return ClientOptions(factory=lambda: httpx.AsyncClient(transport=transport))
+
+    assert body_of(await exchange(client=client_with(b"{}"), max_body=2)) == b"{}"
+    with pytest.raises(CallFailedError) as caught:
+        await exchange(client=client_with(b"{ }"), max_body=2)
+    assert caught.value.reason == Reason.SERVER_ANSWER_UNUSABLE
+
+
+async def test_waiting_says_nothing_of_the_server(exchange: Exchanges, server: FaultServer) -> None:
+    """E24: a call whose time was spent on waiting for its turn is one too many, however slow the server is then."""
+    event = threading.Event()
+    server.answer("/", Gated(event, Json({})))
+    exchange.gate = Gate(1)
+    first = asyncio.ensure_future(exchange(within=0.3))
+    await asyncio.to_thread(server.wait_for_calls, "/", 1, 10)
+    with pytest.raises(CallFailedError) as caught:
+        await exchange(within=0.6)
+    assert caught.value.reason == Reason.TOO_MANY_CALLS
+    with pytest.raises(CallFailedError) as caught:
+        await first
+    assert caught.value.reason == Reason.SERVER_TOO_SLOW
+    event.set()
+
+
+async def test_waiting_is_bounded(exchange: Exchanges, server: FaultServer) -> None:
+    """E24: more calls than may wait are refused at once, and when there is room again they are not."""
+    event = threading.Event()
+    server.answer("/", Gated(event, Json({})))
+    exchange.gate = Gate(1)
+    calls = [asyncio.ensure_future(exchange(within=10)) for _ in range(1 + WAITING)]
+    await asyncio.to_thread(server.wait_for_calls, "/", 1, 10)
+    with pytest.raises(CallFailedError) as caught:
+        await exchange(within=10)
+    assert caught.value.reason == Reason.TOO_MANY_CALLS
+    event.set()
+    await asyncio.gather(*calls)
+    await exchange()
 
 
 async def test_client_that_cannot_be_closed(exchange: Exchanges, server: FaultServer) -> None:

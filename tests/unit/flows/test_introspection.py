@@ -240,20 +240,20 @@ def test_no() -> None:
 # Of the server as a whole.
 FAILURES: dict[str, Any] = {
     "down": DOWN,
-    "404": status(404),
     "429": status(429),
     "500": status(500),
     "503": status(503),
+    "redirect": status(302),
+}
+# Of one token: whoever has it may bring them about.
+ODDITIES: dict[str, Any] = {
+    "404": status(404),
     "201": status(201),
     "204": status(204),
-    "redirect": status(302),
     "no JSON": ok(b"<html>", "text/html"),
     "other type": ok({"active": True}, "text/plain"),
     "no type": ok({"active": True}, ""),
     "signed, unasked": ok(b"x.y.z", SIGNED),
-}
-# Of one token: whoever has it may bring them about.
-ODDITIES: dict[str, Any] = {
     "400": status(400),
     "413": status(413),
     "414": status(414),
@@ -745,11 +745,18 @@ def test_invalidated_by_another_thread_while_it_is_remembered(answer: Any) -> No
         vault=vault,
         signed=None,
     )
+
+    def invalidate() -> None:
+        for memory in remembered:
+            memory.before_put = lambda: None
+        verdicts.forget(vault().digest(TOKEN), site.server.clock.steady())
+
     for memory in remembered:
-        memory.before_put = lambda: verdicts.forget(vault().digest(TOKEN))
+        memory.before_put = invalidate
     site.ask(cache="default")
-    assert [len(memory) for memory in remembered] == [0, 0]
     assert site.world.cache == {}
+    site.ask(cache="default")
+    assert len(site.world.calls) == 2
 
 
 def test_others_are_not_forgotten() -> None:
@@ -883,7 +890,7 @@ def test_a_yes_takes_the_place_of_a_no() -> None:
     memories: tuple[Memory[Word], Memory[Word]] = (Memory(10_000), Memory(10_000))
     verdicts = Verdicts(*memories, Lifetimes(30.0, 5.0, 0.0))
     for claims, sizes in (({"active": False}, [0, 1]), ({"active": True}, [1, 0]), ({"active": False}, [0, 1])):
-        assert verdicts.keep(b"key", verdicts.word(claims, 0.0, 0.0, NOW, 1), verdicts.epoch)
+        assert verdicts.keep(b"key", verdicts.word(claims, 0.0, 0.0, NOW, 1), verdicts.epoch_of(b"key"))
         assert [len(memory) for memory in memories] == sizes
 
 
@@ -1141,7 +1148,7 @@ def test_types(typ: str) -> None:
 
 def test_downgrade() -> None:
     """R78: where a signed answer is required, a plain one is none; where it is only accepted, a plain one will do."""
-    assert SignedSite(YES).refusal().reason == Reason.SERVER_ANSWER_UNUSABLE
+    assert SignedSite(YES).refusal().reason == Reason.TOKEN_ANSWER_UNUSABLE
     assert SignedSite(YES, required=False).is_active()
 
 

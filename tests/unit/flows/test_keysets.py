@@ -320,7 +320,8 @@ def test_unknown_key_after_a_failure() -> None:
     site.world.time.advance(COOLDOWN)
     assert site.refusal(BY_NEW).reason == Reason.SERVER_UNREACHABLE
     error = site.refusal(BY_NEW)
-    assert (error.reason, error.retry_after) == (Reason.KEYS_UNAVAILABLE, 1)
+    # Nothing is tried before.
+    assert (error.reason, error.retry_after) == (Reason.KEYS_UNAVAILABLE, COOLDOWN)
     assert site.fetches == 2
     assert site.candidates(BY_OLD) == ["old"]
     site.world.time.advance(COOLDOWN)
@@ -774,10 +775,15 @@ def test_called_document() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), TemporarilyUnavailableError()])
 def test_called_keys_that_fail(error: Exception) -> None:
-    """R124: what the callable raises is raised in the request, and the next request calls again."""
+    """R124: what the callable raises is raised in the request; it is called again after a second, not for each token."""
     given = Given(error, key_set(OLD))
     with pytest.raises(type(error)):
         given.candidates(BY_OLD)
+    with pytest.raises(TemporarilyUnavailableError) as caught:
+        given.candidates(BY_OLD)
+    assert caught.value.reason == Reason.KEYS_UNAVAILABLE
+    assert given.calls == 1
+    given.world.time.advance(1.0)
     assert given.candidates(BY_OLD) == ["old"]
 
 
