@@ -215,7 +215,7 @@ def _remote_messages(validator: RemoteTokenValidator) -> Iterator[CheckMessage]:
 
 
 def _name_of(validator: RemoteTokenValidator) -> str:
-    server = validator.issuer or _endpoint_of(validator)
+    server = ", ".join(sorted(_issuers_of(validator))) or _endpoint_of(validator)
     # Without a query, which may hold a key.
     return type(validator).__name__ + (f" of {server.partition('?')[0]}" if server else "")
 
@@ -238,9 +238,16 @@ def _trusting_subjects(protector: Any) -> list[RemoteTokenValidator]:
 
 def _servers(validators: Iterable[RemoteTokenValidator]) -> set[str]:
     """The issuers that validators name, and the other hosts that are asked where none is named."""
-    issuers = {validator.issuer for validator in validators if validator.issuer is not None}
+    issuers = {issuer for validator in validators for issuer in _issuers_of(validator)}
     hosts = {urlsplit(_endpoint_of(validator) or "").netloc for validator in validators if validator.issuer is None}
     return issuers | (hosts - {urlsplit(issuer).netloc for issuer in issuers} - {""})
+
+
+def _issuers_of(validator: RemoteTokenValidator) -> set[str]:
+    # Of a subclass that compares issuers by itself, it may be anything.
+    issuer: Any = validator.issuer
+    issuers = issuer if isinstance(issuer, list | tuple | set | frozenset) else [issuer]
+    return {each for each in issuers if isinstance(each, str)}
 
 
 def _subject_message(validator: RemoteTokenValidator) -> CheckMessage:

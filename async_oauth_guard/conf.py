@@ -168,7 +168,7 @@ def check_validator(validator: Any, get_resource: Callable[[], str | None]) -> N
     """Refuse what cannot serve as a token validator of a protector; ``get_resource`` tells who that is.
 
     Raises:
-        TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``.
+        TypeError: it is a class, or has no ``authenticate_token`` or ``TOKEN_TYPE``, or was built without our part.
         ValueError: its realm or attributes cannot stand in a challenge.
         ImproperlyConfigured: nobody has said who we are, so tokens that are meant for others would be let in.
     """
@@ -176,6 +176,8 @@ def check_validator(validator: Any, get_resource: Callable[[], str | None]) -> N
         raise TypeError(f"a token validator is wanted, not {validator!r}")
     if not isinstance(getattr(validator, "TOKEN_TYPE", None), str):
         raise TypeError(f"{type(validator).__name__} has no TOKEN_TYPE, so it serves no scheme")
+    if getattr(validator, "needs_init", False) is True and not hasattr(validator, "realm"):
+        raise TypeError(f"{type(validator).__name__}.__init__() never called super().__init__()")
     check_parameters(realm_of(validator), attributes_of(validator))
     join_protector = getattr(validator, "join_protector", None)
     if join_protector is not None:

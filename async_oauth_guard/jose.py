@@ -218,7 +218,8 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
     """The keys of ``key_set`` that can verify signatures. The others are left out, one by one, with a warning.
 
     Args:
-        key_set: a JWK Set or a JWK as ``dict``, joserfc's ``KeySet`` or key, or a list of these.
+        key_set: a JWK Set or a JWK as ``dict``, a ``KeySet`` or key of joserfc's or of ``authlib.jose``, or a list of
+            these; or PEM or JSON text, which counts as fetched.
         fetched: whether it came from outside. Then it gives public keys only: one with private members is left out,
             as is a symmetric one. Otherwise an asymmetric key's public half is taken.
         algorithms: the validator's own list. Where it has ``Ed448``, a key of that curve verifies ``EdDSA`` too.
@@ -228,9 +229,11 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
     """
     members = _members_of(key_set)
     if members is None and not fetched:
-        raise TypeError(f"a JWK Set, a JWK, a KeySet or a key is wanted, not {type(key_set).__name__}")
+        raise TypeError(f"a JWK Set, a JWK, a KeySet or a key is wanted, not {_name_of(key_set)}")
+    fetched = fetched or isinstance(key_set, str | bytes)
     keys: dict[str, VerificationKey] = {}
     faults: list[str] = []
+    hint = ""
     for index, member in enumerate(islice(members or (), _MAX_KEYS + 1)):
         # RFC 7517 §5: "Implementations SHOULD ignore JWKs within a JWK Set that use "kty" (key type) values that are
         # not understood by them, that are missing required members, or for which values are out of the supported
@@ -243,10 +246,23 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
             keys.setdefault(outcome.identity, outcome)
         else:
             faults.append(f"{index} ({outcome})")
+            hint = _SECRET_HINT if fetched and _is_symmetric(member) else hint
     if faults:
         # Where they are and what is wrong with them: no name or value of theirs.
-        logger.warning("Keys of a key set that are not used: %s.", ", ".join(faults))
+        logger.warning("Keys of a key set that are not used: %s.%s", ", ".join(faults), hint)
     return tuple(keys.values())
+
+
+_SECRET_HINT = " A secret is not fetched: hand it over as a key instead (jwks=, or joserfc's OctKey)."
+
+
+def _is_symmetric(member: Any) -> bool:
+    return isinstance(member, Mapping) and member.get("kty") == "oct"
+
+
+def _name_of(value: Any) -> str:
+    cls = type(value)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _is_for_encryption(member: Any) -> bool:
@@ -259,9 +275,28 @@ def _members_of(key_set: Any) -> Iterable[Any] | None:
         return members if isinstance(members, list | tuple) else None
     if isinstance(key_set, KeySet):
         return key_set.keys
-    if isinstance(key_set, Key):
+    if isinstance(key_set, Key) or _is_of_authlib(key_set, "Key"):
         return [key_set]
+    if _is_of_authlib(key_set, "KeySet"):
+        return list(key_set.keys)
+    if isinstance(key_set, str | bytes):
+        return _members_of_text(key_set)
     return _flatten(key_set) if isinstance(key_set, list | tuple) else None
+
+
+def _is_of_authlib(value: Any, name: str) -> bool:
+    # By name: importing ``authlib.jose`` warns that it is going away.
+    return any(cls.__name__ == name and cls.__module__.startswith("authlib.jose.") for cls in type(value).__mro__)
+
+
+def _members_of_text(text: str | bytes) -> Iterable[Any] | None:
+    """The keys in PEM or JSON text; ``None`` where it is neither."""
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if data.lstrip().startswith(b"-----BEGIN "):
+        key = _first_import(text, ("RSA", "EC", "OKP"))
+        return None if key is None else [key]
+    value = read_json(data)
+    return _members_of(value) if isinstance(value, Mapping | list) else None
 
 
 def _flatten(parts: Iterable[Any]) -> Iterator[Any]:
@@ -293,12 +328,23 @@ def _import_key(member: Any, fetched: bool, has_ed448: bool) -> VerificationKey 
 
 
 def _jwk_of(member: Any) -> Any:
+    if _is_of_authlib(member, "Key"):
+        return _jwk_of_authlib(member)
     if not isinstance(member, Key):
         return member
     try:
         return member.as_dict(private=member.is_private)
     except Exception:
         # Parameters that joserfc itself finds wrong.
+        return None
+
+
+def _jwk_of_authlib(key: Any) -> Any:
+    try:
+        jwk = dict(key.as_dict(is_private=False))
+        # It gives itself a name where it has none, which is not in its server's tokens.
+        return jwk if key.kid is not None else {name: value for name, value in jwk.items() if name != "kid"}
+    except Exception:
         return None
 
 
@@ -326,7 +372,9 @@ def _public_key_of(jwk: Mapping[str, Any]) -> Key | str:
     if not all(isinstance(value, str) and len(value) <= _MAX_MEMBER_LENGTH for value in members.values()):
         return "a member is missing or malformed"
     if not _is_sized(jwk):
-        return "its size or exponent is out of range"
+        is_secret = jwk["kty"] == "oct"
+        needed = f": a secret needs {_MIN_SECRET_SIZE} octets at least" if is_secret else ""
+        return f"its size or exponent is out of range{needed}"
     try:
         return import_key({**members, "kty": jwk["kty"]})
     except Exception:

@@ -10,6 +10,7 @@ from ..effects import Call, Flow
 from ..errors import InvalidTokenError, Reason
 from ..jose import Jwt, VerificationKey, choose_keys, parse_jwt, verify_signature
 from ..profiles import Profile, read_client, read_scope
+from ..scopes import own_copy
 from .caching import Vault
 from .clock import Clock
 from .keysets import KeySource, import_called_keys
@@ -108,8 +109,11 @@ def verify_flow(token: Secret[str], rules: JwtRules, cache: str | None) -> Flow[
     if key is None:
         raise InvalidTokenError(reason=Reason.BAD_SIGNATURE)
     # As with Authlib, a hook sees signed claims only.
-    if rules.validate_iss is not None and not (yield Call(rules.validate_iss, (jwt.claims, jwt.claims.get("iss")))):
-        raise InvalidTokenError(reason=Reason.WRONG_ISSUER)
+    if rules.validate_iss is not None:
+        # A copy, since what it does to them is not to be remembered.
+        its_claims = own_copy(jwt.claims)
+        if not (yield Call(rules.validate_iss, (its_claims, its_claims.get("iss")))):
+            raise InvalidTokenError(reason=Reason.WRONG_ISSUER)
     return VerifiedJwt(
         dict(jwt.header),
         jwt.claims,

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, get_args
 from urllib.parse import quote_plus
 
-from django.utils.functional import cached_property
-
 from ..claims import check_audience, check_authorization_details, check_issuer, check_times, check_unbound
 from ..credentials import PresentedToken, Secret, is_token68
 from ..effects import Call, Flow
@@ -17,7 +15,7 @@ from ..errors import InvalidTokenError, Reason
 from ..flows.authorization import Inquiry
 from ..flows.discovery import Metadata
 from ..flows.introspection import Introspection, Lifetimes, SignedResponses, Verdicts
-from ..flows.keysets import FixedKeys, KeySource, RemoteKeys
+from ..flows.keysets import KeySource, RemoteKeys
 from ..flows.keysets import Lifetimes as KeyLifetimes
 from ..flows.users import UserLookup
 from ..hooks import door, hook
@@ -28,7 +26,18 @@ from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
 from .model import compile_format
-from .remote import FROM_PROTECTOR, Audience, RemoteTokenValidator, check_lifetimes, check_text, naming
+from .remote import (
+    FROM_PROTECTOR,
+    Audience,
+    RemoteTokenValidator,
+    check_encodable,
+    check_lifetimes,
+    check_text,
+    digest_of,
+    fixed_keys,
+    naming,
+    repr_of_keys,
+)
 
 __all__ = ["ClientAuth", "Fields", "IntrospectTokenValidator"]
 
@@ -86,6 +95,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         ValueError, TypeError: an option has a value that cannot work.
     """
 
+    _kind = "IntrospectTokenValidator"
     _sharing_hooks = ("introspect_token",)
     _twins = (*RemoteTokenValidator._twins, "aintrospect_token")
 
@@ -134,6 +144,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             check_text(issuer=issuer)
         if client_id is not None:
             check_text(client_id=client_id)
+        check_encodable(client_id=client_id, client_secret=client_secret)
         check_lifetimes(cache_ttl=cache_ttl, negative_ttl=negative_ttl, stale_if_error=stale_if_error)
         self.introspection_endpoint = introspection_endpoint
         self.client_id = client_id
@@ -144,10 +155,15 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self._jwks = jwks
         self._client_secret = Secret(client_secret)
         self._token_format = compile_format(token_format)
+        if self._token_format is not None and not self._token_format.pattern:
+            raise ValueError("token_format: no token is empty; leave it out to ask about all")
         self._introspect_token = hook(self, "introspect_token")
         if introspection_endpoint is not None:
-            # Of a subclass that answers by itself too: it may call ours. With Authlib the first argument is the realm.
-            self._check_url("introspection_endpoint", introspection_endpoint)
+            # Of a subclass that answers by itself too: it may call ours.
+            self._check_endpoint(introspection_endpoint)
+        self._metadata = Metadata(self._server, _KEY_LIFETIMES.max_stale)
+        # The keys of signed answers.
+        self._own_keys = self._build_keys()
         if not self._answers_itself:
             self._check_options()
         self._verdicts = Verdicts(
@@ -155,6 +171,22 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             Memory(_MEMORY_SIZE // 2),
             Lifetimes(float(cache_ttl), float(negative_ttl), float(stale_if_error)),
         )
+        self._introspection = Introspection(
+            server=self._server,
+            endpoint=introspection_endpoint or self._metadata,
+            authenticate=self._authenticate_ourselves,
+            verdicts=self._verdicts,
+            vault=self.vault,
+            signed=self._build_signed_responses(),
+        )
+
+    def _check_endpoint(self, url: Any) -> None:
+        try:
+            self._check_url("introspection_endpoint", url)
+        except ValueError as error:
+            if not isinstance(url, str) or "://" in url:
+                raise
+            raise ValueError(f"{error} (Authlib's first argument, the realm, is realm= here)") from None
 
     @property
     def _answers_itself(self) -> bool:
@@ -190,6 +222,8 @@ class IntrospectTokenValidator(RemoteTokenValidator):
                 check_signing_key(self._client_secret)  # type: ignore[arg-type]
         elif not isinstance(self._client_secret.reveal(), str | None):
             raise TypeError(f"client_secret: {method} needs a string")
+        elif method == "bearer" and not _is_field_value(self._client_secret):
+            raise ValueError("client_secret: bearer needs printable ASCII, as a header field holds it")
 
     def _check_signed_responses(self) -> None:
         if self.signed_responses is None:
@@ -200,36 +234,22 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             raise ValueError("signed_responses: 'accepted', 'required' or None is wanted")
         if self.issuer is None:
             raise ValueError("signed_responses: an issuer is needed, whose signature it is")
+        if self.client_id is None and self.audience is None:
+            raise ValueError("signed_responses: client_id or audience is needed, for whom the answers have to be")
         self._check_keys(self._own_keys, self._jwks, self.jwks_uri)
 
     # --- the server ---
 
-    @cached_property
-    def _metadata(self) -> Metadata:
-        return Metadata(self._server, _KEY_LIFETIMES.max_stale)
-
-    @cached_property
-    def _own_keys(self) -> KeySource:
-        """The keys of signed answers."""
+    def _build_keys(self) -> KeySource | None:
+        if self.signed_responses is None:
+            return None
         if self._jwks is not None:
-            with naming("jwks"):
-                return FixedKeys(self._jwks, DEFAULT_ALGORITHMS)
+            return fixed_keys(self._jwks, DEFAULT_ALGORITHMS)
         location = self.jwks_uri or self._metadata
         return RemoteKeys(self._server, location, _KEY_LIFETIMES, self.vault, DEFAULT_ALGORITHMS)
 
-    @cached_property
-    def _introspection(self) -> Introspection:
-        return Introspection(
-            server=self._server,
-            endpoint=self.introspection_endpoint or self._metadata,
-            authenticate=self._authenticate_ourselves,
-            verdicts=self._verdicts,
-            vault=self.vault,
-            signed=self._build_signed_responses(),
-        )
-
     def _build_signed_responses(self) -> SignedResponses | None:
-        if self.signed_responses is None:
+        if self._own_keys is None:
             return None
         is_required = self.signed_responses == "required"
         return SignedResponses(keys=self._own_keys, required=is_required, audiences=self._own_names)
@@ -282,8 +302,12 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             "introspection_endpoint": self.introspection_endpoint,
             "client_id": self.client_id,
             "client_auth": self.client_auth,
+            # One server may tell tenants apart by nothing else.
+            "client_secret": digest_of(self._client_secret),
             "scope_claim": self.scope_claim,
             "signed_responses": self.signed_responses,
+            "jwks_uri": self.jwks_uri,
+            "jwks": repr_of_keys(self._own_keys, self._jwks),
         }
 
     def recognises(self, token: str) -> bool:
@@ -405,6 +429,11 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     def _answer_flow(self, token: Secret[str]) -> Flow[dict[str, Any]]:
         word = yield from self._introspection.ask_flow(token, fresh=False, cache=None)
         return dict(own_copy(dict(word.claims)))
+
+
+def _is_field_value(secret: Secret[Any]) -> bool:
+    text = secret.reveal()
+    return bool(text.isascii() and text.isprintable())
 
 
 def _basic(client_id: str, secret: Secret[Any]) -> Secret[str]:

@@ -5,16 +5,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
-from django.utils.functional import cached_property
 
-from ..claims import check_audience, check_issuer, check_times, check_unbound
+from ..claims import check_audience, check_authorization_details, check_issuer, check_times, check_unbound
 from ..credentials import Secret
 from ..effects import Flow
 from ..errors import InvalidTokenError, Reason
 from ..flows.authorization import Inquiry
 from ..flows.discovery import Metadata
 from ..flows.jwt import JwtRules, VerifiedJwt, find_verified_flow, verify_flow
-from ..flows.keysets import CalledKeys, FixedKeys, KeySource, Lifetimes, RemoteKeys
+from ..flows.keysets import CalledKeys, KeySource, Lifetimes, RemoteKeys
 from ..flows.users import UserLookup
 from ..hooks import door, hook
 from ..jose import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
@@ -23,12 +22,23 @@ from ..profiles import get_profile, read_attribute_values, read_scope
 from ..runtime import arun, run_outside_loop
 from ..scopes import own_copy
 from ..tokens import AccessToken, TokenState
-from .remote import FROM_PROTECTOR, Audience, RemoteTokenValidator, check_lifetimes, naming, repr_of
+from .remote import (
+    FROM_PROTECTOR,
+    Audience,
+    RemoteTokenValidator,
+    check_hashable,
+    check_lifetimes,
+    fixed_keys,
+    keep,
+    repr_of_keys,
+)
 
 __all__ = ["JWTBearerTokenValidator"]
 
 # Bytes of verified tokens that are remembered: some ten thousand.
 _MEMORY_SIZE = 16 * 1024 * 1024
+# Seconds. RFC 7519 §4.1.4: "usually no more than a few minutes".
+_LARGEST_LEEWAY = 300
 
 
 class JWTBearerTokenValidator(RemoteTokenValidator):
@@ -70,6 +80,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
 
     _sharing_hooks = ("get_jwks", "validate_iss")
     _twins = (*RemoteTokenValidator._twins, "aget_jwks")
+    _kind = "JWTBearerTokenValidator"
     issuer: str
 
     def __init__(
@@ -93,7 +104,9 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         allow_insecure_http: bool = False,
         **extra_attributes: Any,
     ) -> None:
-        if type(issuer) is not str or not issuer:
+        self._is_offered_all = hook(self, "validate_iss") is not None
+        self._get_jwks = hook(self, "get_jwks")
+        if not self._asks_nobody and (type(issuer) is not str or not issuer):
             raise TypeError("issuer: the server's issuer identifier is wanted, a string")
         super().__init__(
             realm,
@@ -109,33 +122,42 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             allow_insecure_http=allow_insecure_http,
         )
         check_lifetimes(leeway=leeway, jwks_ttl=jwks_ttl, cooldown=cooldown, max_stale=max_stale)
+        if leeway > _LARGEST_LEEWAY:
+            raise ValueError(f"leeway: a few minutes are wanted, {_LARGEST_LEEWAY} seconds at most")
         self.resource_server = None if resource_server is FROM_PROTECTOR else resource_server
         self.leeway = float(leeway)
         self.jwks_uri = jwks_uri
         self.jwks = jwks
         self._lifetimes = Lifetimes(float(jwks_ttl), float(cooldown), float(max_stale))
         self._called_keys: dict[Any, CalledKeys] = {}
-        self._is_offered_all = hook(self, "validate_iss") is not None
-        self._get_jwks = hook(self, "get_jwks")
         self.algorithms = self._read_algorithms(algorithms)
+        # The keys that the options name, whatever a subclass puts in their place.
+        self._own_keys = self._build_keys()
         if self._get_jwks is None:
             self._check_sources()
         self._memory: Memory[VerifiedJwt] = Memory(_MEMORY_SIZE)
         self._rules: dict[Any, JwtRules] = {}
 
+    @property
+    def _asks_nobody(self) -> bool:
+        """Whether a subclass needs no issuer of ours: it compares issuers, and has keys or tokens, by itself."""
+        finds = self._get_jwks is not None or hook(self, "authenticate_token") is not None
+        return self._is_offered_all and finds
+
     def _check_sources(self) -> None:
         self._check_keys(self._own_keys, self.jwks, self.jwks_uri)
-        if (self.jwks is None and self.jwks_uri is None) or self.issuer.startswith("http:"):
-            self._check_url("issuer", self.issuer)
+        if self.jwks is None and self._lifetimes.max_stale < self._lifetimes.cooldown:
+            raise ValueError("max_stale: cooldown at least is wanted; before that no other keys are fetched")
+        issuer: Any = self.issuer
+        if isinstance(issuer, str) and ((self.jwks is None and self.jwks_uri is None) or issuer.startswith("http:")):
+            self._check_url("issuer", issuer)
 
-    @cached_property
-    def _own_keys(self) -> KeySource:
-        """The keys that the options name, whatever a subclass puts in their place."""
+    def _build_keys(self) -> KeySource:
         if callable(self.jwks):
+            check_hashable("jwks", self.jwks)
             return self._keys_called_for(self.jwks, None)
         if self.jwks is not None:
-            with naming("jwks"):
-                return FixedKeys(self.jwks, self.algorithms)
+            return fixed_keys(self.jwks, self.algorithms)
         location = self.jwks_uri or Metadata(self._server, self._lifetimes.max_stale)
         return RemoteKeys(self._server, location, self._lifetimes, self.vault, self.algorithms)
 
@@ -144,7 +166,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         keys = self._called_keys.get((get_keys, identity))
         if keys is None:
             keys = CalledKeys(get_keys, self._lifetimes, self._server.clock, self.algorithms)
-            self._called_keys[get_keys, identity] = keys
+            keys = keep(self._called_keys, (get_keys, identity), keys)
         return keys
 
     def _own_keys_for(self, identity: str | None) -> KeySource:
@@ -154,7 +176,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         if algorithms is None:
             return (*DEFAULT_ALGORITHMS, *SYMMETRIC_ALGORITHMS) if self._may_be_symmetric else DEFAULT_ALGORITHMS
         if not isinstance(algorithms, list | tuple | set | frozenset):
-            raise TypeError("algorithms: a list of names such as 'RS256' is wanted")
+            raise TypeError("algorithms: a list of names is wanted, such as ['RS256']")
         if not algorithms:
             raise ValueError("algorithms: without any, no token could be valid")
         for name in algorithms:
@@ -178,7 +200,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         return {
             **super().fingerprint(),
             "jwks_uri": self.jwks_uri,
-            "jwks": sorted(key.identity for key in keys.keys) if isinstance(keys, FixedKeys) else repr_of(self.jwks),
+            "jwks": repr_of_keys(keys, self.jwks),
             "algorithms": sorted(self.algorithms),
             "leeway": self.leeway,
         }
@@ -221,7 +243,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         validate_iss = self.validate_iss if self._is_offered_all else None
         rules = self._rules.get((audiences, identity, get_jwks, validate_iss))
         if rules is None:
-            rules = self._rules[audiences, identity, get_jwks, validate_iss] = JwtRules(
+            rules = JwtRules(
                 profile=self._profile,
                 algorithms=frozenset(self.algorithms),
                 issuer=None if self._is_offered_all else self.issuer,
@@ -234,6 +256,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
                 get_jwks=None if self.shares else get_jwks,
                 validate_iss=validate_iss,
             )
+            rules = keep(self._rules, (audiences, identity, get_jwks, validate_iss), rules)
         return rules
 
     def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
@@ -268,6 +291,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             (None if self._is_offered_all else check_issuer(claims, self.issuer))
             or (None if audiences is None else check_audience(claims, audiences, self._profile.audience))
             or check_unbound(claims)
+            or check_authorization_details(claims)
         )
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:

@@ -47,6 +47,8 @@ class BearerTokenValidator(TokenValidator):
         TypeError: an option has a value of the wrong type.
     """
 
+    needs_init = True
+
     def __init__(
         self,
         token_model: type[Model] | str,

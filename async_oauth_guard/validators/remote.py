@@ -1,14 +1,17 @@
 """What validators of tokens have in common that an authorization server vouches for."""
 
+import difflib
+import hashlib
 import json
 import math
 import pkgutil
 import random
+import re
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -33,10 +36,16 @@ __all__ = [
     "FROM_PROTECTOR",
     "Audience",
     "RemoteTokenValidator",
+    "check_encodable",
+    "check_hashable",
     "check_lifetimes",
     "check_text",
+    "digest_of",
+    "fixed_keys",
+    "keep",
     "naming",
     "repr_of",
+    "repr_of_keys",
 ]
 
 
@@ -52,19 +61,66 @@ Audience = str | Collection[str] | _FromProtector | None
 
 _CLOCK = Clock(time.time, time.monotonic, random.random)
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+# Seconds. What is larger is a slip of units.
+_LONGEST_TIMEOUT = 3600
+# What `cache_identity()` may tell apart at a time: it is named by what comes with requests.
+_MAX_IDENTITIES = 1024
+
+_COMMON_OPTIONS = frozenset(
+    {
+        "allow_insecure_http",
+        "http_client",
+        "issuer",
+        "jwks",
+        "jwks_uri",
+        "realm",
+        "timeout",
+        "user_lookup",
+        "verify",
+    }
+)
+_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "JWTBearerTokenValidator": _COMMON_OPTIONS
+    | {"algorithms", "cooldown", "jwks_ttl", "leeway", "max_stale", "profile", "resource_server"},
+    "IntrospectTokenValidator": _COMMON_OPTIONS
+    | {
+        "audience",
+        "cache_ttl",
+        "client_auth",
+        "client_id",
+        "client_secret",
+        "introspection_endpoint",
+        "max_concurrency",
+        "negative_ttl",
+        "scope_claim",
+        "signed_responses",
+        "stale_if_error",
+        "token_format",
+    },
+}
+# What one validator's option is called in the other.
+_OTHER_NAMES: Final = {"audience": "resource_server", "resource_server": "audience"}
+_SECRETS = re.compile(r"(?:.*_)?(?:\w*(?:secret|passw(?:or)?d|passphrase)\w*|keys?|tokens?|assertions?)")
+
 
 class RemoteTokenValidator(TokenValidator):
     """Base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`; not to be built itself."""
 
     # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
     _sharing_hooks: tuple[str, ...] = ()
+    needs_init = True
+    # Which of `_OPTIONS` it has.
+    _kind: str
 
     def __init__(
         self,
         realm: str | None,
         attributes: Mapping[str, Any],
         *,
-        issuer: str | None,
+        issuer: Any,
         audience: Audience,
         audience_argument: str,
         profile: Profile,
@@ -75,17 +131,20 @@ class RemoteTokenValidator(TokenValidator):
         allow_insecure_http: bool,
         max_concurrency: int = 100,
     ) -> None:
+        _check_attributes(attributes, self._kind)
         super().__init__(realm, **attributes)
         check_lifetimes(timeout=timeout)
         if timeout == 0:
             raise ValueError("timeout: seconds are wanted, more than 0")
+        if timeout > _LONGEST_TIMEOUT:
+            raise ValueError(f"timeout: seconds are wanted, {_LONGEST_TIMEOUT} at most")
         if type(max_concurrency) is not int or max_concurrency < 1:
             raise ValueError("max_concurrency: a number of calls is wanted, 1 at least")
         if not isinstance(allow_insecure_http, bool):
             raise TypeError(f"allow_insecure_http: True or False is wanted, not {type(allow_insecure_http).__name__}")
         if http_client is not None and verify is not None:
             raise ValueError("verify: the client that http_client makes has certificates of its own")
-        self.issuer = issuer
+        self.issuer: str | None = issuer
         self.audience = _read_audience(audience, audience_argument)
         self.allow_insecure_http = allow_insecure_http
         self.user_lookup = user_lookup
@@ -97,7 +156,8 @@ class RemoteTokenValidator(TokenValidator):
         self._resources: set[str] = set()
         self._vaults: dict[str | None, tuple[Secret[Any], Vault]] = {}
         self._server = Server(
-            issuer=issuer,
+            # Of a subclass that compares issuers by itself, it may be anything.
+            issuer=issuer if isinstance(issuer, str) else None,
             client=ClientOptions(_resolve_factory(http_client), _check_verify(verify)),
             gate=Gate(max_concurrency),
             timeout=float(timeout),
@@ -110,7 +170,7 @@ class RemoteTokenValidator(TokenValidator):
         with naming(argument):
             check_url(url, self.allow_insecure_http)
 
-    def _check_keys(self, keys: KeySource, jwks: Any, jwks_uri: str | None) -> None:
+    def _check_keys(self, keys: KeySource | None, jwks: Any, jwks_uri: str | None) -> None:
         """Refuse what no key, or anybody's key, could come from, before it is needed."""
         if jwks is not None and jwks_uri is not None:
             raise ValueError("jwks_uri: jwks has the keys already; give one of them")
@@ -138,7 +198,7 @@ class RemoteTokenValidator(TokenValidator):
         if resource is None:
             raise ImproperlyConfigured(
                 f"{type(self).__name__} has no audience: pass {self._audience_argument}=, or give the protector a "
-                f"resource; {self._audience_argument}=None switches the check off"
+                f'resource (OAUTH_GUARD["RESOURCE"]); {self._audience_argument}=None switches the check off'
             )
         self._resources.add(resource)
 
@@ -171,13 +231,17 @@ class RemoteTokenValidator(TokenValidator):
 
     def fingerprint(self) -> dict[str, Any]:
         """All that decides a verdict, whether it is judged again on each request or not."""
-        cls = type(self)
+        cls, client = type(self), self._server.client
+        verify = client.verify
         return {
             "class": f"{cls.__module__}.{cls.__qualname__}",
-            "issuer": self.issuer,
+            "issuer": _repr_of_issuer(self.issuer),
             "audience": repr_of(self.audience),
             "profile": self._profile.name,
             "user_lookup": repr_of(self.user_lookup),
+            # By a certificate or a header of theirs a server may tell tenants apart.
+            "http_client": repr_of(client.factory),
+            "verify": verify if isinstance(verify, str | None) else type(verify).__qualname__,
         }
 
     def _identity(self) -> str | None:
@@ -197,7 +261,8 @@ class RemoteTokenValidator(TokenValidator):
         fingerprint = json.dumps({**self.fingerprint(), "cache_identity": identity}, sort_keys=True)
         secret_key = Secret(settings.SECRET_KEY)
         vault = Vault(secret_key, fingerprint)
-        self._vaults[identity] = secret_key, vault
+        self._vaults.pop(identity, None)
+        keep(self._vaults, identity, (secret_key, vault))
         return vault
 
     # --- users ---
@@ -266,6 +331,93 @@ def check_lifetimes(**seconds: Any) -> None:
             raise ValueError(f"{name}: a number of seconds is wanted, 0 or more")
 
 
+def check_hashable(name: str, value: Any) -> None:
+    """Refuse a callable by which nothing can be found again.
+
+    Raises:
+        TypeError: it has no hash.
+    """
+    if not isinstance(value, Hashable):
+        raise TypeError(f"{name}: a callable that can be hashed is wanted, not {type(value).__name__}")
+
+
+def check_encodable(**texts: Any) -> None:
+    """Refuse text that cannot be sent. The message does not tell it: it may be a secret.
+
+    Raises:
+        ValueError: it has half a surrogate pair.
+    """
+    for name, value in texts.items():
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError(f"{name}: half a surrogate pair is in it, which cannot be sent")
+
+
+def _check_attributes(attributes: Mapping[str, Any], kind: str) -> None:
+    """Refuse a parameter that is an option by mistake: every client would see its value.
+
+    Raises:
+        TypeError: it is another validator's option, or nearly one of this, or may be a secret.
+    """
+    for name in attributes:
+        fault = _fault_of_attribute(name, kind)
+        if fault is not None:
+            raise TypeError(f"{name}: {kind} has no such option{fault}")
+
+
+def _fault_of_attribute(name: str, kind: str) -> str | None:
+    options = _OPTIONS[kind]
+    other = next(each for each in _OPTIONS if each != kind)
+    if name in _OPTIONS[other]:
+        known_as = _OTHER_NAMES.get(name)
+        return f": it is called {known_as}= here" if known_as in options else f"; it is one of {other}"
+    near = difflib.get_close_matches(name.lower(), options, n=1, cutoff=0.8)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    if _SECRETS.fullmatch(name.lower().replace("-", "_")):
+        return ", and as a parameter of the challenge every client would see it"
+    return None
+
+
+def keep(entries: dict[K, V], key: K, value: V) -> V:
+    """Put ``value`` there, or find what another thread put there meanwhile. All are forgotten when they are too many.
+
+    For what is cheap to make again: no lock is held, which a forked child might find closed.
+    """
+    if len(entries) >= _MAX_IDENTITIES:
+        entries.clear()
+    return entries.setdefault(key, value)
+
+
+def fixed_keys(jwks: Any, algorithms: Collection[str]) -> FixedKeys:
+    """The keys of the option ``jwks``.
+
+    Raises:
+        TypeError: it is no such thing.
+    """
+    if isinstance(jwks, str) and jwks.startswith(("https://", "http://")):
+        raise TypeError("jwks: the keys themselves are wanted; for an address, jwks_uri=")
+    with naming("jwks"):
+        return FixedKeys(jwks, algorithms)
+
+
+def repr_of_keys(keys: Any, jwks: Any) -> Any:
+    """What stands for the option ``jwks`` in a fingerprint."""
+    return sorted(key.identity for key in keys.keys) if isinstance(keys, FixedKeys) else repr_of(jwks)
+
+
+def digest_of(secret: Secret[Any]) -> str:
+    """What stands for a secret in a fingerprint: nobody without Django's secret key can tell whether a guess is it."""
+    value, key = secret.reveal(), settings.SECRET_KEY
+    # A JWK is the same in whatever order its members are.
+    text = repr(sorted(value.items(), key=repr)) if isinstance(value, Mapping) else repr(value)
+    secret_key = hashlib.sha256(key if isinstance(key, bytes) else key.encode()).digest()
+    return hashlib.blake2b(text.encode(), digest_size=32, key=secret_key, person=b"guard secrets").hexdigest()
+
+
+def _repr_of_issuer(issuer: Any) -> Any:
+    return issuer if isinstance(issuer, str | None) else repr_of(issuer)
+
+
 def repr_of(value: Any) -> Any:
     """What stands for an option in a fingerprint: the same in every worker."""
     if callable(value):
@@ -301,6 +453,8 @@ def _resolve_factory(http_client: Any) -> Callable[[], Any] | None:
             raise ValueError(f"http_client: cannot import {http_client!r}: {error}") from error
     if http_client is not None and not callable(http_client):
         raise TypeError("http_client: a callable that makes an httpx.AsyncClient is wanted, or its dotted path")
+    # Calls with equal options share a client.
+    check_hashable("http_client", http_client)
     factory: Callable[[], Any] | None = http_client
     return factory
 

@@ -452,3 +452,17 @@ def test_nothing_raises(name: str, typ: Any, claims: dict[str, Any]) -> None:
         check_authorization_details(claims),
     ):
         assert result in {None, *Reason}
+
+
+def test_audience_is_a_list_or_a_string() -> None:
+    """R36, R38: an array of names is as good a form of the audience as one name is, whether it is compared or not."""
+    assert early({**CLAIMS, "aud": ["x", ME]}) is None
+    assert early({**CLAIMS, "aud": ["x"]}, audiences=None) is None
+
+
+def test_expiry_is_asked_for_by_the_rule_itself() -> None:
+    """R36: a profile that left ``exp`` out of what it requires would let no token last for ever."""
+    profile = dataclasses.replace(GENERIC, required=("iss",))
+    lasting = {name: value for name, value in CLAIMS.items() if name != "exp"}
+    assert check_required(profile, lasting) is None
+    assert early(lasting, "JWT", profile=profile) is Reason.MISSING_CLAIM

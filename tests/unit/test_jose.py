@@ -866,6 +866,75 @@ def test_what_is_no_key_set(key_set: Any) -> None:
         import_keys(key_set, fetched=False)
 
 
+def test_classes_that_are_no_keys() -> None:
+    """R58: what was given is told by its whole name, so that two of one name are not confused."""
+    with pytest.raises(TypeError, match=r"not fractions.Fraction$"):
+        import_keys(Fraction(1), fetched=False)
+    with pytest.raises(TypeError, match=r"not str$"):
+        import_keys("-----BEGIN PUBLIC KEY-----\nAAAA", fetched=False)
+
+
+def test_text() -> None:
+    """PEM and JSON text are read, and count as fetched: they give public keys only."""
+    public_key, private_key = (RSA_KEY.as_pem(private=private) for private in (False, True))
+    jwks = json.dumps({"keys": [public(RSA_KEY, kid="a")]})
+    for text in (public_key, public_key.decode(), jwks, jwks.encode(), f"[{json.dumps(public(RSA_KEY))}]"):
+        assert len(import_keys(text, fetched=False)) == 1
+    for text in (private_key, private_key.decode(), json.dumps(SECRET.as_dict(private=True))):
+        assert import_keys(text, fetched=False) == ()
+    twice = jwks[:-1] + ', "keys": []}'
+    for text in (twice, "\udc80", "7"):
+        with pytest.raises(TypeError):
+            import_keys(text, fetched=False)
+
+
+class TheirKey:
+    """Looks like a key of ``authlib.jose``, which warns when it is imported."""
+
+    __module__ = "authlib.jose.rfc7517.base_key"
+    kid: str | None = None
+
+    def __init__(self, jwk: Any) -> None:
+        self.jwk = jwk
+
+    def as_dict(self, is_private: bool = False) -> Any:
+        assert not is_private
+        return {"kid": "made up", **self.jwk}
+
+
+TheirKey.__name__ = "Key"
+
+
+def test_keys_of_authlib() -> None:
+    """A key or set of Authlib's own module is taken; the name that it makes up is not its server's."""
+    unnamed, named = TheirKey(public(RSA_KEY)), TheirKey(public(RSA_KEY, kid="a"))
+    named.kid = "a"
+    their_set: Any = type("KeySet", (), {"__module__": "authlib.jose.rfc7517.key_set", "keys": [unnamed, named]})()
+    for given in (their_set, [unnamed, named], [their_set]):
+        assert [key.kid for key in import_keys(given, fetched=False)] == [None, "a"]
+    assert import_keys(unnamed, fetched=False)[0].kid is None
+    assert import_keys(TheirKey(7), fetched=False) == ()
+
+
+def test_keys_of_authlib_itself() -> None:
+    """So are those that it makes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from authlib.jose import JsonWebKey, KeySet as TheirSet
+    key, secret = JsonWebKey.import_key(public(RSA_KEY)), JsonWebKey.import_key(SECRET.as_dict(private=True))
+    assert len(import_keys(key, fetched=False)) == 1
+    assert len(import_keys(TheirSet([key, secret]), fetched=False)) == 2
+
+
+def test_what_is_said_of_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """A secret that does not serve is told what would."""
+    import_keys({"kty": "oct", "k": "AAAA"}, fetched=False)
+    assert "a secret needs 32 octets at least)." in caplog.text
+    caplog.clear()
+    import_keys(SECRET.as_dict(private=True), fetched=True)
+    assert "hand it over as a key instead (jwks=, or joserfc's OctKey)." in caplog.text
+
+
 def test_joserfc_key_that_cannot_be_exported() -> None:
     """R58: a key object whose parameters joserfc itself finds wrong is left out."""
     key = RSAKey(RSA_KEY.public_key, None, {"use": "tls"})
@@ -1076,3 +1145,23 @@ def test_imports() -> None:
 
     modules = {name for name, value in vars(jose).items() if value is sys.modules.get(name)}
     assert modules.isdisjoint({"time", "threading", "asyncio", "django", "random", "secrets"})
+
+
+@pytest.mark.parametrize("rest", ["A", "AA", "AAA"])
+def test_last_character(rest: str) -> None:
+    """R50: of the last characters that would stand for the same octets, one is taken, and it alone."""
+    for char in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_":
+        signature = rest + char
+        is_canonical = encode(base64.urlsafe_b64decode(signature + "==")) == signature
+        assert isinstance(parse_jwt(Secret(f"{HEADER}.{PAYLOAD}.{signature}")), Jwt) is is_canonical
+
+
+@pytest.mark.parametrize(
+    ("modulus", "exponent"),
+    [(MODULUS, 65536), (MODULUS, 1), (2**1023 + 1, 65537)],
+    ids=["even exponent", "exponent 1", "1024 bits"],
+)
+def test_rsa_keys_out_of_range_are_not_tried(modulus: int, exponent: int, caplog: pytest.LogCaptureFixture) -> None:
+    """R55: an RSA key out of range is told by its numbers, before any library is given it."""
+    assert fetch(int_jwk(modulus, exponent)) == ()
+    assert caplog.messages == ["Keys of a key set that are not used: 0 (its size or exponent is out of range)."]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_oauth_guard.claims import check_early
+from async_oauth_guard.claims import check_early, check_type
 from async_oauth_guard.errors import Reason
 from async_oauth_guard.profiles import (
     PROFILES,
@@ -879,3 +879,38 @@ def test_nothing_raises(name: str, claims: dict[str, Any]) -> None:
     for attribute in ("groups", "roles", "entitlements"):
         found = read_attribute_values(profile, claims, attribute, [ME])
         assert found is None or all(isinstance(value, str) for value in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("rfc9068", {"at+jwt"}),
+        ("keycloak", {"jwt", "at+jwt"}),
+        ("auth0", {"jwt", "at+jwt"}),
+        ("okta", {None, "jwt", "at+jwt", "okta-internal-at+jwt"}),
+        ("entra", {"jwt"}),
+        ("cognito", {None}),
+        ("zitadel", {"jwt", "at+jwt"}),
+        ("authentik", {"jwt", "at+jwt"}),
+        ("generic", {None, "jwt", "at+jwt"}),
+    ],
+)
+def test_types(name: str, types: set[str | None]) -> None:
+    """R35: each profile takes the types that its server gives to access tokens, and no others."""
+    profile = get_profile(name)
+    assert {typ for typ in (None, "jwt", "at+jwt", "okta-internal-at+jwt") if check_type(profile, typ) is None} == types
+
+
+@pytest.mark.parametrize("audiences", [(), ("a",), ("a", "b")], ids=repr)
+def test_attributes_that_are_for_everybody(audiences: tuple[str, ...]) -> None:
+    """What the token says without naming us counts once, however many names we have, and if we have none."""
+    profile, claims = get_profile("keycloak"), {"groups": ["/finance"], "realm_access": {"roles": ["staff"]}}
+    assert read_attribute_values(profile, claims, "groups", audiences) == ["/finance"]
+    assert read_attribute_values(profile, claims, "roles", audiences) == ["staff"]
+
+
+@pytest.mark.parametrize("scope", ["read", " read  all ", "read\tall", ["read all", "read"]], ids=repr)
+def test_scopes_of_one_claim(scope: Any) -> None:
+    """R121: where one claim alone has scopes, it is handed on as it is, and not taken apart before it is judged."""
+    for claims in ({"scope": scope}, {"scope": None, "permissions": scope}):
+        assert read_scope(get_profile("auth0"), claims) is scope

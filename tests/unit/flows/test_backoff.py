@@ -309,3 +309,12 @@ def test_retry_after_of_any_kind(value: str) -> None:
     """Whatever a server sends is read or passed over, without an error, and nobody waits for longer than 120 s."""
     seconds = read_retry_after(value, NOW)
     assert seconds == 0.0 or 1.0 <= seconds <= 120.0
+
+
+def test_no_wish(time: Time, backoff: Backoff) -> None:
+    """A server that wishes for nothing is left alone for our own wait, which may be shorter than a second."""
+    time.chance = 0.0
+    with pytest.raises(TemporarilyUnavailableError), backoff.attempt():
+        raise outage()
+    time.advance(0.75)
+    assert succeed(backoff).is_probe

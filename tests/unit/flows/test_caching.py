@@ -1,5 +1,6 @@
 """Names in caches, and what is believed of what is found there."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -180,3 +181,19 @@ def test_name_and_body_do_not_run_together() -> None:
     text = VAULT.seal("a.b", VALUE, NOW + 30)
     mac = text.split(".", 2)[1]
     assert VAULT.unseal("a", f"1.{mac}.b.{text.split('.', 2)[2]}", NOW) is None
+
+
+def test_other_releases_find_the_same() -> None:
+    """R31: names, digests and seals are made in one way, with a key for each, until the version says otherwise."""
+    person = hashlib.blake2b(b"validator", digest_size=16).digest()
+    name_key, seal_key = (
+        hashlib.blake2b(b"secret", digest_size=32, person=purpose).digest()
+        for purpose in (b"guard names", b"guard seals")
+    )
+    digest = hashlib.blake2b(TOKEN.encode(), digest_size=32, key=name_key, person=person).digest()
+    assert VAULT.digest(Secret(TOKEN)) == digest
+    assert VAULT.name("yes", digest) == f"async_oauth_guard:yes:{person.hex()}:{digest.hex()}"
+    assert VAULT.name("keys") == f"async_oauth_guard:keys:{person.hex()}:"
+    body = '{"value":5,"expires_at":1800000030.0}'
+    mac = hashlib.blake2b(f"{len(NAME)}.{NAME}.{body}".encode(), digest_size=32, key=seal_key).hexdigest()
+    assert seal(5) == f"1.{mac}.{body}"

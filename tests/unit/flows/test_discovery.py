@@ -348,3 +348,17 @@ def test_a_bug_is_no_outage() -> None:
     with pytest.raises(KeyError):
         site.address()
     assert site.address() == JWKS_URI
+
+
+def test_two_servers_at_once() -> None:
+    """R63: who waits for the metadata of one server is given no other's."""
+    site = Site()
+    site.world.answer(PLACES[0], document())
+    site.world.answer(TENANT_PLACES[0], document(TENANT, jwks_uri=f"{TENANT}/keys"))
+    tenant = Metadata(site.world.server(issuer=TENANT), max_stale=86_400.0)
+    site.world.hold = (HttpCall,)
+    runs = [site.world.begin(metadata.address_flow("jwks_uri")) for metadata in (site.metadata, tenant)]
+    assert site.world.urls == [PLACES[0], TENANT_PLACES[0]]
+    site.world.release()
+    site.world.release()
+    assert [run.result() for run in runs] == [JWKS_URI, f"{TENANT}/keys"]

@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import OctKey
 
 from async_oauth_guard.credentials import Secret
-from async_oauth_guard.effects import CacheDelete, CacheRead, CacheWrite, HttpAnswer, HttpCall, Once
+from async_oauth_guard.effects import CacheDelete, CacheRead, CacheWrite, CallFailedError, HttpAnswer, HttpCall, Once
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
 from async_oauth_guard.flows.caching import Vault
 from async_oauth_guard.flows.discovery import METADATA_TTL, Metadata
@@ -259,6 +259,7 @@ ODDITIES: dict[str, Any] = {
     "414": status(414),
     "422": status(422),
     "431": status(431),
+    "too long": CallFailedError(Reason.SERVER_ANSWER_UNUSABLE, "more than 65536 bytes"),
     "empty": ok(b""),
     "broken": ok(b'{"active": true'),
     "said twice": ok(b'{"active": false, "active": true}'),
@@ -1256,3 +1257,21 @@ def test_a_probe_may_need_keys() -> None:
     site.refusal()
     world.time.advance(1.0)
     assert site.is_active()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (signed(header={"typ": "at+jwt"}), Reason.WRONG_TYPE),
+        (signed(iss="https://evil.example.com"), Reason.WRONG_ISSUER),
+        (signed(aud="other"), Reason.WRONG_AUDIENCE),
+        (signed(iat=...), Reason.MISSING_CLAIM),
+        (signed(iat=NOW + 3600), Reason.ISSUED_IN_FUTURE),
+        (signed(exp=NOW), Reason.EXPIRED),
+    ],
+    ids=["typ", "iss", "aud", "no iat", "iat", "exp"],
+)
+def test_why_it_is_not_for_us(answer: HttpAnswer, reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
+    """R76: the log says which rule a signed answer broke."""
+    SignedSite(answer).refusal()
+    assert caplog.messages == [f"{ENDPOINT} answered with a signed response that is not for us: {reason}"]

@@ -775,7 +775,7 @@ def test_called_document() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), TemporarilyUnavailableError()])
 def test_called_keys_that_fail(error: Exception) -> None:
-    """R124: what the callable raises is raised in the request; it is called again after a second, not for each token."""
+    """R124: what the callable raises is raised in the request; a second later it is called again."""
     given = Given(error, key_set(OLD))
     with pytest.raises(type(error)):
         given.candidates(BY_OLD)
@@ -853,3 +853,25 @@ def test_nothing_shows() -> None:
 def test_answers_are_of_the_right_kind() -> None:
     """The answers that this module uses are what the transport gives."""
     assert isinstance(OLD_SET, HttpAnswer)
+
+
+def test_a_shared_set_without_a_usable_key() -> None:
+    """E22: a set in the shared cache of which no key can be used is a miss, and not what `get_jwks` gives."""
+    site = Site(OLD_SET)
+    site.world.cache[NAME] = planted({"keys": []})
+    assert site.world.run(site.keys.document_flow("default")) == key_set(OLD)
+    assert site.fetches == 1
+
+
+def test_two_key_sets_at_once() -> None:
+    """R42: who waits for the keys of one server is given no other's, not even under the same name."""
+    site = Site(OLD_SET)
+    namesake, elsewhere = SigningKey("old"), f"{ISSUER}/other-keys"
+    other = Site(world=site.world, location=elsewhere)
+    site.world.answer(elsewhere, ok(key_set(namesake)))
+    site.world.hold = (HttpCall,)
+    runs = [site.ask(BY_OLD), other.ask(BY_OLD)]
+    assert site.world.urls == [JWKS_URI, elsewhere]
+    site.world.release()
+    site.world.release()
+    assert [key.key.as_dict()["x"] for run in runs for key in run.result()] == [OLD.jwk["x"], namesake.jwk["x"]]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from joserfc.jwk import ECKey
 
 from async_oauth_guard import (
@@ -113,6 +114,19 @@ WRONG: list[Any] = [
     ),
     ({"token_format": "("}, ValueError, "token_format: "),
     ({"token_format": 7}, TypeError, "token_format: "),
+    ({"token_format": ""}, ValueError, "token_format: no token is empty"),
+    ({"introspection_endpoint": "r1"}, ValueError, f"introspection_endpoint: {NO_URL} (Authlib's first argument, the"),
+    *(
+        ({"client_auth": "bearer", "client_secret": f"{SECRET}{end}"}, ValueError, "client_secret: bearer needs print")
+        for end in ("\n", "\x00", "\u20ac", "\xe9")
+    ),
+    ({"client_id": "a\udc80"}, ValueError, "client_id: half a surrogate pair is in it, which cannot be sent"),
+    ({"client_secret": f"{SECRET}\udc80"}, ValueError, "client_secret: half a surrogate pair is in it"),
+    (
+        {**SIGNED, "client_auth": "bearer", "client_id": None, "audience": None},
+        ValueError,
+        "signed_responses: client_id or audience is needed",
+    ),
     *(({"scope_claim": value}, TypeError, "scope_claim: ") for value in (7, None)),
     *(
         (
@@ -396,15 +410,55 @@ DIFFERENCES: list[dict[str, Any]] = [
     {"client_auth": "client_secret_post"},
     {"scope_claim": "scp"},
     {"signed_responses": "accepted", "issuer": ISSUER},
+    {"client_secret": "other"},
 ]
 
 
 @pytest.mark.parametrize("options", DIFFERENCES, ids=repr)
 def test_fingerprints(options: dict[str, Any]) -> None:
-    """What decides a verdict keeps what is kept apart; a secret that is changed does not, and is not in there."""
+    """What decides a verdict keeps what is kept apart, and so does the secret, by which tenants may be told apart."""
     plain = introspection()
-    assert introspection(client_secret="other", cache_ttl=1, negative_ttl=1).fingerprint() == plain.fingerprint()
+    assert introspection(cache_ttl=1, negative_ttl=1).fingerprint() == plain.fingerprint()
     assert introspection(**options).fingerprint() != plain.fingerprint()
+
+
+def test_fingerprints_of_signed_answers() -> None:
+    """Whose signature counts keeps what is kept apart."""
+    signing = [
+        {**SIGNED, **options}
+        for options in ({}, {"jwks_uri": JWKS_URI}, {"jwks": key_set(KEY)}, {"jwks": key_set(SigningKey("other"))})
+    ]
+    assert len({repr(introspection(**options).fingerprint()) for options in signing}) == 4
+
+
+@pytest.mark.parametrize("django_key", ["a" * 50, b"b" * 100])
+def test_secrets_in_fingerprints(django_key: Any) -> None:
+    """R133: a secret stands there by a digest that takes Django's own secret to make."""
+    pairs = [introspection(), introspection(client_auth="private_key_jwt", client_secret=PRIVATE_JWK)]
+    before = [each.fingerprint()["client_secret"] for each in pairs]
+    turned = dict(reversed(PRIVATE_JWK.items()))
+    assert introspection(client_secret=turned, client_auth="private_key_jwt").fingerprint()["client_secret"] == before[1]
+    with override_settings(SECRET_KEY=django_key):
+        after = [each.fingerprint()["client_secret"] for each in pairs]
+    assert len({*before, *after}) == 4
+    assert SECRET not in "".join(before + after)
+    assert PRIVATE_JWK["d"] not in "".join(before + after)
+
+
+def test_no_verdict_crosses_tenants() -> None:
+    """R133: what a server says to one tenant is not what it says to another, who shares its cache."""
+    world = World()
+    of_a, of_b = (introspection(client_auth="bearer", client_secret=f"tenant-{name}") for name in "ab")
+    inquiry = dataclasses.replace(inquire(), cache="default")
+    world.answer(ENDPOINT, ok(claims()))
+    assert world.run(of_a.authenticate_flow(TOKEN, inquiry))["sub"] == "alice"
+    world.answer(ENDPOINT, ok({"active": False}))
+    assert world.run(of_b.authenticate_flow(TOKEN, inquiry)) == {"active": False}
+
+
+def test_made_at_once() -> None:
+    """Threads that come first at one time find one server, and one flight."""
+    assert {"_introspection", "_metadata", "_own_keys"} <= set(vars(introspection()))
 
 
 # What the claims say.

@@ -1,6 +1,7 @@
 """``JWTBearerTokenValidator``: its options, and from a token to what views see."""
 
 import dataclasses
+import json
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +83,11 @@ WRONG: list[Any] = [
         ({"jwks": value}, ValueError, "jwks: it has no key that can verify a signature")
         for value in ({}, [], {"keys": []}, {"keys": [{"kty": "oct", "k": "c2hvcnQ"}]}, {"kty": "RSA"})
     ),
-    *(({"jwks": value}, TypeError, "jwks: a JWK Set") for value in (7, "{}", b"{}")),
+    *(({"jwks": value}, TypeError, "jwks: a JWK Set") for value in (7, "keys", b"keys")),
+    *(({"jwks": value}, ValueError, "jwks: it has no key") for value in ("{}", b"{}", "[]")),
+    ({"leeway": 301}, ValueError, "leeway: a few minutes are wanted, 300 seconds at most"),
+    ({"max_stale": 29}, ValueError, "max_stale: cooldown at least is wanted"),
+    ({"algorithms": "RS256"}, TypeError, "algorithms: a list of names is wanted, such as ['RS256']"),
     ({"algorithms": []}, ValueError, "algorithms: without any, no token could be valid"),
     *(({"algorithms": value}, TypeError, "algorithms: a list of names") for value in ("RS256", 7, {"RS256": 1})),
     *(({"algorithms": [value]}, ValueError, f"algorithms: {value!r} is none of ") for value in ("none", "rs256", 7)),
@@ -453,6 +458,56 @@ def test_own_keys_with_an_identity() -> None:
     assert validator.fingerprint()["jwks"] == "None"
 
 
+class OwnIssuers(JWTBearerTokenValidator):
+    def validate_iss(self, claims: Any, iss: Any) -> bool:
+        return iss in (self.issuer or ["urn:as"])
+
+
+class OwnIssuersAndKeys(OwnIssuers):
+    def get_jwks(self) -> Any:
+        return key_set(KEY)
+
+
+class OwnIssuersAndFind(OwnIssuers):
+    def authenticate_token(self, token_string: str) -> Any:
+        return None
+
+
+@pytest.mark.parametrize("issuer", [None, ["urn:as", "urn:bs"], ("urn:as",), {"urn:as": 1}], ids=repr)
+def test_issuers_of_ones_own(issuer: Any) -> None:
+    """R33: who compares issuers by itself, and needs no server of ours, may name them as Authlib's users do."""
+    validator = OwnIssuersAndKeys(issuer, API)
+    assert World().run(validator.authenticate_flow(token(iss="urn:as"), inquire()))["sub"] == "alice"
+    assert validator.vault().name("x") == OwnIssuersAndKeys(issuer, API).vault().name("x")
+    assert OwnIssuersAndFind(issuer, API).issuer == issuer
+    with pytest.raises(TypeError, match="^issuer: the server's issuer identifier is wanted, a string$"):
+        OwnIssuers(issuer, API)
+
+
+def test_text_that_a_hook_gives() -> None:
+    """PEM and JSON text serve as they do with Authlib; a secret does not come as text."""
+    for text in (KEY.key.as_pem(private=False), KEY.key.as_pem(private=False).decode(), json.dumps(key_set(KEY))):
+        validator = jwt(jwks=lambda text=text: text)
+        assert World().run(validator.authenticate_flow(token(), inquire()))["sub"] == "alice"
+
+
+def test_callables_without_a_hash() -> None:
+    """Their keys could not be found again."""
+
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self) -> Any: ...
+
+    with pytest.raises(TypeError, match="^jwks: a callable that can be hashed is wanted, not Unhashable$"):
+        jwt(jwks=Unhashable())
+
+
+def test_keys_are_made_once() -> None:
+    """Threads that come first at one time find one source of keys, and one flight."""
+    assert {"_own_keys"} <= set(vars(jwt()))
+
+
 class OwnFind(JWTBearerTokenValidator):
     def authenticate_token(self, token_string: str) -> Any:
         return None
@@ -464,6 +519,8 @@ OWN_FINDS: list[tuple[dict[str, Any], Reason | None]] = [
     ({"aud": "https://other.example.com"}, Reason.WRONG_AUDIENCE),
     ({"cnf": {"jkt": "x"}}, Reason.SENDER_CONSTRAINED),
     ({"exp": 1}, Reason.EXPIRED),
+    ({"authorization_details": "x"}, Reason.MALFORMED_CLAIM),
+    ({"authorization_details": [{"type": "t"}]}, None),
 ]
 
 

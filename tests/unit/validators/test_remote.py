@@ -1,6 +1,7 @@
 """What validators of remote tokens have in common: their options, for whom tokens have to be, and users."""
 
 import dataclasses
+import inspect
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from async_oauth_guard.effects import ClientOptions, Row
 from async_oauth_guard.errors import Reason
 from async_oauth_guard.flows.authorization import Inquiry
 from async_oauth_guard.flows.users import UserLookup
-from async_oauth_guard.validators.remote import FROM_PROTECTOR, RemoteTokenValidator, repr_of
+from async_oauth_guard.validators.remote import _OPTIONS, FROM_PROTECTOR, RemoteTokenValidator, keep, repr_of
 from tests.faults import FaultServer
 from tests.unit.driving import ISSUER, SigningKey, World, drive, inquire, key_set, ok
 
@@ -122,6 +123,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"verify": __file__}, ValueError, f"verify: {__file__!r} is no file of CA certificates: "),
     ({"realm": "\xe9"}, ValueError, "realm: a challenge holds printable ASCII only"),
     ({"error": "x"}, ValueError, "'error' would stand in the challenge twice"),
+    ({"timeout": 3601}, ValueError, "timeout: seconds are wanted, 3600 at most"),
+    ({"user_lookp": "email"}, TypeError, "user_lookp: "),
+    ({"jwks_url": "x"}, TypeError, "jwks_url: "),
 ]
 
 
@@ -223,7 +227,7 @@ def test_the_base_alone_forgets_nothing() -> None:
 @pytest.mark.parametrize(("make", "argument"), [(jwt, "resource_server"), (introspection, "audience")])
 def test_no_decision_on_the_audience(make: Make, argument: str) -> None:
     """R134: without an audience anywhere, the validator is refused at the latest where it is registered."""
-    message = rf"TokenValidator has no audience: pass {argument}=, or give the protector a resource; {argument}=None "
+    message = rf"TokenValidator has no audience: pass {argument}=, or give the protector a resource \(.*\); {argument}=None "
     entry = {
         "BACKEND": f"{__name__}.{make.__name__}",
         "OPTIONS": {},
@@ -403,6 +407,8 @@ DIFFERENCES: list[dict[str, Any]] = [
     {"user_lookup": "username"},
     {"user_lookup": ("email", "email")},
     {"user_lookup": make_client},
+    {"http_client": make_client},
+    {"verify": ssl.create_default_context()},
 ]
 
 
@@ -465,6 +471,120 @@ def test_identities_of_a_cache(make: Make) -> None:
 def test_options_in_fingerprints(value: Any, expected: Any) -> None:
     """An option stands there by what it is called, never by where it is in memory."""
     assert repr_of(value) == expected
+
+
+@both
+def test_certificates_in_fingerprints(make: Make, ca_file: Path) -> None:
+    """A file of certificates stands there by its path."""
+    assert make(API, verify=str(ca_file)).fingerprint()["verify"] == str(ca_file)
+
+
+def test_what_is_forgotten_when_it_is_too_much() -> None:
+    """``cache_identity()`` may name as many as there are requests; what another thread made meanwhile is kept."""
+    entries: dict[int, str] = {}
+    for number in range(3000):
+        assert keep(entries, number, "a") == "a"
+        assert keep(entries, number, "b") == "a"
+        assert len(entries) <= 1024
+
+
+@both
+def test_identities_without_bound(make: Make) -> None:
+    """What is made for each identity does not pile up."""
+    validator, world = make(API), World()
+    names = iter(map(str, range(10_000)))
+    validator.cache_identity = lambda: next(names)
+    for _ in range(1500):
+        validator.vault()
+    assert len(validator._vaults) <= 1024
+    presented = token_of(make, world)
+    for _ in range(1100 if make is jwt else 1):
+        world.run(validator.authenticate_flow(presented, inquire()))
+    assert len(getattr(validator, "_rules", ())) <= 1024
+
+
+# Parameters of the challenge that are none.
+
+
+def test_options_are_known() -> None:
+    """The list of options is what the constructors take."""
+    for cls in (JWTBearerTokenValidator, IntrospectTokenValidator):
+        parameters = set(inspect.signature(cls.__init__).parameters) - {"self", "extra_attributes"}
+        assert _OPTIONS[cls.__name__] == parameters
+
+
+MISTAKEN: list[tuple[Make, str, str]] = [
+    (jwt, "cooldwon", "JWTBearerTokenValidator has no such option; did you mean 'cooldown'?"),
+    (jwt, "Leeway", "JWTBearerTokenValidator has no such option; did you mean 'leeway'?"),
+    (jwt, "client_secret", "JWTBearerTokenValidator has no such option; it is one of IntrospectTokenValidator"),
+    (introspection, "cache_tll", "IntrospectTokenValidator has no such option; did you mean 'cache_ttl'?"),
+    (introspection, "leeway", "IntrospectTokenValidator has no such option; it is one of JWTBearerTokenValidator"),
+    (
+        introspection,
+        "resource_server",
+        "IntrospectTokenValidator has no such option: it is called audience= here",
+    ),
+    *(
+        (
+            make,
+            name,
+            f"{make(API)._kind} has no such option, and as a parameter of the challenge every client would see it",
+        )
+        for make in (jwt, introspection)
+        for name in ("secret", "password", "key", "token", "client_assertion", "api_key", "API-KEY", "secretvalue")
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "message"), MISTAKEN)
+def test_options_that_are_none(make: Make, name: str, message: str) -> None:
+    """R134, R133: a slip does not become a parameter of the challenge, where every client would read its value."""
+    with pytest.raises(TypeError) as caught:
+        make(API, **{name: "hunter2"})
+    assert str(caught.value) == f"{name}: {message}"
+
+
+def test_audience_of_a_jwt_validator() -> None:
+    """Of the other validator's option, the name that it has here is told."""
+    with pytest.raises(TypeError, match="^audience: .* it is called resource_server= here$"):
+        JWTBearerTokenValidator(ISSUER, audience=API)
+
+
+@pytest.mark.parametrize(
+    "name", ["resource_metadata", "resource", "charset", "authorization_uri", "foo", "server", "token_type"]
+)
+@both
+def test_parameters_of_the_challenge(make: Make, name: str) -> None:
+    """What a challenge may well have is taken."""
+    assert make(API, **{name: "x"}).extra_attributes == {name: "x"}
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self) -> Any: ...
+
+
+@both
+def test_clients_without_a_hash(make: Make) -> None:
+    """Calls with equal options share a client, so it has to be found again."""
+    with pytest.raises(TypeError, match="^http_client: a callable that can be hashed is wanted, not Unhashable$"):
+        make(API, http_client=Unhashable())
+
+
+@both
+def test_constructor_that_leaves_ours_out(make: Make) -> None:
+    """R134: it is told when the validator is registered, not by an ``AttributeError`` later."""
+    cls: Any = type("Own", (type(make(API)),), {"__init__": lambda self: None})
+    with pytest.raises(TypeError, match=r"^Own.__init__\(\) never called super\(\).__init__\(\)$"):
+        ResourceProtector(cls(), resource=API)
+
+
+def test_address_in_place_of_keys() -> None:
+    """An address is told what its option is called."""
+    for make, options in ((jwt, {}), (introspection, {"issuer": ISSUER, "signed_responses": "required"})):
+        with pytest.raises(TypeError, match="^jwks: the keys themselves are wanted; for an address, jwks_uri=$"):
+            make(API, jwks="https://as.example.com/keys", **options)  # type: ignore[operator]
 
 
 def test_callable_objects_in_fingerprints() -> None:
