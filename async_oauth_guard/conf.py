@@ -176,7 +176,7 @@ def check_validator(validator: Any, get_resource: Callable[[], str | None]) -> N
         raise TypeError(f"a token validator is wanted, not {validator!r}")
     if not isinstance(getattr(validator, "TOKEN_TYPE", None), str):
         raise TypeError(f"{type(validator).__name__} has no TOKEN_TYPE, so it serves no scheme")
-    if getattr(validator, "needs_init", False) is True and not hasattr(validator, "realm"):
+    if getattr(validator, "_needs_init", False) is True and not hasattr(validator, "realm"):
         raise TypeError(f"{type(validator).__name__}.__init__() never called super().__init__()")
     check_parameters(realm_of(validator), attributes_of(validator))
     join_protector = getattr(validator, "join_protector", None)

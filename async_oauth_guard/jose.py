@@ -58,7 +58,7 @@ _SIGNATURES = {name: JWSRegistry.algorithms[name] for name in KNOWN_ALGORITHMS}
 
 # In octets, decoded. The payload may fill the rest of the token.
 _MAX_HEADER_SIZE = 4096
-_MAX_HEADER_LENGTH = -(-_MAX_HEADER_SIZE * 4 // 3)
+_MAX_REMEMBERED_LENGTH = 512
 _MAX_SIGNATURE_SIZE = 1024
 
 _MAX_KEYS = 100
@@ -113,7 +113,9 @@ def parse_jwt(token: Secret[str]) -> Jwt | Reason:
         return _MALFORMED
     signing_input, _, encoded_signature = text.rpartition(".")
     encoded_header, _, encoded_claims = signing_input.partition(".")
-    header = _read_header(encoded_header) if len(encoded_header) <= _MAX_HEADER_LENGTH else None
+    # What anybody may send is remembered while it is short, as those of servers are.
+    is_short = len(encoded_header) <= _MAX_REMEMBERED_LENGTH
+    header = _read_header(encoded_header) if is_short else _read_object(encoded_header, _MAX_HEADER_SIZE)
     if header is None:
         return _MALFORMED
     fault = _fault_of_header(header)

@@ -39,7 +39,7 @@ class TokenValidator(AuthlibTokenValidator):
     # Whether what a token says of itself is read from its claims alone, without a method that may query.
     _has_state_at_hand = False
     # Whether it cannot serve where a subclass's `__init__` left ours out.
-    needs_init = False
+    _needs_init = False
     _twins: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
 
     def __init__(self, realm: str | None = None, **extra_attributes: Any) -> None:

@@ -47,7 +47,7 @@ class BearerTokenValidator(TokenValidator):
         TypeError: an option has a value of the wrong type.
     """
 
-    needs_init = True
+    _needs_init = True
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ class RemoteTokenValidator(TokenValidator):
 
     # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
     _sharing_hooks: tuple[str, ...] = ()
-    needs_init = True
+    _needs_init = True
     # Which of `_OPTIONS` it has.
     _kind: str
 
@@ -383,7 +383,7 @@ def keep(entries: dict[K, V], key: K, value: V) -> V:
 
     For what is cheap to make again: no lock is held, which a forked child might find closed.
     """
-    if len(entries) >= _MAX_IDENTITIES:
+    if len(entries) >= _MAX_IDENTITIES and key not in entries:
         entries.clear()
     return entries.setdefault(key, value)
 

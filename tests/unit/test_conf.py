@@ -218,13 +218,13 @@ def test_validators_of_remote_tokens(value: Any) -> None:
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     (
         jwt(),
-        "JWTBearerTokenValidator has no audience: pass resource_server=, or give the protector a resource (OAUTH_GUARD[\"RESOURCE\"]); "
-        "resource_server=None switches the check off",
+        "JWTBearerTokenValidator has no audience: pass resource_server=, or give the protector a resource "
+        '(OAUTH_GUARD["RESOURCE"]); resource_server=None switches the check off',
     ),
     (
         introspection(),
-        "IntrospectTokenValidator has no audience: pass audience=, or give the protector a resource (OAUTH_GUARD[\"RESOURCE\"]); audience=None "
-        "switches the check off",
+        "IntrospectTokenValidator has no audience: pass audience=, or give the protector a resource "
+        '(OAUTH_GUARD["RESOURCE"]); audience=None switches the check off',
     ),
     (jwt(resource_server=""), "resource_server: each audience is a string that is not empty; None switches the check"),
     (jwt(algorithms=["HS256"]), "algorithms: HS256 needs a secret that only the server and you have: give it as jwks="),

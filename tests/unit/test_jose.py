@@ -8,6 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -910,8 +911,8 @@ def test_keys_of_authlib() -> None:
     unnamed, named = TheirKey(public(RSA_KEY)), TheirKey(public(RSA_KEY, kid="a"))
     named.kid = "a"
     their_set: Any = type("KeySet", (), {"__module__": "authlib.jose.rfc7517.key_set", "keys": [unnamed, named]})()
-    for given in (their_set, [unnamed, named], [their_set]):
-        assert [key.kid for key in import_keys(given, fetched=False)] == [None, "a"]
+    for theirs in (their_set, [unnamed, named], [their_set]):
+        assert [key.kid for key in import_keys(theirs, fetched=False)] == [None, "a"]
     assert import_keys(unnamed, fetched=False)[0].kid is None
     assert import_keys(TheirKey(7), fetched=False) == ()
 
@@ -920,7 +921,8 @@ def test_keys_of_authlib_itself() -> None:
     """So are those that it makes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from authlib.jose import JsonWebKey, KeySet as TheirSet
+        from authlib.jose import JsonWebKey
+        from authlib.jose import KeySet as TheirSet
     key, secret = JsonWebKey.import_key(public(RSA_KEY)), JsonWebKey.import_key(SECRET.as_dict(private=True))
     assert len(import_keys(key, fetched=False)) == 1
     assert len(import_keys(TheirSet([key, secret]), fetched=False)) == 2

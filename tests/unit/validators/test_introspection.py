@@ -437,7 +437,8 @@ def test_secrets_in_fingerprints(django_key: Any) -> None:
     pairs = [introspection(), introspection(client_auth="private_key_jwt", client_secret=PRIVATE_JWK)]
     before = [each.fingerprint()["client_secret"] for each in pairs]
     turned = dict(reversed(PRIVATE_JWK.items()))
-    assert introspection(client_secret=turned, client_auth="private_key_jwt").fingerprint()["client_secret"] == before[1]
+    again = introspection(client_secret=turned, client_auth="private_key_jwt")
+    assert again.fingerprint()["client_secret"] == before[1]
     with override_settings(SECRET_KEY=django_key):
         after = [each.fingerprint()["client_secret"] for each in pairs]
     assert len({*before, *after}) == 4
