@@ -81,7 +81,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     _sharing_hooks = ("get_jwks", "validate_iss")
     _twins = (*RemoteTokenValidator._twins, "aget_jwks")
     _kind = "JWTBearerTokenValidator"
-    issuer: str
 
     def __init__(
         self,
@@ -209,7 +208,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         """Whether it is the issuer that was given. A validator with its own ``validate_iss`` is offered every JWT."""
         if self._is_offered_all:
             return False if issuer is None else None
-        return issuer == self.issuer
+        return bool(issuer == self.issuer)
 
     def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[AccessToken]:
         """Verify ``token``, or find that it was verified before."""

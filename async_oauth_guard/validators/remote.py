@@ -144,7 +144,7 @@ class RemoteTokenValidator(TokenValidator):
             raise TypeError(f"allow_insecure_http: True or False is wanted, not {type(allow_insecure_http).__name__}")
         if http_client is not None and verify is not None:
             raise ValueError("verify: the client that http_client makes has certificates of its own")
-        self.issuer: str | None = issuer
+        self.issuer: Any = issuer
         self.audience = _read_audience(audience, audience_argument)
         self.allow_insecure_http = allow_insecure_http
         self.user_lookup = user_lookup

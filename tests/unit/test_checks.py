@@ -567,6 +567,22 @@ def test_subjects_of_one_issuer_each(protectors: Any) -> None:
     assert check_guards(None) == []
 
 
+def test_issuers_of_ones_own(protectors: Any) -> None:
+    """W007: a validator that compares issuers by itself may name several."""
+
+    class Several(JWTBearerTokenValidator):
+        def validate_iss(self, claims: Any, iss: Any) -> bool:
+            return False
+
+        def get_jwks(self) -> Any: ...
+
+    several: Any = [ISSUER, OTHER_ISSUER]
+    protectors.add(guarding(Several(several, "https://api.example.com", user_lookup="username")))
+    (message,) = check_guards(None)
+    assert message.id == "async_oauth_guard.W007"
+    assert message.msg.startswith("Several of https://")
+
+
 def test_text_of_the_warning_about_subjects(protectors: Any) -> None:
     """W007: the validator is named by its issuer."""
     protector = guarding(jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=print))
