@@ -362,7 +362,7 @@ def test_bearer_tokens(claims: dict[str, Any]) -> None:
     ],
 )
 def test_sender_constrained_tokens(claims: dict[str, Any]) -> None:
-    """R72: a token that is bound to a key or a certificate is no bearer token, in whatever form it says so."""
+    """R72, R73: a token that is bound to a key or a certificate is no bearer token, in whatever form it says so."""
     assert check_unbound(claims) is Reason.SENDER_CONSTRAINED
 
 

@@ -340,7 +340,7 @@ FORMS: dict[str, str] = {
     "R50 JSON serialisation": json.dumps({"payload": PAYLOAD, "protected": HEADER, "signature": SIGNATURE}),
     "R51 JWE, dir": ".".join([encode({"alg": "dir", "enc": "A256GCM"}), "", "AAAA", "AAAA", "AAAA"]),
     "R51 JWE, RSA-OAEP": ".".join([encode({"alg": "RSA-OAEP", "enc": "A256GCM"}), *["AAAA"] * 4]),
-    "R51 JWE, PBES2": ".".join(
+    "R61 JWE, PBES2": ".".join(
         [encode({"alg": "PBES2-HS256+A128KW", "p2c": 2**31 - 1, "p2s": "AAAA", "enc": "A128GCM"}), *["AAAA"] * 4]
     ),
     "R51 JWE, signed by name": f"{HEADER}.{PAYLOAD}.{SIGNATURE}.AAAA.AAAA",
@@ -349,7 +349,7 @@ FORMS: dict[str, str] = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_form(name: str) -> None:
-    """R50, R51: what is not three parts of canonical base64url is refused; nothing is decrypted."""
+    """R50, R51, R61: what is not three parts of canonical base64url is refused; nothing is decrypted."""
     assert parse_jwt(Secret(FORMS[name])) is MALFORMED
 
 
