@@ -93,7 +93,7 @@ class Transport:
         clients = [client for clients in self._clients.values() for client in clients]
         self._clients.clear()
         # What closing one has to say is no reason to leave the others open.
-        await asyncio.gather(*(client.http.aclose() for client in clients), return_exceptions=True)
+        await asyncio.gather(*map(_aclose, clients), return_exceptions=True)
 
     def _client(self, options: ClientOptions) -> "_Client":
         """The client with the fewest calls. Of ours there are several where there are many calls: see `CALLS`."""
@@ -153,6 +153,11 @@ class _Client:
     library: _Library
     context: ssl.SSLContext | None = None
     calls: int = 0
+
+
+async def _aclose(client: _Client) -> None:
+    # What is no client of asyncio's fails here, and not before the others are asked.
+    await client.http.aclose()
 
 
 def _calls_of(client: _Client) -> int:

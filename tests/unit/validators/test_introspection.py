@@ -137,6 +137,10 @@ WRONG: list[Any] = [
         for value in ("", True, "optional")
     ),
     ({"signed_responses": "required"}, ValueError, "signed_responses: an issuer is needed, whose signature it is"),
+    *(
+        (keys, ValueError, "signed_responses: the keys are for signed answers only; say 'required' or 'accepted'")
+        for keys in ({"jwks": {"keys": []}}, {"jwks_uri": "https://as.example.com/keys"})
+    ),
     ({**SIGNED, "jwks_uri": "http://as.example.com/keys"}, ValueError, f"jwks_uri: {HTTPS}"),
     ({**SIGNED, "jwks": {"keys": []}}, ValueError, "jwks: it has no key that can verify a signature"),
     ({**SIGNED, "jwks": 7}, TypeError, "jwks: "),

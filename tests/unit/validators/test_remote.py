@@ -595,3 +595,10 @@ def test_callable_objects_in_fingerprints() -> None:
 
     assert repr_of(Finder()).endswith("Finder")
     assert "0x" not in repr_of(Finder())
+
+
+@both
+def test_certificates_of_a_client_of_ones_own(make: Make, ca_file: Path) -> None:
+    """R74: a client of the site's own has its own certificates; others beside it would be looked at by nobody."""
+    with pytest.raises(ValueError, match=r"^verify: the client that http_client makes has certificates of its own$"):
+        make(API, http_client=make_client, verify=str(ca_file))
