@@ -17,6 +17,9 @@ import pytest
 
 from tests.demo.processes import DEADLINE, interrupt, run_demo, run_django, serving, started
 
+# Starts and ends processes.
+pytestmark = pytest.mark.slow
+
 
 def files(folder: Path) -> set[str]:
     """The files in ``folder`` and below."""

@@ -10,6 +10,9 @@ from tests.faults import Behaviour, FaultServer, Hang, Huge, Json, Received, Red
 from tests.remote.authority import INTROSPECTION, KEYS, METADATA, OPENID_METADATA, Authority
 from tests.remote.conftest import Guarded, Site, check_refused, check_unavailable, eventually, within_deadline
 
+# Waits for real seconds.
+pytestmark = pytest.mark.slow
+
 ELSEWHERE = "/elsewhere"
 WELL_KNOWN = {METADATA, OPENID_METADATA}
 

@@ -53,6 +53,9 @@ from tests.remote.conftest import (
     within_deadline,
 )
 
+# Waits for real seconds.
+pytestmark = pytest.mark.slow
+
 ELSEWHERE = "/elsewhere"
 MEBIBYTE = 1_048_576
 HTML = {"Content-Type": "text/html; charset=utf-8"}

@@ -36,6 +36,9 @@ from tests.remote.conftest import (
     within_deadline,
 )
 
+# Waits for real seconds.
+pytestmark = pytest.mark.slow
+
 ELSEWHERE = "/elsewhere"
 RSA = make_key("rsa", "RS256")
 EC = make_key("ec")

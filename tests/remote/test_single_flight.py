@@ -27,6 +27,9 @@ from tests.remote.conftest import (
     within,
 )
 
+# Waits for real seconds.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def gate(authority: Authority) -> threading.Event:
