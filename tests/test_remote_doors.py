@@ -18,6 +18,7 @@ from joserfc.jwk import KeySet, RSAKey
 
 from async_oauth_guard import (
     AccessToken,
+    BearerTokenValidator,
     InsufficientScopeError,
     IntrospectTokenValidator,
     InvalidTokenError,
@@ -30,6 +31,7 @@ from async_oauth_guard import (
 from tests.answers import Answer, bearer
 from tests.conftest import Send
 from tests.faults import FaultServer, Json, Status
+from tests.site.models import OAuth2Token
 from tests.sites import COLOURS, serving
 from tests.test_authlib_parity_remote import ISSUER, KEY, KEYS, OTHER_KEY, PUBLIC, RESOURCE, In, make_jwt
 
@@ -206,6 +208,13 @@ def test_invalidate(server: FaultServer) -> None:
         forget("never seen")
     protector.validate_token("a")
     assert len(server.calls_to("/introspect")) == asked + 1
+
+
+def test_invalidate_where_nothing_is_remembered() -> None:
+    """A token of a table is looked up each time, so there is nothing to forget; other validators are still told."""
+    protector = ResourceProtector(BearerTokenValidator(OAuth2Token), jwt_validator())
+    for forget in doors_of(protector, "invalidate"):
+        assert forget("never seen") is None
 
 
 def test_invalidate_takes_strings_only() -> None:

@@ -606,6 +606,21 @@ def test_threads_that_cannot_start(ask: Any, no_threads: pytest.MonkeyPatch, exc
         assert asked.result(LIMIT) == "answer"
 
 
+@both_colours
+def test_loops_that_cannot_be_made(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R124: a process that has too many files open has no loop to give, and the answer is 503."""
+
+    def fail() -> Any:
+        raise OSError(24, "Too many open files")
+
+    outgoing.close()
+    monkeypatch.setattr(outgoing, "_Outgoing", fail)
+    with pytest.raises(TemporarilyUnavailableError) as caught:
+        ask(once())
+    assert caught.value.reason == Reason.SERVER_UNREACHABLE
+    assert caught.value.__cause__ is None
+
+
 def test_what_cannot_be_started_in_the_background(no_threads: pytest.MonkeyPatch) -> None:
     """Who starts something and does not wait for it has keys that serve: they go on doing so."""
     start(Start(once()))

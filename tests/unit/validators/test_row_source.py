@@ -157,3 +157,10 @@ def test_managers_of_another_name() -> None:
     """A model whose manager is not called ``objects`` is asked through its default manager."""
     assert source(ByAnotherName).ask_for(KEY).queryset.model is ByAnotherName
     assert source(ByAnotherName, using="other").ask_for(KEY).queryset.db == "other"
+
+
+@pytest.mark.parametrize("lookup", ["groups", "oauth2_provider_accesstoken"])
+def test_what_is_no_column(lookup: str) -> None:
+    """What other tables hold of a row is nothing to look it up by."""
+    with pytest.raises(ImproperlyConfigured, match=rf"^user_lookup: auth\.User\.{lookup} is no column$"):
+        _ = source(User, lookup, argument="user_lookup").column
