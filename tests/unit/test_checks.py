@@ -577,7 +577,8 @@ def test_issuers_of_ones_own(protectors: Any) -> None:
         def get_jwks(self) -> Any: ...
 
     several: Any = [ISSUER, OTHER_ISSUER]
-    protectors.add(guarding(Several(several, "https://api.example.com", user_lookup="username")))
+    protector = guarding(Several(several, "https://api.example.com", user_lookup="username"))
+    protectors.add(protector)
     (message,) = check_guards(None)
     assert message.id == "async_oauth_guard.W007"
     assert message.msg.startswith("Several of https://")
