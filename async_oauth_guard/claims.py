@@ -21,6 +21,7 @@ __all__ = [
     "check_times",
     "check_type",
     "check_unbound",
+    "media_subtype",
 ]
 
 # How many seconds the server's clock may be ahead of ours. It is not for `leeway` to say: who sets that to zero
@@ -64,11 +65,16 @@ def check_type(profile: Profile, typ: Any) -> Reason | None:
         return None if profile.accepts_no_type else Reason.WRONG_TYPE
     if not isinstance(typ, str):
         return Reason.WRONG_TYPE
-    # RFC 2045 §5.1: media types are compared without regard to case.
-    media_type = typ.lower().removeprefix("application/")
+    media_type = media_subtype(typ)
     if media_type in FORBIDDEN_TYPES:
         return Reason.WRONG_TYPE
     return None if profile.any_type or media_type in profile.types else Reason.WRONG_TYPE
+
+
+def media_subtype(typ: str) -> str:
+    """The header parameter ``typ`` as it is compared: without ``application/``, which is optional (RFC 7515 §4.1.9)."""
+    # RFC 2045 §5.1: media types are compared without regard to case.
+    return typ.lower().removeprefix("application/")
 
 
 def check_kind(profile: Profile, claims: Mapping[str, Any]) -> Reason | None:

@@ -24,6 +24,7 @@ __all__ = [
     "Credentials",
     "PresentedToken",
     "Secret",
+    "is_encodable",
     "is_token68",
     "read_authlib_credentials",
     "read_credentials",
@@ -108,6 +109,15 @@ def is_token68(token: Secret[PresentedToken] | Secret[str]) -> bool:
     body = token.reveal().rstrip("=")
     # A long regular expression's work, in a tenth of its time.
     return body != "" and body.isascii() and not body.encode().translate(None, _TOKEN68)
+
+
+def is_encodable(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8: a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(value: str, schemes: Collection[str]) -> GuardError:

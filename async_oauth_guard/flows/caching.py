@@ -4,11 +4,13 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from ..credentials import Secret
+from ..credentials import Secret, is_encodable
 
-__all__ = ["Shelf", "Vault"]
+__all__ = ["Memory", "Shelf", "Vault", "derive_key"]
+
+E = TypeVar("E")
 
 _VERSION = "1"
 
@@ -23,10 +25,10 @@ class Vault:
 
     def __init__(self, secret_key: Secret[str | bytes], fingerprint: str) -> None:
         self._person = hashlib.blake2b(fingerprint.encode(), digest_size=hashlib.blake2b.PERSON_SIZE).digest()
-        name_key = _derive(secret_key, b"names").reveal()
+        name_key = derive_key(secret_key, b"names").reveal()
         # Begun once, and copied for each token.
         self._hasher = hashlib.blake2b(digest_size=32, key=name_key, person=self._person)
-        self._seal_key = _derive(secret_key, b"seals")
+        self._seal_key = derive_key(secret_key, b"seals")
 
     def digest(self, token: Secret[str]) -> bytes:
         """What stands for ``token`` in caches: it tells nobody the token."""
@@ -48,7 +50,7 @@ class Vault:
         """The value in an entry, or ``None`` where it is not from us, or not from under this name, or too old."""
         version, _, rest = (text or "").partition(".")
         mac, _, body = rest.partition(".")
-        if version != _VERSION or not _is_encodable(body) or not mac.isascii():
+        if version != _VERSION or not is_encodable(body) or not mac.isascii():
             return None
         if not hmac.compare_digest(mac, self._mac(name, body)):
             return None
@@ -59,6 +61,14 @@ class Vault:
     def _mac(self, name: str, body: str) -> str:
         message = f"{len(name)}.{name}.{body}".encode()
         return hashlib.blake2b(message, digest_size=32, key=self._seal_key.reveal()).hexdigest()
+
+
+class Memory(Protocol[E]):
+    """See `memory.Memory`."""
+
+    def get(self, key: bytes) -> E | None: ...
+    def put(self, key: bytes, entry: E) -> None: ...
+    def discard(self, key: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,8 @@ class Shelf:
     vault: Vault
 
 
-def _derive(secret_key: Secret[str | bytes], purpose: bytes) -> Secret[bytes]:
+def derive_key(secret_key: Secret[str | bytes], purpose: bytes) -> Secret[bytes]:
+    """A key of its own for each purpose, of ten bytes at most, from Django's secret key."""
     key = secret_key.reveal()
     secret = key if isinstance(key, bytes) else key.encode()
     return Secret(hashlib.blake2b(secret, digest_size=32, person=b"guard " + purpose).digest())
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

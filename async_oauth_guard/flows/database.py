@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import CharField, Field, IntegerField, Model
 
-from ..credentials import MAX_TOKEN_LENGTH, Secret
+from ..credentials import MAX_TOKEN_LENGTH, Secret, is_encodable
 from ..effects import Flow, Row
 from ..errors import InvalidTokenError, Reason
 
@@ -32,7 +32,7 @@ def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     text = token.reveal()
     # An empty column is no token's: some tables have it beside a digest. PostgreSQL refuses NUL, and no database can
     # encode a lone surrogate.
-    if not text or "\0" in text or not (text.isascii() or _is_encodable(text)):
+    if not text or "\0" in text or not (text.isascii() or is_encodable(text)):
         return None
     if column.digest is not None:
         return Secret(hashlib.new(column.digest, text.encode()).hexdigest())
@@ -47,14 +47,6 @@ def lookup_key(token: Secret[str], column: LookupColumn) -> Secret[Any] | None:
     except (ValidationError, ValueError):
         # Such as what is no UUID, for a column of UUIDs.
         return None
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def find_row_flow(

@@ -4,16 +4,16 @@ import logging
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from ..claims import check_audience, check_issuer, check_times
+from ..claims import check_audience, check_issuer, check_times, media_subtype
 from ..credentials import Secret
 from ..effects import CacheDelete, CacheRead, CacheWrite, Flow, HttpAnswer, HttpCall, Once
 from ..errors import Reason, TemporarilyUnavailableError
 from ..jose import parse_jwt, verify_signature
 from .answers import JSON, call_flow, check_answer, read_json_object, shown, unusable
 from .backoff import Attempt
-from .caching import Shelf, Vault
+from .caching import Memory, Shelf, Vault
 from .discovery import Metadata, Server
 from .keysets import KeySource
 
@@ -22,7 +22,6 @@ __all__ = [
     "SIGNED",
     "Introspection",
     "Lifetimes",
-    "Memory",
     "SignedResponses",
     "Verdicts",
     "Word",
@@ -66,14 +65,6 @@ class Word:
     size: int
 
 
-class Memory(Protocol):
-    """See `memory.Memory`."""
-
-    def get(self, key: bytes) -> Word | None: ...
-    def put(self, key: bytes, entry: Word) -> None: ...
-    def discard(self, key: bytes) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
     """Seconds: for how long a yes and a no are used, and how much longer a yes is while the server cannot be asked."""
@@ -93,7 +84,7 @@ class _Epoch:
 class Verdicts:
     """The policy of remembered words: yes and no apart, so that a flood of garbage pushes out no yes."""
 
-    def __init__(self, active: Memory, inactive: Memory, lifetimes: Lifetimes) -> None:
+    def __init__(self, active: Memory[Word], inactive: Memory[Word], lifetimes: Lifetimes) -> None:
         self._active = active
         self._inactive = inactive
         self._lifetimes = lifetimes
@@ -353,7 +344,7 @@ def _size_of(body: bytes) -> int:
 
 
 def _is_response(typ: str | None) -> bool:
-    return typ is not None and typ.lower().removeprefix("application/") == "token-introspection+jwt"
+    return typ is not None and f"application/{media_subtype(typ)}" == SIGNED
 
 
 def read_word(document: Any, where: str) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..claims import check_audience, check_early
 from ..credentials import Secret
@@ -11,11 +11,11 @@ from ..errors import InvalidTokenError, Reason
 from ..jose import Jwt, VerificationKey, choose_keys, parse_jwt, verify_signature
 from ..profiles import Profile, read_client, read_scope
 from ..scopes import own_copy
-from .caching import Vault
+from .caching import Memory, Vault
 from .clock import Clock
 from .keysets import KeySource, import_called_keys
 
-__all__ = ["JwtRules", "Memory", "VerifiedJwt", "find_verified_flow", "verify_flow"]
+__all__ = ["JwtRules", "VerifiedJwt", "find_verified_flow", "verify_flow"]
 
 # What an entry takes beside the claims, which are about as long as the token.
 _OVERHEAD = 800
@@ -35,14 +35,6 @@ class VerifiedJwt:
     audiences: Collection[str] | None
     key: str
     size: int
-
-
-class Memory(Protocol):
-    """See `memory.Memory`."""
-
-    def get(self, key: bytes) -> VerifiedJwt | None: ...
-    def put(self, key: bytes, entry: VerifiedJwt) -> None: ...
-    def discard(self, key: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +61,7 @@ class JwtRules:
 
 
 def find_verified_flow(
-    token: Secret[str], rules: JwtRules, memory: Memory, vault: Vault, *, fresh: bool, cache: str | None
+    token: Secret[str], rules: JwtRules, memory: Memory[VerifiedJwt], vault: Vault, *, fresh: bool, cache: str | None
 ) -> Flow[VerifiedJwt]:
     """``token``, verified now, or earlier with a key that still serves; the audience is judged each time.
 

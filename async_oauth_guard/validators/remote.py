@@ -22,7 +22,7 @@ from ..credentials import Secret
 from ..effects import ClientOptions, Flow, Gate
 from ..flows.authorization import Inquiry
 from ..flows.backoff import Backoff
-from ..flows.caching import Vault
+from ..flows.caching import Vault, derive_key
 from ..flows.clock import Clock
 from ..flows.discovery import Server, check_url
 from ..flows.keysets import FixedKeys, KeySource
@@ -407,11 +407,11 @@ def repr_of_keys(keys: Any, jwks: Any) -> Any:
 
 def digest_of(secret: Secret[Any]) -> str:
     """What stands for a secret in a fingerprint: nobody without Django's secret key can tell whether a guess is it."""
-    value, key = secret.reveal(), settings.SECRET_KEY
+    value = secret.reveal()
     # A JWK is the same in whatever order its members are.
     text = repr(sorted(value.items(), key=repr)) if isinstance(value, Mapping) else repr(value)
-    secret_key = hashlib.sha256(key if isinstance(key, bytes) else key.encode()).digest()
-    return hashlib.blake2b(text.encode(), digest_size=32, key=secret_key, person=b"guard secrets").hexdigest()
+    key = derive_key(Secret(settings.SECRET_KEY), b"secrets")
+    return hashlib.blake2b(text.encode(), digest_size=32, key=key.reveal()).hexdigest()
 
 
 def _repr_of_issuer(issuer: Any) -> Any:
