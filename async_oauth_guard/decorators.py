@@ -54,6 +54,8 @@ def _dress(guarded: Any, view: Any, guard: Guard) -> Any:
         functools.update_wrapper(guarded, view.func, updated=())
         guarded.__wrapped__ = view
     exempt(guarded, view, guard.optional)
+    # For those who list views. Decorators that keep a view's attributes, and `as_view()`, pass it on.
+    guarded._oauth_guard = guard
     return guarded
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "HttpCall",
     "Notify",
     "Once",
+    "Purpose",
     "ReadModel",
     "Row",
     "Start",
@@ -104,11 +105,16 @@ class Gate:
     limit: int
 
 
+Purpose: TypeAlias = Literal["metadata", "keys", "introspection"]
+"""What an authorization server is called for."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpCall:
     """One exchange with an authorization server: no redirect, no cookie, no content coding, ``max_body`` bytes at most.
 
-    ``ready`` is called when the gate has let the call through, and raises where it is not to be sent any more.
+    ``purpose`` says what for. ``ready`` is called when the gate has let the call through, and raises where it is not to
+    be sent any more.
     """
 
     method: Literal["GET", "POST"]
@@ -118,6 +124,7 @@ class HttpCall:
     headers: Mapping[str, str | Secret[str]] = dataclasses.field(default_factory=dict)
     form: Mapping[str, str | Secret[str]] | None = None
     max_body: int = 1_048_576
+    purpose: Purpose = "metadata"
     ready: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)
 
 

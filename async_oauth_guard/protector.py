@@ -40,6 +40,7 @@ from .requirements import Requirements, parse_requirements
 from .runtime import arun, run_outside_loop
 from .scopes import Requirement, ScopesLike
 from .signals import token_authenticated, token_rejected
+from .stand_ins import STAND_IN
 from .urls import Included, guard_urls
 from .view_guard import ViewGuard
 
@@ -292,6 +293,9 @@ class ResourceProtector:
 
     def read_credentials(self, request: HttpRequest) -> Credentials | GuardError:
         """What the request presents in its ``Authorization`` header, and nowhere else (RFC 6750 §2.1, §5.3)."""
+        stand_in = STAND_IN.get()
+        if stand_in is not None:
+            return stand_in.credentials(self._by_scheme())
         read = read_authlib_credentials if self.options.as_authlib else read_credentials
         presented = request.META.get("HTTP_AUTHORIZATION")
         return read(None if presented is None else Secret(presented), self._by_scheme())
@@ -321,7 +325,8 @@ class ResourceProtector:
         try:
             if isinstance(credentials, GuardError):
                 raise credentials
-            verdict = yield from authorize_flow(self._by_scheme()[credentials.scheme], credentials.token, inquiry)
+            validators = _asked(self._by_scheme()[credentials.scheme])
+            verdict = yield from authorize_flow(validators, credentials.token, inquiry)
             # Within: a receiver may refuse, as it may with Authlib.
             if token_authenticated.receivers:
                 yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
@@ -363,7 +368,7 @@ class ResourceProtector:
             resource=self.options.resource,
             cache=self.options.cache,
         )
-        return (yield from authorize_flow(validators, Secret(presented), inquiry))
+        return (yield from authorize_flow(_asked(validators), Secret(presented), inquiry))
 
     def _complete(self, error: GuardError, scopes: Requirement | None) -> GuardError:
         """The error with its challenge, or as Authlib has it."""
@@ -386,6 +391,12 @@ class ResourceProtector:
             parts = urlsplit(self.options.resource)
             origin = f"{parts.scheme}://{parts.netloc}"
         return request.build_absolute_uri() if origin is None else origin + request.get_full_path()
+
+
+def _asked(validators: Sequence[Any]) -> Sequence[Any]:
+    """``validators``, or what stands in for them in a test."""
+    stand_in = STAND_IN.get()
+    return validators if stand_in is None else stand_in.validators
 
 
 def _presented(token: Any) -> PresentedToken:

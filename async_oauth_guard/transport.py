@@ -11,7 +11,7 @@ import importlib.metadata
 import ssl
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol, cast
@@ -24,7 +24,7 @@ from .credentials import Secret
 from .effects import CallFailedError, ClientOptions, HttpAnswer, HttpCall
 from .errors import Reason
 
-__all__ = ["CALLS", "KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "WAITING", "Transport"]
+__all__ = ["CALLS", "KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "STAND_INS", "WAITING", "Transport"]
 
 CALLS = 8
 """Calls at a time with which a client of ours is busy enough for another to be made.
@@ -40,6 +40,12 @@ KEPT_ALIVE = 100
 
 KEPT_ALIVE_SECONDS = 30.0
 """Seconds for which it keeps one."""
+
+STAND_INS: dict[str, Callable[[], Any]] = {}
+"""For tests: by origin, what makes the client for calls to it, in place of what the validators have.
+
+For the whole process, and not for a context: calls are made on a loop of their own, for all who wait.
+"""
 
 # Digits of a Content-Length that is read as a number. A longer one is too long in any case.
 _MAX_LENGTH_DIGITS = 18
@@ -78,7 +84,7 @@ class Transport:
 
     async def _exchange_with_a_client(self, call: HttpCall, deadline: float) -> HttpAnswer | CallFailedError:
         try:
-            client = self._client(call.client)
+            client = self._client(_options_for(call))
         except OSError as error:
             # The file of certificates is gone, or the process has too many open.
             return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__)
@@ -105,6 +111,16 @@ class Transport:
             client = _Client(_our_client(client.context), client.library, client.context)
             clients.append(client)
         return client
+
+
+def _options_for(call: HttpCall) -> ClientOptions:
+    factory = STAND_INS.get(_origin_of(call.url)) if STAND_INS else None
+    return call.client if factory is None else ClientOptions(factory)
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 class _Queue:

@@ -43,6 +43,10 @@ class Backoff:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as if the server had never failed."""
         self._failures = 0
         self._failed_at = -math.inf
         self._until = -math.inf

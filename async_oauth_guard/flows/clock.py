@@ -6,9 +6,9 @@ from dataclasses import dataclass
 __all__ = ["Clock"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clock:
-    """Where a validator takes time and chance from.
+    """Where validators take time and chance from. A test may put others in the place of each.
 
     Attributes:
         wall: seconds since the epoch, as tokens and other machines count them.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from ..effects import ClientOptions, Flow, Gate, HttpCall, Once, Start
+from ..effects import ClientOptions, Flow, Gate, HttpCall, Once, Purpose, Start
 from ..errors import Reason
 from ..strict_json import read_json
 from .answers import JSON, call_flow, check_answer, read_json_object, unusable
@@ -85,10 +85,16 @@ class Server:
     backoff: Backoff
     clock: Clock
 
-    def get(self, url: str, attempt: Attempt, accept: str = JSON) -> HttpCall:
+    def get(self, url: str, attempt: Attempt, purpose: Purpose, accept: str = JSON) -> HttpCall:
         """A request for a document that anybody may see."""
         return HttpCall(
-            "GET", url, self.client, self.gate, {"Accept": accept}, ready=lambda: self.backoff.check(attempt)
+            "GET",
+            url,
+            self.client,
+            self.gate,
+            {"Accept": accept},
+            purpose=purpose,
+            ready=lambda: self.backoff.check(attempt),
         )
 
     def apart(self) -> "Server":
@@ -154,13 +160,13 @@ class Metadata:
         issuer = server.issuer or ""
         *others, url = well_known_urls(issuer)
         for other in others:
-            answer = yield from call_flow(server.get(other, attempt), attempt, server.clock.wall())
+            answer = yield from call_flow(server.get(other, attempt, "metadata"), attempt, server.clock.wall())
             # RFC 8414 §3.2: "A successful response MUST use the 200 OK HTTP status code"
             if answer.status == 200 and isinstance(read_json(answer.body.reveal()), dict):
                 url = other
                 break
         else:
-            answer = yield from call_flow(server.get(url, attempt), attempt, server.clock.wall())
+            answer = yield from call_flow(server.get(url, attempt, "metadata"), attempt, server.clock.wall())
         check_answer(answer, url)
         document = read_json_object(answer, url)
         # RFC 8414 §3.3: "If these values are not identical, the data contained in the response MUST NOT be used."

@@ -274,6 +274,7 @@ class Introspection:
             # RFC 7662 §2.1
             {"token": token, "token_type_hint": "access_token", **form},
             max_body=MAX_ANSWER_SIZE,
+            purpose="introspection",
             ready=lambda: server.backoff.check(attempt),
         )
 

@@ -235,7 +235,7 @@ class RemoteKeys:
     def _download_flow(self, url: str, attempt: Attempt) -> Flow[Mapping[str, Any]]:
         server = self._server
         accepted = (JSON, _JWK_SET)
-        call = server.get(url, attempt, accept=", ".join(accepted))
+        call = server.get(url, attempt, "keys", accept=", ".join(accepted))
         answer = yield from call_flow(call, attempt, server.clock.wall())
         check_answer(answer, url, accepted)
         return read_json_object(answer, url)

@@ -161,19 +161,19 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if introspection_endpoint is not None:
             # Of a subclass that answers by itself too: it may call ours.
             self._check_endpoint(introspection_endpoint)
+        self._lifetimes = Lifetimes(float(cache_ttl), float(negative_ttl), float(stale_if_error))
+        self._begin()
+        if not self._answers_itself:
+            self._check_options()
+
+    def _begin(self) -> None:
         self._metadata = Metadata(self._server, _KEY_LIFETIMES.max_stale)
         # The keys of signed answers.
         self._own_keys = self._build_keys()
-        if not self._answers_itself:
-            self._check_options()
-        self._verdicts = Verdicts(
-            Memory(_MEMORY_SIZE),
-            Memory(_MEMORY_SIZE // 2),
-            Lifetimes(float(cache_ttl), float(negative_ttl), float(stale_if_error)),
-        )
+        self._verdicts = Verdicts(Memory(_MEMORY_SIZE), Memory(_MEMORY_SIZE // 2), self._lifetimes)
         self._introspection = Introspection(
             server=self._server,
-            endpoint=introspection_endpoint or self._metadata,
+            endpoint=self.introspection_endpoint or self._metadata,
             authenticate=self._authenticate_ourselves,
             verdicts=self._verdicts,
             vault=self.vault,

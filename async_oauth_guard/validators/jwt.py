@@ -128,12 +128,15 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         self.jwks_uri = jwks_uri
         self.jwks = jwks
         self._lifetimes = Lifetimes(float(jwks_ttl), float(cooldown), float(max_stale))
-        self._called_keys: dict[Any, CalledKeys] = {}
         self.algorithms = self._read_algorithms(algorithms)
-        # The keys that the options name, whatever a subclass puts in their place.
-        self._own_keys = self._build_keys()
+        self._begin()
         if self._get_jwks is None:
             self._check_sources()
+
+    def _begin(self) -> None:
+        self._called_keys: dict[Any, CalledKeys] = {}
+        # The keys that the options name, whatever a subclass puts in their place.
+        self._own_keys = self._build_keys()
         self._memory: Memory[VerifiedJwt] = Memory(_MEMORY_SIZE)
         self._rules: dict[Any, JwtRules] = {}
 

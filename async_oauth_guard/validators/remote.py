@@ -9,6 +9,7 @@ import random
 import re
 import ssl
 import time
+import uuid
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
@@ -33,6 +34,7 @@ from .base import TokenValidator
 from .row_source import RowSource
 
 __all__ = [
+    "CLOCK",
     "FROM_PROTECTOR",
     "Audience",
     "RemoteTokenValidator",
@@ -59,7 +61,8 @@ FROM_PROTECTOR: Final = _FromProtector()
 
 Audience = str | Collection[str] | _FromProtector | None
 
-_CLOCK = Clock(time.time, time.monotonic, random.random)
+CLOCK = Clock(time.time, time.monotonic, random.random)
+"""The one clock of all validators."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -155,6 +158,7 @@ class RemoteTokenValidator(TokenValidator):
         self._users = _user_source(user_lookup)
         self._resources: set[str] = set()
         self._vaults: dict[str | None, tuple[Secret[Any], Vault]] = {}
+        self._era = ""
         self._server = Server(
             # Of a subclass that compares issuers by itself, it may be anything.
             issuer=issuer if isinstance(issuer, str) else None,
@@ -162,8 +166,8 @@ class RemoteTokenValidator(TokenValidator):
             gate=Gate(max_concurrency),
             timeout=float(timeout),
             allow_insecure_http=allow_insecure_http,
-            backoff=Backoff(_CLOCK),
-            clock=_CLOCK,
+            backoff=Backoff(CLOCK),
+            clock=CLOCK,
         )
 
     def _check_url(self, argument: str, url: Any) -> None:
@@ -258,7 +262,8 @@ class RemoteTokenValidator(TokenValidator):
         known = self._vaults.get(identity)
         if known is not None and known[0].reveal() == settings.SECRET_KEY:
             return known[1]
-        fingerprint = json.dumps({**self.fingerprint(), "cache_identity": identity}, sort_keys=True)
+        own = {**self.fingerprint(), "cache_identity": identity, "era": self._era}
+        fingerprint = json.dumps(own, sort_keys=True)
         secret_key = Secret(settings.SECRET_KEY)
         vault = Vault(secret_key, fingerprint)
         self._vaults.pop(identity, None)
@@ -291,6 +296,20 @@ class RemoteTokenValidator(TokenValidator):
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
         """Forget what is kept of ``token``, here and in the shared cache."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Be as when it was built: nothing known of the server and of any token, and no failure remembered.
+
+        For tests, while no call is under way. What is in the shared cache is not deleted, but never found again.
+        """
+        self._era = uuid.uuid4().hex
+        self._vaults.clear()
+        self._server.backoff.forget()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make what changes while it is used."""
         raise NotImplementedError
 
 

@@ -16,7 +16,7 @@ HERE = Path(async_oauth_guard.__file__).parent
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(async_oauth_guard.__path__, prefix="async_oauth_guard.")
 )
-EMPTY = {"async_oauth_guard.flows", "async_oauth_guard.validators"}
+EMPTY = {f"async_oauth_guard.{name}" for name in ("flows", "management", "management.commands", "validators")}
 
 PROMISED = {
     "AccessToken",

@@ -1,0 +1,3 @@
+"""What stands between a site and its guards: settings, servers, cache, database."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The command ``oauth_doctor``."""
+
+__all__: list[str] = []

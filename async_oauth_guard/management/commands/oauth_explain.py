@@ -1,0 +1,3 @@
+"""The command ``oauth_explain``."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The command ``oauth_routes``."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The command ``oauth_token``."""
+
+__all__: list[str] = []

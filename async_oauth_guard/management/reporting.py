@@ -1,0 +1,71 @@
+"""What the commands have in common: a report for people or for machines, and an exit status that tells how it went."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ..console import Console
+
+__all__ = ["CANNOT_LOOK", "Report", "ReportCommand"]
+
+CANNOT_LOOK = 2
+"""The exit status of a command that was used wrongly, or could not do its work; argparse has the same one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command found out.
+
+    Attributes:
+        document: the whole of it, for ``--json``.
+        show: prints it for people.
+        trouble: a sentence about what is not as it should be, if anything is.
+        status: the exit status where there is trouble.
+    """
+
+    document: Mapping[str, Any]
+    show: Callable[[Console], None]
+    trouble: str | None = None
+    status: int = 1
+
+
+class ReportCommand(BaseCommand):
+    """A command that looks at something, prints a `Report` of it, and ends with 0 only where all is well."""
+
+    # They look at sites that may be broken, and say so themselves.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The arguments of every report."""
+        parser.add_argument("--json", action="store_true", help="Print the report as JSON, for machines.")
+
+    def examine(self, options: Mapping[str, Any]) -> Report:
+        """Look.
+
+        Raises:
+            ImproperlyConfigured, CommandError: it is impossible to; the message is one sentence for people.
+        """
+        raise NotImplementedError
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Look, print, and tell by the exit status how it went."""
+        try:
+            report = self.examine(options)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error), returncode=CANNOT_LOOK) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(report.document, indent=2))
+        else:
+            report.show(Console(cast("TextIO", self.stdout), color=_color(options)))
+        if report.trouble is not None:
+            raise CommandError(report.trouble, returncode=report.status)
+
+
+def _color(options: Mapping[str, Any]) -> bool | None:
+    if options["no_color"]:
+        return False
+    return True if options["force_color"] else None

@@ -1,0 +1,3 @@
+"""What to do about each `Reason`."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The views of a URL configuration: what each is, and what guards it."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The test kit: tokens for tests, without a server and without a header."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Django's test clients, with a token."""
+
+__all__: list[str] = []

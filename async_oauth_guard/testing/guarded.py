@@ -1,0 +1,3 @@
+"""That nothing is left unguarded, as a test."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Tokens and refusals that stand in for what requests present."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The faults of that server, by name."""
+
+__all__: list[str] = []
