@@ -20,7 +20,7 @@ from .validators.base import TokenValidator
 from .validators.introspection import IntrospectTokenValidator
 from .validators.jwt import JWTBearerTokenValidator
 from .validators.model import BearerTokenValidator
-from .views import ProtectedResourceMixin, require_oauth
+from .views import AuthenticatedRequest, ProtectedResourceMixin, require_oauth
 
 __all__ = [
     # errors
@@ -48,6 +48,7 @@ __all__ = [
     "render_json",
     "render_problem",
     # protector, views
+    "AuthenticatedRequest",
     "ProtectedResourceMixin",
     "ResourceProtector",
     "require_oauth",

@@ -1,6 +1,6 @@
-"""Guarding a class-based view by inheritance."""
+"""What views import: the ready-made guard, the type of what it lets in, and the same by inheritance."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.http import HttpRequest
 from django.views import View
@@ -9,10 +9,26 @@ from .protector import ResourceProtector
 from .scopes import ScopesLike
 from .session_checks import EXEMPT_WHILE_CHECKED
 
-__all__ = ["ProtectedResourceMixin", "require_oauth"]
+__all__ = ["AuthenticatedRequest", "ProtectedResourceMixin", "require_oauth"]
+
+T = TypeVar("T")
 
 require_oauth = ResourceProtector.from_settings()
 """The ready-made protector, configured by the setting ``OAUTH_GUARD``."""
+
+
+class AuthenticatedRequest(HttpRequest, Generic[T]):
+    """For annotations: the request that a guarded view is given, with the type of its token.
+
+    ``AuthenticatedRequest[OAuth2Token]`` for rows of a model, ``AuthenticatedRequest[AccessToken]`` for other tokens,
+    ``AuthenticatedRequest[AccessToken | None]`` where the guard is optional. Requests are Django's own: none is an
+    instance of this class.
+
+    Attributes:
+        oauth_token: the row of the token model, or an `AccessToken`; or what a hook of a subclass returned.
+    """
+
+    oauth_token: T
 
 
 class ProtectedResourceMixin:

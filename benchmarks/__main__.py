@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Final, NoReturn, Protocol
 
-from . import decorate, introspection, jwt, orm, report, soak
+from . import decorate, imports, introspection, jwt, orm, report, soak
 from .databases import DatabaseUnavailable
 from .processes import ChildFailed
 
@@ -27,6 +27,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "introspection": introspection,
     "soak": soak,
     "decorate": decorate,
+    "imports": imports,
 }
 
 UNAVAILABLE: Final = 2

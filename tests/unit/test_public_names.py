@@ -20,6 +20,7 @@ EMPTY = {f"async_oauth_guard.{name}" for name in ("flows", "management", "manage
 
 PROMISED = {
     "AccessToken",
+    "AuthenticatedRequest",
     "BearerTokenValidator",
     "GuardError",
     "HookError",
@@ -127,7 +128,8 @@ def test_guarding_without_the_app() -> None:
 def test_imports_are_few() -> None:
     """Importing loads what the package needs and nothing that it can do without, and starts no thread."""
     unwanted = ["httpx2", "requests", "urllib3", "aiohttp", "redis", "authlib.jose", "jwt", "oauth2_provider"]
-    unwanted += ["django.contrib.auth.models", "pytest", "hypothesis"]
+    unwanted += ["django.contrib.auth.models", "pytest", "hypothesis", "rich", "opentelemetry"]
+    unwanted += ["async_oauth_guard.testing", "async_oauth_guard.management", "async_oauth_guard.console"]
     code = f"import sys, threading, async_oauth_guard; print([name for name in {unwanted} if name in sys.modules])"
     assert run(f"{code}; print(threading.active_count())") == "[]\n1"
 
