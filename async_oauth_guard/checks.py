@@ -1,5 +1,6 @@
 """System checks: what ``manage.py check`` says of the guards, each with an id and a hint."""
 
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -7,18 +8,21 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Tags
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from django.db.models import Field, Model
-from django.urls import URLResolver, get_resolver
-from django.views.decorators.csrf import csrf_exempt
+from django.db.models import Field, Model, UniqueConstraint
+from django.utils.module_loading import import_string
 
 from .challenges import UnfitParameterError
 from .conf import SETTING, GuardSettings
 from .protector import ALL_PROTECTORS
-from .session_checks import EXEMPT_WHILE_CHECKED
+from .routes import endpoint_of, issuers_of, name_of_validator
+from .site_checks import check_site, routes_of_site
 from .validators.introspection import IntrospectTokenValidator
+from .validators.jwt import JWTBearerTokenValidator
 from .validators.model import BearerTokenValidator
 from .validators.remote import FROM_PROTECTOR, RemoteTokenValidator
 from .validators.row_source import RowSource
@@ -28,11 +32,17 @@ __all__ = ["check_guards", "check_settings", "check_toolkit_rows", "register_che
 
 _APP = "async_oauth_guard"
 
+# Seconds: for how long a token that was revoked, and keys that were withdrawn, may serve before somebody should know.
+_LONG_FOR_A_YES = 3_600
+_LONG_FOR_KEYS = 86_400
+_LONG_FOR_STALE_KEYS = 7 * 86_400
+
 
 def register_checks() -> None:
     """Make Django run the checks of this module."""
     checks.register(check_settings, Tags.security)
     checks.register(check_guards, Tags.security)
+    checks.register(check_site, Tags.security)
     checks.register(check_toolkit_rows, Tags.database)
 
 
@@ -65,15 +75,15 @@ def _setting_error(error: ImproperlyConfigured) -> CheckMessage:
 
 
 def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E001: a protector has no validator. W004: an exemption without effect. W007: one ``sub`` may be two people.
+    """E001: a protector has no validator. W007: one ``sub`` may be two people. W009: a cache of each worker's own.
 
-    And of each validator E003, W001, W003, W005, W006, W008: see below.
+    And of each validator E003, W001, W003, W005, W006, W008, W014, W015, W016: see below.
     """
     # Views are guarded when their modules are imported.
-    patterns = get_resolver().url_patterns if getattr(settings, "ROOT_URLCONF", None) else []
+    routes_of_site()
     return [
         *_validator_errors(),
-        *(message for callback in _callbacks(patterns) for message in _exemption_messages(callback)),
+        *_cache_messages(),
         *(message for validator in _validators() for message in _validator_messages(validator)),
         *map(_subject_message, _distinct(each for guard in ALL_PROTECTORS for each in _trusting_subjects(guard))),
     ]
@@ -89,34 +99,34 @@ def _validator_errors() -> Iterator[CheckMessage]:
             )
 
 
-def _callbacks(patterns: Iterable[Any]) -> Iterator[Any]:
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            yield from _callbacks(pattern.url_patterns)
-        else:
-            yield pattern.callback
+def _cache_messages() -> Iterator[CheckMessage]:
+    aliases = {_cache_of(protector) for protector in ALL_PROTECTORS if protector.is_used}
+    for alias in sorted(alias for alias in aliases if alias is not None):
+        backend = _backend_of(alias)
+        if not settings.DEBUG and issubclass(backend, LocMemCache | DummyCache):
+            yield checks.Warning(
+                f"The guards' cache {alias!r} is a {backend.__name__}, by which workers share nothing.",
+                hint="Name a cache that all workers reach, such as one in Redis; or leave CACHE out, if each is to "
+                "learn for itself.",
+                id=f"{_APP}.W009",
+            )
 
 
-def _exemption_messages(callback: Any) -> Iterator[CheckMessage]:
-    layers = [callback]
-    while hasattr(layers[-1], "__wrapped__"):
-        layers.append(layers[-1].__wrapped__)
-    # Below the guard, an exemption takes the place of the guard's mark.
-    is_marked = any(getattr(layer, "csrf_exempt", None) is EXEMPT_WHILE_CHECKED for layer in layers)
-    if is_marked and any(_exempts(layer) for layer in layers):
-        view = getattr(callback, "view_class", layers[-1])
-        yield checks.Warning(
-            f"csrf_exempt has no effect above the optional guard of {view.__module__}.{view.__qualname__}.",
-            hint="Write @csrf_exempt below the guard, next to the view, if requests without a token are to be exempt.",
-            id=f"{_APP}.W004",
-        )
+def _cache_of(protector: Any) -> str | None:
+    """The alias of its cache, where it has a validator that uses one."""
+    if not any(isinstance(validator, RemoteTokenValidator) for validator in _validators_of(protector) or ()):
+        return None
+    alias: str | None = protector.options.cache
+    return alias
 
 
-def _exempts(layer: Any) -> bool:
-    # Django's decorator copies the guard's mark over its own ``True``, so it is known by its code.
-    code = getattr(layer, "__code__", None)
-    is_decorated = code is not None and code.co_qualname.startswith(f"{csrf_exempt.__name__}.")
-    return getattr(layer, "csrf_exempt", False) is True or is_decorated
+def _backend_of(alias: str) -> type:
+    try:
+        backend = import_string(settings.CACHES[alias]["BACKEND"])
+    except (ImportError, KeyError):
+        # Django says so as soon as the cache is used.
+        return object
+    return backend if isinstance(backend, type) else object
 
 
 def _validators_of(protector: Any) -> list[Any] | None:
@@ -182,18 +192,24 @@ def _coalescing_messages(validator: BearerTokenValidator) -> Iterator[CheckMessa
 
 
 def _is_indexed(field: "Field[Any, Any]", model: type[Model]) -> bool:
-    leading: list[tuple[str, ...]] = [(name,) for index in model._meta.indexes for name, _ in index.fields_orders[:1]]
-    leading += [tuple(fields[:1]) for fields in _unique_together(model)]
+    # Of a model that inherits its column, the parent's table has it.
+    options = getattr(field, "model", model)._meta
+    leading = [tuple(fields[:1]) for fields in (*_indexes(options), *options.unique_together)]
     return field.primary_key or field.unique or getattr(field, "db_index", False) or (field.name,) in leading
 
 
-def _unique_together(model: type[Model]) -> Iterable[Sequence[str]]:
-    constraints = (getattr(constraint, "fields", ()) for constraint in model._meta.constraints)
-    return [*model._meta.unique_together, *constraints]
+def _indexes(options: Any) -> Iterator[Sequence[str]]:
+    """The fields of each index of a whole table; one with a condition does not have every row."""
+    for index in options.indexes:
+        if index.condition is None:
+            yield [name for name, _ in index.fields_orders]
+    for constraint in options.constraints:
+        if isinstance(constraint, UniqueConstraint) and constraint.condition is None:
+            yield constraint.fields
 
 
 def _remote_messages(validator: RemoteTokenValidator) -> Iterator[CheckMessage]:
-    name = _name_of(validator)
+    name = name_of_validator(validator)
     if validator.audience is None:
         yield checks.Warning(
             f"{name} checks no audience, so tokens that were meant for others are let in.",
@@ -212,16 +228,39 @@ def _remote_messages(validator: RemoteTokenValidator) -> Iterator[CheckMessage]:
             hint="Use https, with verify= for certificates of your own, and leave allow_insecure_http out.",
             id=f"{_APP}.W006",
         )
+    yield from _trust_messages(validator, name)
 
 
-def _name_of(validator: RemoteTokenValidator) -> str:
-    server = ", ".join(sorted(_issuers_of(validator))) or _endpoint_of(validator)
-    # Without a query, which may hold a key.
-    return type(validator).__name__ + (f" of {server.partition('?')[0]}" if server else "")
+def _trust_messages(validator: RemoteTokenValidator, name: str) -> Iterator[CheckMessage]:
+    """Of what a validator believes for longer, or of whom, than is wise."""
+    context = validator._server.client.verify
+    if isinstance(context, ssl.SSLContext) and not _is_strict(context) and not settings.DEBUG:
+        yield checks.Warning(
+            f"{name} does not check its server's certificate, so whoever can answer in its place lets anybody in.",
+            hint="Give in verify= the file of your certificate authority, or a context that checks names and "
+            "certificates.",
+            id=f"{_APP}.W014",
+        )
+    if isinstance(validator, IntrospectTokenValidator):
+        seconds = validator._lifetimes.yes + validator._lifetimes.stale
+        if seconds > _LONG_FOR_A_YES:
+            yield checks.Warning(
+                f"{name} may let in a revoked token for {seconds:.0f} seconds.",
+                hint="Lower cache_ttl and stale_if_error: together an hour at most.",
+                id=f"{_APP}.W015",
+            )
+    if isinstance(validator, JWTBearerTokenValidator) and (validator.jwks is None or callable(validator.jwks)):
+        lifetimes = validator._lifetimes
+        if lifetimes.ttl > _LONG_FOR_KEYS or lifetimes.max_stale > _LONG_FOR_STALE_KEYS:
+            yield checks.Warning(
+                f"{name} may take keys that its server has withdrawn for {lifetimes.max_stale:.0f} seconds.",
+                hint="Lower jwks_ttl to a day at most, and max_stale to a week.",
+                id=f"{_APP}.W016",
+            )
 
 
-def _endpoint_of(validator: RemoteTokenValidator) -> str | None:
-    return validator.introspection_endpoint if isinstance(validator, IntrospectTokenValidator) else None
+def _is_strict(context: ssl.SSLContext) -> bool:
+    return context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
 
 
 def _trusting_subjects(protector: Any) -> list[RemoteTokenValidator]:
@@ -238,22 +277,15 @@ def _trusting_subjects(protector: Any) -> list[RemoteTokenValidator]:
 
 def _servers(validators: Iterable[RemoteTokenValidator]) -> set[str]:
     """The issuers that validators name, and the other hosts that are asked where none is named."""
-    issuers = {issuer for validator in validators for issuer in _issuers_of(validator)}
-    hosts = {urlsplit(_endpoint_of(validator) or "").netloc for validator in validators if validator.issuer is None}
+    issuers = {issuer for validator in validators for issuer in issuers_of(validator)}
+    hosts = {urlsplit(endpoint_of(validator) or "").netloc for validator in validators if validator.issuer is None}
     return issuers | (hosts - {urlsplit(issuer).netloc for issuer in issuers} - {""})
-
-
-def _issuers_of(validator: RemoteTokenValidator) -> set[str]:
-    # Of a subclass that compares issuers by itself, it may be anything.
-    issuer: Any = validator.issuer
-    issuers = issuer if isinstance(issuer, list | tuple | set | frozenset) else [issuer]
-    return {each for each in issuers if isinstance(each, str)}
 
 
 def _subject_message(validator: RemoteTokenValidator) -> CheckMessage:
     return checks.Warning(
-        f"{_name_of(validator)} finds users by sub alone, but its protector takes tokens of several issuers, of which "
-        "each may use one sub for somebody else.",
+        f"{name_of_validator(validator)} finds users by sub alone, but its protector takes tokens of several issuers, "
+        "of which each may use one sub for somebody else.",
         hint="Pass as user_lookup= a pair (field, claim) with a claim that is unique among the issuers, or a callable "
         "that looks at iss too.",
         id=f"{_APP}.W007",

@@ -61,7 +61,10 @@ class GuardSettings:
     Each property raises ``ImproperlyConfigured``, naming the key, where its value cannot work.
     """
 
-    KEYS = ("REALM", "RESOURCE", "PUBLIC_ORIGIN", "VALIDATORS", "COMPAT", "SET_USER", "CACHE", "RENDER_ERROR")
+    OPTIONS = ("REALM", "RESOURCE", "PUBLIC_ORIGIN", "VALIDATORS", "COMPAT", "SET_USER", "CACHE", "RENDER_ERROR")
+    """The keys that a protector is configured by; the others are about the site."""
+
+    KEYS = (*OPTIONS, "UNGUARDED")
 
     @cached_property
     def _values(self) -> Mapping[str, Any]:
@@ -78,8 +81,8 @@ class GuardSettings:
         _ = self._values
 
     def options(self) -> Options:
-        """All of them at once, so that a wrong one is known at first use."""
-        return Options(**{key.lower(): getattr(self, key.lower()) for key in self.KEYS})
+        """All that a protector takes at once, so that a wrong one is known at first use."""
+        return Options(**{key.lower(): getattr(self, key.lower()) for key in self.OPTIONS})
 
     @cached_property
     def realm(self) -> str | None:
@@ -127,6 +130,20 @@ class GuardSettings:
             raise ImproperlyConfigured(f"{SETTING}['VALIDATORS'] is a list of dictionaries")
         where = f"{SETTING}['VALIDATORS']"
         return tuple(_build(f"{where}[{index}]", entry, lambda: self.resource) for index, entry in enumerate(value))
+
+    @cached_property
+    def unguarded(self) -> tuple[str, ...] | None:
+        """Patterns that name the routes which need no guard; ``None`` where nobody has asked which have none."""
+        value = self._values.get("UNGUARDED")
+        where = f"{SETTING}['UNGUARDED']"
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple):
+            raise ImproperlyConfigured(f"{where}: a list of patterns is wanted, not {type(value).__name__}")
+        for pattern in value:
+            if not isinstance(pattern, str) or not pattern:
+                raise ImproperlyConfigured(f"{where}: a pattern is a string that is not empty, not {pattern!r}")
+        return tuple(value)
 
     def _checked(self, key: str, default: Any = None) -> Any:
         return self._check(key, self._values.get(key, default))

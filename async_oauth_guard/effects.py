@@ -132,7 +132,8 @@ class HttpCall:
 class HttpAnswer:
     """What a server answered. ``media_type`` is without parameters and in lower case.
 
-    ``body`` is empty unless the status is 200; ``retry_after`` is the field's value as it was sent.
+    ``body`` is empty unless the status is 200; ``retry_after`` is the field's value as it was sent, and so are those of
+    ``fields``, which tell its time: ``Date``, ``Age`` and ``Cache-Control``, where they were sent.
     """
 
     status: int
@@ -140,14 +141,19 @@ class HttpAnswer:
     # It may hold whatever the server knows of a person.
     body: Secret[bytes]
     retry_after: str | None = None
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
 
 class CallFailedError(Exception):
-    """An exchange that gave no answer. Without a cause: the frames of one hold what was sent."""
+    """An exchange that gave no answer. Without a cause: the frames of one hold what was sent.
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    ``root`` is the name of the operating system's own error, where there was one.
+    """
+
+    def __init__(self, reason: Reason, detail: str, root: str | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.root = root
 
 
 @dataclass(frozen=True, slots=True)

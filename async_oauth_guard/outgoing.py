@@ -25,6 +25,7 @@ from . import shared_cache
 from .drivers import adrive
 from .effects import CacheDelete, CacheRead, CacheWrite, Effect, HttpCall, Once, Start
 from .errors import Reason, TemporarilyUnavailableError
+from .observation import Origin, enter_flight, origin_here
 from .transport import Transport
 
 __all__ = ["CLOSE_TIMEOUT", "GRACE", "LOOKUPS", "arun_once", "close", "run_once", "start"]
@@ -64,6 +65,7 @@ _Deliver = Callable[[_Outcome], None]
 
 @dataclass(eq=False, repr=False, slots=True)
 class _Flight:
+    origin: Origin | None
     waiters: list[_Deliver] = field(default_factory=list)
 
 
@@ -95,25 +97,28 @@ class _Outgoing:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.transport.aclose()
 
-    def submit(self, once: Once, deliver: _Deliver) -> None:
+    def submit(self, once: Once, deliver: _Deliver, origin: Origin | None) -> None:
         try:
             # In a context of its own: what one request starts for others sees no context variables of its.
-            self.loop.call_soon_threadsafe(self.join, once, deliver, context=contextvars.Context())
+            self.loop.call_soon_threadsafe(self.join, once, deliver, origin, context=contextvars.Context())
         except RuntimeError:
             # Closed since: the process is about to end.
             deliver(_CLOSED)
 
-    def join(self, once: Once, deliver: _Deliver) -> None:
+    def join(self, once: Once, deliver: _Deliver, origin: Origin | None) -> None:
         flight = self.flights.get(once.key)
         if flight is None:
-            flight = self.flights[once.key] = _Flight()
+            flight = self.flights[once.key] = _Flight(origin)
             task = self.loop.create_task(self.fly(once, flight), context=contextvars.Context())
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+        elif flight.origin is not None:
+            flight.origin.is_shared = True
         flight.waiters.append(deliver)
 
     async def fly(self, once: Once, flight: _Flight) -> None:
         outcome = _CLOSED
+        enter_flight(flight.origin)
         try:
             outcome = await self.outcome_of(once)
         finally:
@@ -136,7 +141,7 @@ class _Outgoing:
 
         async def wait_for_flight(once: Once) -> Any:
             future: asyncio.Future[_Outcome] = self.loop.create_future()
-            self.join(once, lambda outcome: _settle(future, outcome))
+            self.join(once, lambda outcome: _settle(future, outcome), origin_here())
             try:
                 async with asyncio.timeout_at(deadline):
                     outcome = await future
@@ -145,7 +150,7 @@ class _Outgoing:
             return outcome.unpack()
 
         async def start_flight(effect: Start) -> None:
-            self.join(effect.once, _ignore)
+            self.join(effect.once, _ignore, origin_here(is_background=True))
 
         return {
             HttpCall: exchange,
@@ -163,10 +168,11 @@ _outgoing: _Outgoing | None = None
 _of_parents: list[_Outgoing] = []
 
 
-def _submit(once: Once, deliver: _Deliver) -> None:
+def _submit(once: Once, deliver: _Deliver, *, is_background: bool = False) -> None:
+    origin = origin_here(is_background=is_background)
     # Under the lock: a loop that is chosen is not ended before it has been asked, or nobody would ever answer.
     with _lock:
-        _running().submit(once, deliver)
+        _running().submit(once, deliver, origin)
 
 
 def _running() -> _Outgoing:
@@ -228,7 +234,7 @@ async def arun_once(once: Once) -> Any:
 def start(effect: Start) -> None:
     """Begin what ``effect`` names, and wait for nothing: not even for it to be possible."""
     with contextlib.suppress(TemporarilyUnavailableError):
-        _submit(effect.once, _ignore)
+        _submit(effect.once, _ignore, is_background=True)
 
 
 def _settle(future: "asyncio.Future[_Outcome]", outcome: _Outcome) -> None:

@@ -23,7 +23,7 @@ from .credentials import (
     read_credentials,
 )
 from .decorators import guard_view
-from .effects import Flow, Notify
+from .effects import Flow
 from .errors import (
     GuardError,
     InvalidTokenError,
@@ -36,10 +36,11 @@ from .errors import (
 )
 from .flows.authorization import Inquiry, Verdict, authorize_flow
 from .hooks import attributes_of, door, hook, keywords_taken, realm_of
+from .observation import watch_validation
 from .requirements import Requirements, parse_requirements
 from .runtime import arun, run_outside_loop
 from .scopes import Requirement, ScopesLike
-from .signals import token_authenticated, token_rejected
+from .signals import log_refusal, notify_flow, token_authenticated, token_rejected
 from .stand_ins import STAND_IN
 from .urls import Included, guard_urls
 from .view_guard import ViewGuard
@@ -192,8 +193,9 @@ class ResourceProtector:
         """The check without the decorator: the token of ``request``.
 
         Raises:
-            MissingAuthorizationError, UnsupportedTokenTypeError, InvalidRequestError, InvalidTokenError,
-            InsufficientScopeError: the request is refused.
+            MissingAuthorizationError, UnsupportedTokenTypeError: the request presents no token.
+            InvalidRequestError: what it presents is malformed.
+            InvalidTokenError, InsufficientScopeError: its token is refused.
             TemporarilyUnavailableError: its token could not be judged.
             SynchronousOnlyOperation: an event loop runs in this thread.
         """
@@ -310,6 +312,11 @@ class ResourceProtector:
 
         Raises: as `acquire_token` does; the error has its challenge.
         """
+        return watch_validation(self._authorize_flow(request, requirements, credentials), credentials.scheme)
+
+    def _authorize_flow(
+        self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
+    ) -> Flow[Verdict]:
         if requirements.extra:
             self._check_keywords(requirements)
         options = self.options
@@ -329,7 +336,7 @@ class ResourceProtector:
             verdict = yield from authorize_flow(validators, credentials.token, inquiry)
             # Within: a receiver may refuse, as it may with Authlib.
             if token_authenticated.receivers:
-                yield from _notify_flow(token_authenticated, type(self), token=verdict.token)
+                yield from notify_flow(token_authenticated, type(self), token=verdict.token)
         except OAuth2Error as refusal:
             error = yield from self.reject_flow(refusal, request, requirements, credentials)
             raise error from error.__cause__
@@ -352,10 +359,14 @@ class ResourceProtector:
             error.scheme = credentials.scheme
         error = self._complete(error, requirements.scopes.for_method(request.method))
         request._oauth_rejection = error  # type: ignore[attr-defined]
-        yield from _notify_flow(token_rejected, type(self), request=request, error=error)
+        log_refusal(request, error)
+        yield from notify_flow(token_rejected, type(self), request=request, error=error)
         return error
 
     def _token_flow(self, presented: PresentedToken, requirements: Requirements, uri: str | None) -> Flow[Verdict]:
+        return watch_validation(self._judge_flow(presented, requirements, uri), None)
+
+    def _judge_flow(self, presented: PresentedToken, requirements: Requirements, uri: str | None) -> Flow[Verdict]:
         self._check_keywords(requirements)
         if len(presented) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
@@ -403,11 +414,6 @@ def _presented(token: Any) -> PresentedToken:
     if not isinstance(token, str):
         raise TypeError(f"token: a string is wanted, not {type(token).__name__}")
     return PresentedToken(token)
-
-
-def _notify_flow(signal: Any, sender: type, **arguments: Any) -> Flow[None]:
-    if signal.has_listeners(sender):
-        yield Notify(signal, sender, arguments)
 
 
 def _reload_settings(*, setting: str, **kwargs: Any) -> None:

@@ -1,13 +1,13 @@
 """What one guarded view asks of a request: the keywords of ``require_oauth(...)``, checked and compiled."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import Reason
 from .scopes import Requirement, RequirementByMethod, ScopesLike, own_copy, parse_requirement, parse_scopes
 
-__all__ = ["ATTRIBUTES", "Check", "Requirements", "parse_requirements"]
+__all__ = ["ATTRIBUTES", "Check", "Requirements", "describe_requirements", "parse_requirements"]
 
 Check = Callable[..., Any]
 
@@ -81,3 +81,40 @@ def _parse_checks(check: Any) -> tuple[Check, ...]:
         if not callable(candidate):
             raise TypeError(f"check: a callable (request, token) -> bool is wanted, not {type(candidate).__name__}")
     return checks
+
+
+def describe_requirements(requirements: Requirements) -> str:
+    """What is asked of a token, in words: ``"profile and email, or user"``; ``"any token"`` where nothing is."""
+    return "; ".join(_describe_parts(requirements)) or "any token"
+
+
+def _describe_parts(requirements: Requirements) -> Iterator[str]:
+    yield from _describe_scopes(requirements.scopes.by_method)
+    for name, requirement in requirements.attributes.items():
+        if requirement.alternatives:
+            yield f"{name} {_describe_alternatives(requirement)}"
+    if requirements.require_user:
+        yield "a user"
+    for check in requirements.checks:
+        yield f"check {getattr(check, '__name__', type(check).__name__)}"
+    if requirements.fresh:
+        yield "fresh"
+    # Their values mean something to a validator only.
+    yield from (f"{name} by its validator" for name in requirements.extra)
+
+
+def _describe_scopes(by_method: Mapping[str, Requirement]) -> Iterator[str]:
+    if set(by_method) == {"*"}:
+        if by_method["*"].alternatives:
+            yield _describe_alternatives(by_method["*"])
+        return
+    # Who is not named is granted nothing.
+    named = [*((method, by_method[method]) for method in by_method if method != "*"), ("*", by_method.get("*"))]
+    for method, requirement in named:
+        wanted = "no token" if requirement is None else _describe_alternatives(requirement) or "any token"
+        yield f"{'other methods' if method == '*' else method}: {wanted}"
+
+
+def _describe_alternatives(requirement: Requirement) -> str:
+    groups = [" and ".join(alternative) for alternative in requirement.alternatives]
+    return (", or " if any(" and " in group for group in groups) else " or ").join(groups)

@@ -6,12 +6,12 @@ A site in production pays for it with a look at a context variable that nobody h
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .credentials import Credentials
 from .errors import GuardError
 
-__all__ = ["STAND_IN", "StandIn"]
+__all__ = ["STAND_IN", "Layer", "StandIn", "StandIns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +25,46 @@ class StandIn:
     validators: Sequence[Any]
 
 
-STAND_IN: ContextVar[StandIn | None] = ContextVar("async_oauth_guard.stand_in", default=None)
-"""What stands in for the requests of this context: of this thread, or of this task."""
+@dataclass(slots=True, eq=False, repr=False)
+class Layer:
+    """One stand-in above those that were there before. Without one it has ended, wherever it may still be found."""
+
+    stand_in: StandIn | None
+    outer: "Layer | None"
+
+    def end(self) -> None:
+        """Stand in no more: neither here, nor in a task or thread that was started meanwhile with a copy of us."""
+        self.stand_in = None
+
+
+_LAYER: ContextVar[Layer | None] = ContextVar("async_oauth_guard.stand_in", default=None)
+
+
+class StandIns:
+    """What stands in for the requests of a context: of a thread, or of a task."""
+
+    def get(self) -> StandIn | None:
+        """The innermost stand-in that has not ended."""
+        layer = _LAYER.get()
+        while layer is not None:
+            stand_in = layer.stand_in
+            if stand_in is not None:
+                return stand_in
+            layer = layer.outer
+        return None
+
+    def put(self, stand_in: StandIn) -> Layer:
+        """Let ``stand_in`` stand in, in this context and those copied from it, until the layer's end.
+
+        A context variable can be set back only where it was set, and a test's end may be somewhere else. So nothing is
+        set back: layers end.
+        """
+        outer = _LAYER.get()
+        while outer is not None and outer.stand_in is None:
+            outer = outer.outer
+        layer = Layer(stand_in, outer)
+        _LAYER.set(layer)
+        return layer
+
+
+STAND_IN: Final = StandIns()

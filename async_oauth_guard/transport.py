@@ -1,4 +1,7 @@
-"""One HTTP exchange with an authorization server. This is the only module that imports httpx.
+"""One HTTP exchange with an authorization server.
+
+This is the only module that imports httpx, and not before there is a call to make: a site without such a server needs
+none of it, and where rich is installed httpx imports that as well.
 
 Nothing is decided here. What was sent stands in the locals of httpx's frames, so no exception of httpx's is handed on:
 what stands for it is returned out of these frames, and raised where no other exception is being handled.
@@ -14,15 +17,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode, urlsplit
 from weakref import WeakValueDictionary
-
-import httpx
 
 from .credentials import Secret
 from .effects import CallFailedError, ClientOptions, HttpAnswer, HttpCall
 from .errors import Reason
+from .observation import watch_call
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["CALLS", "KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "STAND_INS", "WAITING", "Transport"]
 
@@ -49,6 +54,8 @@ For the whole process, and not for a context: calls are made on a loop of their 
 
 # Digits of a Content-Length that is read as a number. A longer one is too long in any case.
 _MAX_LENGTH_DIGITS = 18
+# Header fields that tell when an answer was made, and for how long it holds.
+_TIMES = ("Date", "Age", "Cache-Control")
 
 
 class Transport:
@@ -90,7 +97,7 @@ class Transport:
             return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__)
         client.calls += 1
         try:
-            return await _exchange(client, call, deadline)
+            return await watch_call(call, _exchange(client, call, deadline))
         finally:
             client.calls -= 1
 
@@ -195,7 +202,9 @@ def _keep_no_cookies(http: Any) -> None:
     http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
 
-def _our_client(context: ssl.SSLContext) -> httpx.AsyncClient:
+def _our_client(context: ssl.SSLContext) -> "httpx.AsyncClient":
+    import httpx
+
     http = httpx.AsyncClient(
         # Neither proxies nor credentials from the environment. That it may name certificates is up to `_tls_context`.
         trust_env=False,
@@ -212,6 +221,8 @@ def _our_client(context: ssl.SSLContext) -> httpx.AsyncClient:
 
 def _tls_context(verify: str | ssl.SSLContext | None) -> ssl.SSLContext:
     if verify is None:
+        import httpx
+
         # Honours SSL_CERT_FILE and SSL_CERT_DIR.
         return httpx.create_ssl_context()
     if isinstance(verify, str):
@@ -232,7 +243,10 @@ def _user_agent() -> str:
 def _library_of(http: Any) -> _Library:
     # The client may be of a class derived from the library's.
     roots = (sys.modules.get(base.__module__.partition(".")[0]) for base in type(http).__mro__)
-    return cast(_Library, next((root for root in roots if hasattr(root, "UnsupportedProtocol")), httpx))
+    library = next((root for root in roots if hasattr(root, "UnsupportedProtocol")), None)
+    if library is None:
+        import httpx as library
+    return cast(_Library, library)
 
 
 async def _exchange(client: _Client, call: HttpCall, deadline: float) -> HttpAnswer | CallFailedError:
@@ -282,7 +296,7 @@ async def _attempt(client: _Client, call: HttpCall, deadline: float, steps: "_St
         return CallFailedError(Reason.SERVER_TOO_SLOW, type(error).__name__)
     # httpx lets some errors of TLS through as they are.
     except (library.HTTPError, OSError) as error:
-        return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__)
+        return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__, _root_of(error))
     except Exception as error:
         _clear_locals(error)
         raise
@@ -336,7 +350,8 @@ async def _read(response: Any, max_body: int) -> HttpAnswer | CallFailedError:
     if isinstance(body, CallFailedError):
         return body
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return HttpAnswer(response.status_code, media_type, body, headers.get("Retry-After"))
+    fields = {name: headers[name] for name in _TIMES if name in headers}
+    return HttpAnswer(response.status_code, media_type, body, headers.get("Retry-After"), fields)
 
 
 async def _read_body(response: Any, max_body: int) -> Secret[bytes] | CallFailedError:
@@ -399,6 +414,12 @@ class _Steps:
         return bool(self._names) and not any(
             ".connect_" in name or name.endswith(".receive_response_headers.complete") for name in self._names
         )
+
+
+def _root_of(error: Exception) -> str | None:
+    """The operating system's own word for a failure: httpx has one for all of them."""
+    names = [type(link).__name__ for link in _chain(error) if isinstance(link, OSError)]
+    return names[-1] if names else None
 
 
 def _clear_locals(error: BaseException) -> None:

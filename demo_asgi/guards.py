@@ -12,10 +12,13 @@ from async_oauth_guard import (
 from .authority.clients import RESOURCE, RESOURCE_SERVER
 from .models import OAuth2Token
 
+TIMEOUT = 3.0
+"""Seconds that a request waits for the authorization server. The default is 5: nobody looks on for that long."""
+
 
 def _jwt() -> JWTBearerTokenValidator:
     # The default cooldown is 30 s. Whoever rotates keys here wants to see what happens.
-    return JWTBearerTokenValidator(settings.ISSUER, cooldown=1, user_lookup="username")
+    return JWTBearerTokenValidator(settings.ISSUER, cooldown=1, timeout=TIMEOUT, user_lookup="username")
 
 
 def _introspection() -> IntrospectTokenValidator:
@@ -27,6 +30,7 @@ def _introspection() -> IntrospectTokenValidator:
         cache_ttl=2,
         negative_ttl=1,
         stale_if_error=300,
+        timeout=TIMEOUT,
         user_lookup="username",
     )
 

@@ -1,4 +1,4 @@
-"""The front page: where this site can be asked what."""
+"""Where a site can be asked what, for programs."""
 
 import inspect
 from collections.abc import Iterable, Iterator

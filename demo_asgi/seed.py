@@ -45,6 +45,10 @@ TOKENS = (
     DemoToken("demo-carol-deactivated", "carol", "profile"),
 )
 
+LOAD_PREFIX = "demo-load-"
+LOAD_TOKENS = tuple(f"{LOAD_PREFIX}{number:03}" for number in range(200))
+"""For requests that come all at once, each with a token of its own; all Alice's, and good for ``profile``."""
+
 
 @transaction.atomic
 def seed() -> None:
@@ -56,6 +60,7 @@ def seed() -> None:
     now = int(time.time())
     for token in TOKENS:
         _seed_token(token, now=now)
+    _seed_load(now=now)
     _seed_note("alice", "Buy milk")
 
 
@@ -76,6 +81,21 @@ def _seed_token(token: DemoToken, *, now: int) -> None:
             "expires_in": DAY,
             "revoked": token.revoked,
         },
+    )
+
+
+def _seed_load(*, now: int) -> None:
+    alice = User.objects.get(username="alice")
+    OAuth2Token.objects.bulk_create(
+        [
+            OAuth2Token(
+                access_token=token, client_id="demo-app", user=alice, scope="profile", issued_at=now, expires_in=DAY
+            )
+            for token in LOAD_TOKENS
+        ],
+        update_conflicts=True,
+        unique_fields=["access_token"],
+        update_fields=["client_id", "user", "scope", "issued_at", "expires_in", "revoked"],
     )
 
 

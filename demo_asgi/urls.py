@@ -1,11 +1,11 @@
 """The routes of the demo."""
 
-from django.urls import path
+from django.urls import include, path
 
 from async_oauth_guard import require_oauth
 
 from . import remote_views, views
-from .index import index
+from .page.files import front
 
 # Views that never heard of the guard, under one lock.
 reports = [
@@ -14,7 +14,8 @@ reports = [
 ]
 
 urlpatterns = [
-    path("", index, name="index"),
+    path("", front, name="index"),
+    path("page/", include(("demo_asgi.page.urls", "page"))),
     path("health", views.health, name="health"),
     path("feedback", views.feedback, name="feedback"),
     path("profile", views.profile, name="profile"),

@@ -3,16 +3,20 @@
 import inspect
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.management import load_command_class
+from django.core.management.base import BaseCommand
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
 import async_oauth_guard
+import async_oauth_guard.testing
 from async_oauth_guard import (
     AccessToken,
     BearerTokenValidator,
@@ -35,6 +39,9 @@ PACKAGE = Path(async_oauth_guard.__file__).parent
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))]
 # The changelog names what there is as well, but explains nothing.
 EVERY_PAGE = [*PAGES, ROOT / "CHANGELOG.md"]
+# Its blocks are files of a project, which `test_tutorial` writes and runs.
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+COMMANDS = sorted(path.stem for path in PACKAGE.glob("management/commands/oauth_*.py"))
 
 # A block that cannot run alone has a line `<!-- skip: reason -->` above it; it compiles all the same.
 BLOCK = re.compile(r"(?:<!-- skip: (?P<skip>[^\n]+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
@@ -100,7 +107,9 @@ def test_blocks_compile(page: Path) -> None:
 
 
 @pytest.mark.usefixtures("project_of_a_reader")
-@pytest.mark.parametrize("page", [page for page in EVERY_PAGE if "```python" in read(page)], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in EVERY_PAGE if "```python" in read(page) and page != TUTORIAL], ids=name_of
+)
 def test_blocks_run(page: Path) -> None:
     """The blocks of a page run, one after the other, and each setting that they show is fine."""
     # Models belong to the app of their module.
@@ -131,9 +140,80 @@ def test_links_resolve(page: Path) -> None:
 
 
 def test_every_page_is_reached() -> None:
-    """The README leads to every page of ``docs``."""
-    linked = {link["path"] for link in LINK.finditer(read(ROOT / "README.md"))}
-    assert {name_of(page) for page in ROOT.glob("docs/*.md")} - linked == set()
+    """Every page of ``docs`` has its place in the navigation, once; links lead there from the README, page by page."""
+    pages = {page.name for page in ROOT.glob("docs/*.md")}
+    places = re.findall(r"^ +- .+: (\S+\.md)$", read(ROOT / "mkdocs.yml"), re.MULTILINE)
+    assert len(places) == len(set(places))
+    assert pages - set(places) == set()
+    reached = {ROOT / "README.md"}
+    for _ in PAGES:
+        reached |= {target for page in reached & set(PAGES) for target in links_of(page)}
+    assert {ROOT / "docs" / name for name in pages} - reached == set()
+
+
+def links_of(page: Path) -> set[Path]:
+    return {(page.parent / link["path"]).resolve() for link in LINK.finditer(read(page)) if link["path"]}
+
+
+def test_the_readme_leads_in() -> None:
+    """The README itself links where a reader begins: the front page, the tutorial, and the pages on moving over."""
+    begin = {
+        "index",
+        "tutorial",
+        "views",
+        "settings",
+        "errors",
+        "moving-from-authlib",
+        "moving-from-django-oauth-toolkit",
+    }
+    assert {ROOT / "docs" / f"{name}.md" for name in begin} - links_of(ROOT / "README.md") == set()
+
+
+def test_every_page_of_the_front() -> None:
+    """The front page leads to each how-to page, each explanation and each part of the reference, but for details."""
+    details = {"fake-authorization-server", "validators", "lookups", "demo"}
+    pages = {page for page in ROOT.glob("docs/*.md") if page.stem not in details | {"index"}}
+    assert pages - links_of(ROOT / "docs" / "index.md") == set()
+
+
+@pytest.mark.parametrize("module", [async_oauth_guard, async_oauth_guard.testing], ids=lambda module: module.__name__)
+def test_public_names_are_in_the_reference(module: ModuleType) -> None:
+    """The reference shows each public name with its docstring; those that are Authlib's, with a sentence of our own."""
+    page = read(ROOT / "docs" / "reference.md")
+    shown = re.findall(rf"^::: {re.escape(module.__name__)}\.(\w+)$", page, re.MULTILINE)
+    told = set(re.findall(r"^### `(\w+)`$", page, re.MULTILINE)) & set(module.__all__)
+    assert len(shown) == len(set(shown))
+    assert set(shown) | told == set(module.__all__)
+    assert told <= {"OAuth2Error", "token_authenticated"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_are_mentioned(name: str) -> None:
+    """Each command stands in the table of commands, and each of its options on a page."""
+    assert f"| `{name}` |" in read(ROOT / "docs" / "commands.md")
+    assert options_of(load_command_class("async_oauth_guard", name)) - options_of(BaseCommand()) - mentioned() == set()
+
+
+def options_of(command: BaseCommand) -> set[str]:
+    parser = command.create_parser("manage.py", "command")
+    return {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+
+
+def mentioned() -> set[str]:
+    """The options of commands within code, on any page."""
+    return {option for page in PAGES for code in CODE.findall(read(page)) for option in re.findall(r"--[a-z-]+", code)}
+
+
+def test_extras_are_mentioned() -> None:
+    """The page of installation has each extra, those for users in its table."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = set(tomllib.load(file)["project"]["optional-dependencies"])
+    page = read(ROOT / "docs" / "installation.md")
+    tabled = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert tabled == {"demo", "otel", "rich", "testing"}
+    assert extras - tabled == set(
+        re.findall(r"`(\w+)`", page.partition("The extras ")[2].partition(" are for work")[0])
+    )
 
 
 def test_public_names_are_mentioned() -> None:
@@ -159,9 +239,10 @@ def test_hooks_are_mentioned() -> None:
 
 
 def test_settings_are_mentioned() -> None:
-    """The page of settings has every key, and the argument of each."""
+    """The page of settings has every key, and the argument of each that a protector has too."""
     keys = set(GuardSettings.KEYS)
-    assert (keys | {key.lower() for key in keys}) - words(ROOT / "docs" / "settings.md") == set()
+    lower = {key.lower() for key in keys} & arguments(ResourceProtector.__init__)
+    assert (keys | lower) - words(ROOT / "docs" / "settings.md") == set()
 
 
 def test_arguments_are_mentioned() -> None:
@@ -202,8 +283,9 @@ def test_profiles_are_mentioned() -> None:
 
 def test_checks_are_mentioned() -> None:
     """The page of system checks has every id, and no other."""
-    code = read(PACKAGE / "checks.py")
-    ids = set(re.findall(r'id=f"\{_APP\}\.([EW]\d{3})"', code))
+    ids = {
+        each for module in PACKAGE.rglob("*.py") for each in re.findall(r'id=f"\{_?APP\}\.([EW]\d{3})"', read(module))
+    }
     assert set(re.findall(r"`async_oauth_guard\.([EW]\d{3})`", read(ROOT / "docs" / "checks.md"))) == ids
 
 

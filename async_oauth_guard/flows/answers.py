@@ -22,7 +22,7 @@ def unusable(what: str, reason: Reason = Reason.SERVER_ANSWER_UNUSABLE) -> NoRet
     Raises:
         TemporarilyUnavailableError: always.
     """
-    logger.warning("%s", what)
+    logger.warning("%s", what, extra={"reason": reason})
     raise TemporarilyUnavailableError(reason=reason)
 
 

@@ -64,6 +64,7 @@ def find_row_flow(
     # No queryset among the locals: error pages print these, and the repr of a queryset is what it finds.
     rows: list[Model] = yield ask_for(key)
     if len(rows) > 1:
-        logger.error("%s has two rows for one access token; both are refused", rows[0]._meta.label)
-        raise InvalidTokenError(reason=Reason.AMBIGUOUS_TOKEN)
+        reason, table = Reason.AMBIGUOUS_TOKEN, rows[0]._meta.label
+        logger.error("%s has two rows for one access token; both are refused", table, extra={"reason": reason})
+        raise InvalidTokenError(reason=reason)
     return rows[0] if rows else None

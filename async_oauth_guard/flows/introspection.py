@@ -281,8 +281,9 @@ class Introspection:
     def _read_flow(self, answer: HttpAnswer, url: str) -> Flow[Mapping[str, Any]]:
         if answer.status in (401, 403):
             # RFC 7662 §2.3: about the credentials of ours. No token is any worse for it.
-            logger.error("%s refuses our own credentials (status %d)", url, answer.status)
-            raise TemporarilyUnavailableError(reason=Reason.SERVER_REFUSES_US)
+            reason = Reason.SERVER_REFUSES_US
+            logger.error("%s refuses our own credentials (status %d)", url, answer.status, extra={"reason": reason})
+            raise TemporarilyUnavailableError(reason=reason)
         signed = self.signed
         # RFC 9701 §5: where a signed response is required, a plain one is none.
         accepted = [JSON] if signed is None else [SIGNED] if signed.required else [SIGNED, JSON]

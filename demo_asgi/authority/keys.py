@@ -10,9 +10,19 @@ ALGORITHM = "ES256"
 
 def signing_key_set() -> KeySet:
     """The newest key alone, with its private part: from a set, joserfc takes the ``kid`` of the header too."""
+    return KeySet([newest_key()])
+
+
+def newest_key() -> ECKey:
+    """The key that signs, with its private part."""
     newest = SigningKey.objects.first()
     assert newest is not None, "seeding makes the first one"
-    return KeySet([ECKey.import_key(newest.jwk)])
+    return ECKey.import_key(newest.jwk)
+
+
+def new_key() -> ECKey:
+    """A key that nobody knows yet."""
+    return ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, private=True, auto_kid=True)
 
 
 def public_key_set() -> dict[str, object]:
@@ -20,10 +30,15 @@ def public_key_set() -> dict[str, object]:
     return KeySet([ECKey.import_key(key.jwk) for key in SigningKey.objects.all()]).as_dict(private=False)
 
 
+def kids() -> list[str]:
+    """The names of all that are published, newest first."""
+    return [key.jwk["kid"] for key in SigningKey.objects.all()]
+
+
 @transaction.atomic
 def rotate(*, keep_old: bool) -> str:
     """Sign with a new key from now on; its ``kid``. Whatever an old key signed is good as long as that is published."""
-    key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, private=True, auto_kid=True)
+    key = new_key()
     if not keep_old:
         SigningKey.objects.all().delete()
     SigningKey.objects.create(jwk=key.as_dict(private=True))

@@ -14,4 +14,6 @@ urlpatterns = [
     path("revoke", views.revoke, name="revoke"),
     path("jwks", views.jwks, name="jwks"),
     path("rotate", views.rotate, name="rotate"),
+    path("faults", views.faults, name="faults"),
+    path("specimens", views.specimens, name="specimens"),
 ]

@@ -1,12 +1,14 @@
 """The endpoints, for HTTP."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import keys
 from .endpoints import IntrospectionEndpoint, RevocationEndpoint
+from .faults import FAULTS
 from .metadata import metadata
 from .server import server
+from .specimens import specimens as make_specimens
 
 
 @require_POST
@@ -40,6 +42,23 @@ def rotate(request: HttpRequest) -> HttpResponse:
     if old not in ("keep", "remove"):
         return JsonResponse({"error": "invalid_request", "error_description": "old is keep or remove."}, status=400)
     return JsonResponse({"kid": keys.rotate(keep_old=old == "keep"), "old": old}, status=201)
+
+
+@require_http_methods(["GET", "POST"])
+def faults(request: HttpRequest) -> HttpResponse:
+    """What is wrong with this server: ``down`` and ``slow``, each ``on`` or ``off``. Nobody is asked who they are."""
+    wanted = {name: request.POST[name] for name in ("down", "slow") if name in request.POST}
+    if not set(wanted.values()) <= {"on", "off"}:
+        return JsonResponse({"error": "invalid_request", "error_description": "A fault is on or off."}, status=400)
+    for name, state in wanted.items():
+        setattr(FAULTS, name, state == "on")
+    return JsonResponse({"down": FAULTS.down, "slow": FAULTS.slow, "kids": keys.kids()})
+
+
+@require_POST
+def specimens(request: HttpRequest) -> HttpResponse:
+    """JWTs that no resource server should take. Nobody is asked who they are."""
+    return JsonResponse(make_specimens())
 
 
 @require_safe

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from async_oauth_guard import IntrospectTokenValidator, JWTBearerTokenValidator
+from async_oauth_guard.testing.server_tokens import present, sign_jwt
 from tests.faults import Behaviour, Exchange, FaultServer, Json, Received, Status
 
 AUDIENCE = "https://api.example.com"
@@ -105,8 +105,7 @@ class Authority:
         """A token that no other equals, signed with ``key``, or else with the first that is published."""
         key = key or self.keys[0]
         own = {"typ": "at+jwt", "alg": key.get("alg"), "kid": key.kid} | dict(header or {})
-        present = {name: value for name, value in own.items() if value is not None}
-        return jwt.encode(present, self.claims(**claims), key, algorithms=[str(own["alg"])])
+        return sign_jwt(present(own), self.claims(**claims), str(own["alg"]), key)
 
     def introspecting(self, **options: Any) -> IntrospectTokenValidator:
         """A validator that asks here; its deadline is short."""

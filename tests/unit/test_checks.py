@@ -1,5 +1,6 @@
 """System checks: each with its id and hint, and silent when all is well."""
 
+import ssl
 import weakref
 from io import StringIO
 from typing import Any
@@ -12,9 +13,8 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import models
 from django.test import override_settings
-from django.urls import include, path
+from django.urls import path
 from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
 from oauth2_provider.models import AccessToken
 
 from async_oauth_guard import (
@@ -27,6 +27,7 @@ from async_oauth_guard import (
     require_oauth,
 )
 from async_oauth_guard.checks import check_guards, check_settings, check_toolkit_rows
+from async_oauth_guard.site_checks import check_site
 from async_oauth_guard.validators.remote import FROM_PROTECTOR
 from tests.site.models import OAuth2Token, TenantToken
 from tests.sites import Urls, Witness
@@ -245,6 +246,7 @@ def text(**options: Any) -> Any:
     return models.CharField(max_length=9, **options)
 
 
+LIVE = models.Q(other="live")
 INDEXES: list[tuple[Any, dict[str, Any], bool]] = [
     (text(), {}, False),
     (text(unique=True), {}, True),
@@ -259,6 +261,8 @@ INDEXES: list[tuple[Any, dict[str, Any], bool]] = [
     (text(), {"unique_together": [("other", "access_token")]}, False),
     (text(), {"constraints": [models.UniqueConstraint(fields=["access_token"], name="c")]}, True),
     (text(), {"constraints": [models.UniqueConstraint(fields=["other", "access_token"], name="c")]}, False),
+    (text(), {"constraints": [models.UniqueConstraint(fields=["access_token"], name="c", condition=LIVE)]}, False),
+    (text(), {"indexes": [models.Index(fields=["access_token"], name="i", condition=LIVE)]}, False),
     (text(), {"constraints": [models.CheckConstraint(condition=models.Q(other="x"), name="c")]}, False),
 ]
 
@@ -271,6 +275,17 @@ def test_index(field: Any, meta: dict[str, Any], expected: bool, protectors: Any
     protectors.add(protector)
     wanted = "nowhere.Indexed.access_token has no index, and every guarded request looks tokens up in it."
     assert seen(check_guards(None)) == ([] if expected else [(django_checks.Warning, "async_oauth_guard.W001", wanted)])
+
+
+@pytest.mark.filterwarnings("ignore:Model .* was already registered:RuntimeWarning")
+def test_inherited_index(protectors: Any) -> None:
+    """W001: a column that a model inherits with its parent's table has the parent's indexes."""
+    parent: Any = indexed(text(), indexes=[models.Index(fields=["access_token"], name="i")])
+    options = type("Meta", (), {"app_label": "nowhere"})
+    child = type("Child", (parent,), {"__module__": __name__, "Meta": options})
+    protector = guarding(BearerTokenValidator(child))
+    protectors.add(protector)
+    assert ids(check_guards(None)) == []
 
 
 def test_model_that_is_not_there(protectors: Any) -> None:
@@ -379,51 +394,14 @@ def test_registration() -> None:
     registered = {check: list(check.tags) for check in registry.registry.get_checks(include_deployment_checks=True)}
     assert registered[check_settings] == [Tags.security]  # type: ignore[index]
     assert registered[check_guards] == [Tags.security]  # type: ignore[index]
+    assert registered[check_site] == [Tags.security]  # type: ignore[index]
     assert registered[check_toolkit_rows] == [Tags.database]  # type: ignore[index]
 
 
 def test_this_site(monkeypatch: pytest.MonkeyPatch) -> None:
     """R134: the ready-made protector of this very site is fine."""
     monkeypatch.setattr(checks, "ALL_PROTECTORS", {require_oauth})
-    assert check_settings(None) + check_guards(None) == []
-
-
-# Exemptions.
-
-
-def exempted(guard: Any, *, above: bool, below: bool) -> Any:
-    """A guarded view with ``csrf_exempt`` above or below the guard, or both, or neither."""
-    view: Any = Witness().view("def")
-    view = guard(csrf_exempt(view) if below else view)
-    return csrf_exempt(view) if above else view
-
-
-EXEMPTIONS = [
-    (True, True, False, True),
-    (True, False, False, False),
-    (True, False, True, False),
-    (False, True, False, False),
-    (False, False, True, False),
-]
-
-
-@pytest.mark.parametrize(("optional", "above", "below", "expected"), EXEMPTIONS)
-def test_exemption_above_an_optional_guard(
-    optional: bool, above: bool, below: bool, expected: bool, protectors: Any
-) -> None:
-    """W004, R130: above an optional guard ``csrf_exempt`` has no effect, at whatever depth of the URLconf."""
-    protector = ResourceProtector(Own())
-    view = exempted(protector(optional=optional), above=above, below=below)
-    with override_settings(ROOT_URLCONF=Urls(path("a/", include([path("b/", view)])))):
-        messages = check_guards(None)
-    assert [message.id for message in messages] == (["async_oauth_guard.W004"] if expected else [])
-    assert all(message.hint for message in messages)
-
-
-def test_exemption_of_an_open_view(protectors: Any) -> None:
-    """W004: a view without a guard is nobody's business here."""
-    with override_settings(ROOT_URLCONF=Urls(path("", csrf_exempt(Witness().view("def"))))):
-        assert check_guards(None) == []
+    assert check_settings(None) + check_guards(None) + check_site(None) == []
 
 
 @pytest.mark.django_db
@@ -668,3 +646,118 @@ def test_own_protocols_are_compared_by_identity(protectors: Any) -> None:
     protector = guarding(Equal(), jwt(resource_server=None), Equal())
     protectors.add(protector)
     assert ids(check_guards(None)) == ["W005"]
+
+
+def test_a_broken_urlconf_is_for_django_to_say(protectors: Any) -> None:
+    """The checks of protectors do their work whatever the URL configuration is like."""
+    protector = guarding()
+    protectors.add(protector)
+    with override_settings(ROOT_URLCONF="tests.nowhere"):
+        assert ids(check_guards(None)) == ["E001"]
+        assert check_site(None) == []
+
+
+# What workers share.
+
+LOCAL = {
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "none": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+    "redis": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://nowhere"},
+    "missing": {"BACKEND": "tests.nowhere.Cache"},
+    "factory": {"BACKEND": "tests.unit.test_checks.jwt"},
+}
+CACHES_: list[tuple[str | None, bool]] = [
+    ("local", True),
+    ("none", True),
+    ("redis", False),
+    ("missing", False),
+    ("factory", False),
+    (None, False),
+]
+
+
+@pytest.mark.parametrize(("alias", "expected"), CACHES_)
+@pytest.mark.parametrize("debug", [False, True])
+def test_cache_of_each_worker_alone(alias: str | None, expected: bool, debug: bool, protectors: Any) -> None:
+    """W009: what lives in one process is shared with nobody; a developer has one process."""
+    with override_settings(CACHES=LOCAL, DEBUG=debug):
+        first, second = (ResourceProtector(jwt(), cache=alias) for _ in range(2))
+        for protector in (first, second):
+            protector(Witness().view("def"))
+        protectors.update([first, second])
+        messages = check_guards(None)
+    # Once for a cache, whoever uses it.
+    assert ids(messages) == (["W009"] if expected and not debug else [])
+    assert all(message.hint and repr(alias) in message.msg for message in messages)
+
+
+def test_cache_that_nobody_uses(protectors: Any) -> None:
+    """W009: database tokens are kept in no cache, and a protector that guards nothing uses none."""
+    with override_settings(CACHES=LOCAL):
+        rows, unused = (
+            ResourceProtector(BearerTokenValidator(OAuth2Token), cache="local"),
+            ResourceProtector(jwt(), cache="local"),
+        )
+        rows(Witness().view("def"))
+        protectors.update([rows, unused])
+        assert check_guards(None) == []
+
+
+# What is believed for too long.
+
+
+def context(**values: Any) -> ssl.SSLContext:
+    made = ssl.create_default_context()
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+CONTEXTS: list[tuple[Any, bool]] = [
+    (None, False),
+    (context(), False),
+    (context(check_hostname=False), True),
+    (context(check_hostname=False, verify_mode=ssl.CERT_NONE), True),
+    (context(check_hostname=False, verify_mode=ssl.CERT_OPTIONAL), True),
+]
+
+
+@pytest.mark.parametrize(("verify", "expected"), CONTEXTS)
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("make", [jwt, introspection])
+def test_certificates_that_are_not_checked(
+    make: Any, verify: Any, expected: bool, debug: bool, protectors: Any
+) -> None:
+    """W014: a context that takes any certificate is warned of, but for a developer's own server."""
+    protector = guarding(make(verify=verify))
+    protectors.add(protector)
+    with override_settings(DEBUG=debug):
+        messages = check_guards(None)
+    assert ids(messages) == (["W014"] if expected and not debug else [])
+    assert all(message.hint for message in messages)
+
+
+LIFETIMES: list[tuple[Any, list[str]]] = [
+    (introspection(cache_ttl=3600), []),
+    (introspection(cache_ttl=1800, stale_if_error=1800), []),
+    (introspection(cache_ttl=3601), ["W015"]),
+    (introspection(cache_ttl=1, stale_if_error=3600), ["W015"]),
+    (jwt(jwks_ttl=86_400, max_stale=7 * 86_400), []),
+    (jwt(jwks_ttl=86_401), ["W016"]),
+    (jwt(max_stale=7 * 86_400 + 1), ["W016"]),
+    (jwt(jwks=lambda: {"keys": []}, max_stale=8 * 86_400), ["W016"]),
+    (
+        jwt(jwks={"keys": [{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}, max_stale=8 * 86_400),
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("validator", "expected"), LIFETIMES)
+def test_long_memories(validator: Any, expected: list[str], protectors: Any) -> None:
+    """W015, W016: for how long a revoked token, or a withdrawn key, may serve is said where it is long."""
+    protector = guarding(validator)
+    protectors.add(protector)
+    messages = check_guards(None)
+    assert ids(messages) == expected
+    assert all(message.hint and ISSUER in message.msg for message in messages)

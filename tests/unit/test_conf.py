@@ -23,7 +23,9 @@ DEFAULTS = {
     "cache": None,
     "render_error": None,
     "validators": (),
+    "unguarded": None,
 }
+OF_PROTECTORS = {name: value for name, value in DEFAULTS.items() if name != "unguarded"}
 
 
 @pytest.mark.parametrize(("name", "expected"), DEFAULTS.items())
@@ -54,6 +56,10 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("RENDER_ERROR", "async_oauth_guard.render_problem", render_problem),
     ("RENDER_ERROR", "async_oauth_guard.responses:render_problem", render_problem),
     ("VALIDATORS", (), ()),
+    ("UNGUARDED", None, None),
+    ("UNGUARDED", [], ()),
+    ("UNGUARDED", ["/health", "admin:*"], ("/health", "admin:*")),
+    ("UNGUARDED", ("/health",), ("/health",)),
 ]
 
 
@@ -91,6 +97,10 @@ WRONG: list[tuple[str, Any, str]] = [
         "async_oauth_guard.conf.SETTING",
         r"OAUTH_GUARD\['RENDER_ERROR'\]: render_error: a callable .request, error. is wanted, not str",
     ),
+    ("UNGUARDED", "/health", r"^OAUTH_GUARD\['UNGUARDED'\]: a list of patterns is wanted, not str$"),
+    ("UNGUARDED", {"/health"}, r"^OAUTH_GUARD\['UNGUARDED'\]: a list of patterns is wanted, not set$"),
+    ("UNGUARDED", ["/x", 7], r"^OAUTH_GUARD\['UNGUARDED'\]: a pattern is a string that is not empty, not 7$"),
+    ("UNGUARDED", [""], r"^OAUTH_GUARD\['UNGUARDED'\]: a pattern is a string that is not empty, not ''$"),
     ("VALIDATORS", {}, r"OAUTH_GUARD\['VALIDATORS'\] is a list of dictionaries"),
     ("VALIDATORS", MODEL_VALIDATOR, r"OAUTH_GUARD\['VALIDATORS'\] is a list of dictionaries"),
     ("VALIDATORS", [MODEL_VALIDATOR], r"OAUTH_GUARD\['VALIDATORS'\]\[0\] is a dictionary with 'BACKEND' and"),
@@ -142,7 +152,7 @@ SETTINGS: list[tuple[Any, str]] = [
     (
         {"QQQQQ": 1},
         "^OAUTH_GUARD has an unknown key 'QQQQQ'. Known are REALM, RESOURCE, PUBLIC_ORIGIN, VALIDATORS, COMPAT, "
-        "SET_USER, CACHE, RENDER_ERROR.$",
+        "SET_USER, CACHE, RENDER_ERROR, UNGUARDED.$",
     ),
     ({7: 1}, "^OAUTH_GUARD has an unknown key 7. Known are "),
 ]
@@ -154,6 +164,12 @@ def test_wrong_settings(value: Any, message: str, name: str) -> None:
     """R134: whatever is asked for first, a setting that nobody can read is told, with the nearest known key."""
     with override_settings(OAUTH_GUARD=value), pytest.raises(ImproperlyConfigured, match=message):
         getattr(GuardSettings(), name)
+
+
+def test_what_is_about_the_site() -> None:
+    """A wrong pattern for routes keeps no protector from its work."""
+    with override_settings(OAUTH_GUARD={"UNGUARDED": 7}):
+        assert GuardSettings().options() == Options(**OF_PROTECTORS)
 
 
 def test_without_the_setting() -> None:
@@ -184,7 +200,7 @@ def test_all_at_once() -> None:
     """A wrong value is known at the first use, whatever is asked for."""
     values = {"REALM": "r", "SET_USER": True, "COMPAT": "authlib"}
     with override_settings(OAUTH_GUARD=values):
-        expected = {**DEFAULTS, "realm": "r", "set_user": True, "compat": "authlib"}
+        expected = {**OF_PROTECTORS, "realm": "r", "set_user": True, "compat": "authlib"}
         assert GuardSettings().options() == Options(**expected)
     wrong = {**values, "RESOURCE": 7}
     with override_settings(OAUTH_GUARD=wrong), pytest.raises(ImproperlyConfigured, match="RESOURCE"):

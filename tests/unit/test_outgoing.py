@@ -540,7 +540,7 @@ def test_asking_a_loop_that_has_closed(exchanges: Exchanges) -> None:
     closed = current()
     close()
     told: list[Any] = []
-    closed.submit(once(), told.append)
+    closed.submit(once(), told.append, None)
     assert [outcome.error.reason for outcome in told] == [Reason.SERVER_UNREACHABLE]
 
 

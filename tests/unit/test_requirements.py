@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.requirements import ATTRIBUTES, Requirements, parse_requirements
+from async_oauth_guard.requirements import ATTRIBUTES, Requirements, describe_requirements, parse_requirements
 from async_oauth_guard.scopes import parse_requirement, parse_scopes
 
 
@@ -90,3 +90,35 @@ def test_attributes() -> None:
         "roles": Reason.INSUFFICIENT_ROLES,
         "entitlements": Reason.INSUFFICIENT_ENTITLEMENTS,
     }
+
+
+def is_own_page() -> None: ...
+
+
+class Own:
+    def __call__(self) -> None: ...
+
+
+WORDS: list[tuple[dict[str, Any], str]] = [
+    ({}, "any token"),
+    ({"scopes": []}, "any token"),
+    ({"scopes": "profile"}, "profile"),
+    ({"scopes": "profile email"}, "profile and email"),
+    ({"scopes": ["profile", "email"]}, "profile or email"),
+    ({"scopes": ["profile email", "user"]}, "profile and email, or user"),
+    ({"scopes": {"GET": "read", "*": "write"}}, "GET: read; other methods: write"),
+    ({"scopes": {"*": "write", "GET": "read"}}, "GET: read; other methods: write"),
+    ({"scopes": {"GET": None, "POST": ["a b", "c"]}}, "GET: any token; POST: a and b, or c; other methods: no token"),
+    ({"scopes": {"*": None}}, "any token"),
+    ({"groups": "staff", "roles": ["editor author", "chief"]}, "groups staff; roles editor and author, or chief"),
+    ({"groups": []}, "any token"),
+    ({"scopes": "a", "require_user": True, "fresh": True}, "a; a user; fresh"),
+    ({"check": [is_own_page, Own()]}, "check is_own_page; check Own"),
+    ({"acr": "gold"}, "acr by its validator"),
+]
+
+
+@pytest.mark.parametrize(("keywords", "words"), WORDS, ids=lambda part: repr(part)[:60])
+def test_words(keywords: dict[str, Any], words: str) -> None:
+    """What is asked for can be read: who knows the words "and" and "or" needs no grammar."""
+    assert describe_requirements(parse_requirements(**keywords)) == words

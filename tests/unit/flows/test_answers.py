@@ -35,6 +35,7 @@ def test_unusable(caplog: pytest.LogCaptureFixture) -> None:
         unusable("the answer is 100 %s nonsense")
     assert caught.value.reason == Reason.SERVER_ANSWER_UNUSABLE
     assert warnings(caplog) == ["the answer is 100 %s nonsense"]
+    assert vars(caplog.records[0])["reason"] is Reason.SERVER_ANSWER_UNUSABLE
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def test_two_rows(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("async_oauth_guard.database", logging.ERROR)
     assert record.getMessage() == "site.OAuth2Token has two rows for one access token; both are refused"
+    assert vars(record)["reason"] is Reason.AMBIGUOUS_TOKEN
 
 
 @pytest.mark.parametrize("error", [TemporarilyUnavailableError(), KeyError("a bug")])

@@ -317,6 +317,7 @@ def test_our_credentials_are_refused(code: int, caplog: pytest.LogCaptureFixture
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("async_oauth_guard.introspection", logging.ERROR)
     assert record.getMessage() == f"{ENDPOINT} refuses our own credentials (status {code})"
+    assert vars(record)["reason"] is Reason.SERVER_REFUSES_US
     assert site.refusal().reason == Reason.BACKING_OFF
     assert len(caplog.records) == 1
 

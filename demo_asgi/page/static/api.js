@@ -1,0 +1,68 @@
+// What the page asks: the demo's views with tokens, as any client would, and the page's own calls.
+
+export class Gone extends Error {}
+
+const watchers = { gone: [], back: [] };
+let isGone = false;
+
+// Tell `watchers` when the demo stops answering, and when it answers again.
+export function watch({ gone, back }) {
+  watchers.gone.push(gone);
+  watchers.back.push(back);
+}
+
+export const isAway = () => isGone;
+
+async function send(path, options) {
+  // Outside of what follows: a header field that cannot be is no sign of a server that is gone.
+  const request = new Request(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options });
+  let response;
+  try {
+    response = await fetch(request);
+    // A server that stops in the middle of an answer is gone too.
+    response = { status: response.status, words: response.statusText, headers: response.headers, body: await response.text() };
+  } catch {
+    if (!isGone) {
+      isGone = true;
+      watchers.gone.forEach((tell) => tell());
+    }
+    throw new Gone("The demo does not answer.");
+  }
+  if (isGone) {
+    isGone = false;
+    watchers.back.forEach((tell) => tell());
+  }
+  return response;
+}
+
+export async function read(path) {
+  return JSON.parse((await send(path)).body);
+}
+
+export async function call(path, message) {
+  const response = await send(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(message),
+  });
+  const document = JSON.parse(response.body);
+  if (response.status !== 200) throw new Error(document.error);
+  return document;
+}
+
+// Requests have names, so that the page can ask why one was refused: no answer tells.
+const visit = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
+let sent = 0;
+
+export async function present(view, authorization) {
+  const name = `${visit}-${(sent += 1)}`;
+  const headers = { "X-Demo-Request": name, Accept: "application/json" };
+  if (authorization !== null) headers.Authorization = authorization;
+  const response = await send(view.path, { method: view.method, headers });
+  return { ...response, name, challenge: response.headers.get("WWW-Authenticate") };
+}
+
+export async function reasonsOf(answers) {
+  const { reasons } = await call("/page/reasons", { names: answers.map((answer) => answer.name) });
+  return reasons;
+}

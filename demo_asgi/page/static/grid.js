@@ -1,0 +1,175 @@
+// Views × tokens: each verdict with its status, challenge and reason.
+
+import { present, reasonsOf } from "./api.js";
+import { byId, element, replace } from "./dom.js";
+import { authorizationOf, gistOf, glyphOf, named, spoken, toneOf, wordOf } from "./words.js";
+
+export class Grid {
+  constructor(chosen) {
+    this.chosen = chosen;
+    this.views = [];
+    this.tokens = [];
+    this.trouble = null;
+    this.cells = [];
+    this.current = null;
+    this.round = 0;
+    this.hasTrouble = false;
+    byId("grid").addEventListener("keydown", (event) => this.move(event));
+  }
+
+  draw() {
+    this.cells = [];
+    this.current = null;
+    replace(
+      byId("grid"),
+      element("thead", {}, element("tr", {}, element("td", {}), ...this.views.map(heading))),
+      ...groupsOf(this.tokens).map(([group, tokens]) => this.drawGroup(group, tokens)),
+    );
+  }
+
+  drawGroup(group, tokens) {
+    const title = element("th", { scope: "rowgroup", colspan: this.views.length + 1 }, element("span", {}, group));
+    return element("tbody", {}, element("tr", { class: "group" }, title), ...tokens.map((token) => this.drawRow(token)));
+  }
+
+  drawRow(token) {
+    const label = element(
+      "th",
+      { scope: "row" },
+      element("span", { class: "label" }, token.label),
+      element("span", { class: "about" }, token.about),
+    );
+    return element("tr", {}, label, ...this.views.map((view) => this.drawCell(view, token)));
+  }
+
+  drawCell(view, token) {
+    const holder = element("td", {});
+    this.cells.push({ view, token, holder });
+    if (token.token === null) replace(holder, element("span", { class: "absent" }, "not issued"));
+    return holder;
+  }
+
+  async ask() {
+    const round = (this.round += 1);
+    const asked = this.cells.filter((cell) => cell.token.token !== null);
+    byId("grid").setAttribute("aria-busy", "true");
+    byId("grid-summary").textContent = "Asking…";
+    const began = performance.now();
+    try {
+      const answers = await Promise.all(asked.map(({ view, token }) => present(view, authorizationOf("Bearer", token.token))));
+      const seconds = (performance.now() - began) / 1000;
+      const reasons = await reasonsOf(answers);
+      // Whoever asked again meanwhile waits for other answers.
+      if (round !== this.round) return;
+      this.hasTrouble = answers.some(({ status }) => toneOf(status) === "trouble");
+      asked.forEach((cell, index) => this.fill(cell, answers[index], reasons[answers[index].name]));
+      byId("grid-summary").textContent = this.summary(answers, seconds);
+    } finally {
+      if (round === this.round) byId("grid").removeAttribute("aria-busy");
+    }
+  }
+
+  fill(cell, answer, reason) {
+    const before = cell.holder.querySelector("button");
+    const button = before ?? element("button", { type: "button", tabindex: -1 });
+    const gist = answer.status < 300 ? "" : gistOf(answer.challenge);
+    button.className = `cell tone-${toneOf(answer.status)}`;
+    replace(
+      button,
+      element("span", { class: "status" }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(answer.status)), ` ${answer.status}`),
+      element("span", { class: "gist" }, ...breakable(gist || wordOf(answer.status))),
+      element("span", { class: "reason" }, reason ? spoken(reason) : ""),
+    );
+    button.setAttribute("aria-label", spokenVerdict(cell, answer, gist, reason));
+    button.dataset.status = answer.status;
+    button.dataset.reason = reason ?? "";
+    const show = () => showDetail(cell, answer, reason);
+    button.onfocus = () => {
+      this.setCurrent(cell);
+      show();
+    };
+    button.onmouseenter = show;
+    button.onclick = () => this.chosen(cell.view, cell.token);
+    if (!before) replace(cell.holder, button);
+    if (!this.current) this.setCurrent(cell);
+  }
+
+  // One verdict is on the way of the Tab key; the arrows lead from it to the others.
+  setCurrent(cell) {
+    const before = this.current?.holder.querySelector("button");
+    if (before) before.tabIndex = -1;
+    this.current = cell;
+    cell.holder.querySelector("button").tabIndex = 0;
+  }
+
+  move(event) {
+    const width = this.views.length;
+    const at = this.cells.indexOf(this.current);
+    const row = at - (at % width);
+    const ways = {
+      ArrowLeft: [at - 1, -1, row],
+      ArrowRight: [at + 1, 1, row + width - 1],
+      ArrowUp: [at - width, -width, 0],
+      ArrowDown: [at + width, width, this.cells.length - 1],
+      Home: [row, 1, at],
+      End: [row + width - 1, -1, at],
+    };
+    if (at < 0 || !(event.key in ways)) return;
+    event.preventDefault();
+    const [from, step, last] = ways[event.key];
+    for (let next = from; step > 0 ? next <= last : next >= last; next += step) {
+      const button = this.cells[next].holder.querySelector("button");
+      if (button) return button.focus();
+    }
+  }
+
+  summary(answers, seconds) {
+    const count = new Map();
+    for (const { status } of answers) count.set(status, (count.get(status) ?? 0) + 1);
+    const parts = [...count].sort(([one], [other]) => one - other).map(([status, number]) => `${number}\u00a0×\u00a0${status}`);
+    const trouble = this.trouble ? ` ${this.trouble} So some tokens are missing.` : "";
+    return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${trouble}`;
+  }
+}
+
+function heading(view) {
+  return element(
+    "th",
+    { scope: "col" },
+    element("span", { class: "path" }, ...breakable(view.path)),
+    element("span", { class: "about" }, `${view.colour} · ${view.requirement}`),
+  );
+}
+
+// Where a long word may go on in the next line: before a slash, after an underscore.
+function breakable(word) {
+  return word.split(/(?=\/)|(?<=_)/).flatMap((part) => [part, element("wbr")]);
+}
+
+function groupsOf(tokens) {
+  const groups = new Map();
+  for (const token of tokens) groups.set(token.group, [...(groups.get(token.group) ?? []), token]);
+  return [...groups];
+}
+
+function spokenVerdict({ view, token }, answer, gist, reason) {
+  const parts = [`${token.group}, ${token.label}, on ${view.path}: ${answer.status}, ${wordOf(answer.status)}`];
+  if (gist) parts.push(`challenge: ${spoken(gist)}`);
+  if (reason) parts.push(`reason: ${spoken(reason)}`);
+  return parts.join("; ");
+}
+
+function showDetail({ view, token }, answer, reason) {
+  const rows = [
+    ["Request", `${named(view)}, ${token.group === token.label ? token.label : `${token.group}: ${token.label}`}`],
+    ["Answer", `${answer.status} ${answer.words}`],
+    ["Challenge", answer.challenge ?? "none"],
+    ["Reason", reason ?? "none: it was let in"],
+  ];
+  const wait = answer.headers.get("Retry-After");
+  if (wait) rows.push(["Retry-After", `${wait} s`]);
+  replace(
+    byId("cell"),
+    element("dl", {}, ...rows.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text)))),
+  );
+}

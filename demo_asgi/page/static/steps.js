@@ -1,0 +1,106 @@
+// The steps of a decision, as the guard explains itself.
+
+import { element, replace } from "./dom.js";
+import { glyphOf, spoken, toneOf } from "./words.js";
+
+const OUTCOMES = {
+  passed: { glyph: "✓", word: "passed", tone: "good" },
+  failed: { glyph: "✕", word: "failed", tone: "broken" },
+  not_reached: { glyph: "–", word: "not reached", tone: "quiet" },
+};
+
+const VERDICTS = {
+  accepted: "good",
+  refused: "broken",
+  unavailable: "trouble",
+  not_asked: "quiet",
+};
+
+export function drawSteps(holder, guards) {
+  if (!guards.length) {
+    replace(holder, element("p", { class: "hint" }, "Nothing guards this view, so there is no decision."));
+    return;
+  }
+  replace(holder, ...guards.map(drawGuard));
+}
+
+function drawGuard(told) {
+  return element(
+    "div",
+    { class: "guard" },
+    element(
+      "p",
+      { class: `outcome tone-${toneOf(told.status)}` },
+      element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(told.status)),
+      element("strong", {}, ` ${told.status} ${told.verdict}`),
+      told.reason ? `: ${spoken(told.reason)}` : "",
+    ),
+    told.remedy ? element("p", { class: "remedy" }, ...withCode(told.remedy)) : null,
+    element(
+      "div",
+      { class: "judges" },
+      judge("The Authorization header", null, told.credentials),
+      ...told.validators.map((validator) => judge(validator.validator, validator, validator.steps)),
+    ),
+  );
+}
+
+function judge(title, validator, steps) {
+  return element(
+    "div",
+    { class: "judge" },
+    element("h4", {}, element("span", {}, ...breakable(title)), validator ? badge(validator) : null),
+    steps.length
+      ? element("ol", {}, ...steps.map(drawStep))
+      : element("p", { class: "hint" }, "The guard does not ask it about this token."),
+    validator && validator.calls.length ? list("Asked outside", validator.calls) : null,
+    validator ? claims(validator.claims) : null,
+  );
+}
+
+function badge({ verdict, asked }) {
+  const words = verdict === "not_asked" || asked ? spoken(verdict) : `not asked; it would say: ${spoken(verdict)}`;
+  return element("span", { class: `badge tone-${asked ? VERDICTS[verdict] : "quiet"}` }, words);
+}
+
+function drawStep({ rule, outcome, reason, detail }) {
+  const { glyph, word, tone } = OUTCOMES[outcome];
+  return element(
+    "li",
+    { class: `step tone-${tone}` },
+    element("span", { class: "glyph", "aria-hidden": "true" }, glyph),
+    element(
+      "span",
+      { class: "rule" },
+      rule,
+      detail ? element("span", { class: "wants" }, ` (${detail})`) : null,
+      reason ? element("strong", {}, ` ${spoken(reason)}`) : null,
+      element("span", { class: "hidden" }, `, ${word}`),
+    ),
+  );
+}
+
+function list(title, items) {
+  return element("div", { class: "extra" }, element("h5", {}, title), element("ul", {}, ...items.map((item) => element("li", {}, item))));
+}
+
+function claims(known) {
+  const entries = Object.entries(known);
+  if (!entries.length) return null;
+  return element(
+    "div",
+    { class: "extra" },
+    element("h5", {}, "What the token says"),
+    element("dl", {}, ...entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, typeof value === "string" ? value : JSON.stringify(value))))),
+  );
+}
+
+// What stands between backticks is code.
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}
+
+// A long name of a class may break before its capitals.
+function breakable(name) {
+  return name.split(/(?=[A-Z][a-z])/).flatMap((part) => [element("wbr"), part]);
+}

@@ -1,0 +1,61 @@
+// The authorization server: its state, its faults, its keys.
+
+import { call, Gone, read } from "./api.js";
+import { byId } from "./dom.js";
+
+const FAULTS = ["down", "slow"];
+
+export class Switches {
+  constructor(changed) {
+    this.changed = changed;
+    this.isWell = false;
+    for (const name of FAULTS) {
+      byId(name).addEventListener("click", () => this.set({ [name]: byId(name).getAttribute("aria-checked") !== "true" }));
+    }
+    byId("rotate-keep").addEventListener("click", () => this.set({ rotate: "keep" }));
+    byId("rotate-remove").addEventListener("click", () => this.set({ rotate: "remove" }));
+  }
+
+  async refresh() {
+    this.show((await read("/page/status")).authority);
+  }
+
+  async set(message) {
+    try {
+      const { authority, trouble } = await call("/page/authority", message);
+      this.show(authority, trouble);
+      await this.changed();
+    } catch (error) {
+      if (!(error instanceof Gone)) throw error;
+    }
+  }
+
+  show(server, trouble) {
+    this.isWell = server.running && !FAULTS.some((name) => server[name]);
+    for (const name of FAULTS) {
+      byId(name).setAttribute("aria-checked", String(server[name]));
+      byId(name).disabled = !server.running;
+    }
+    for (const id of ["rotate-keep", "rotate-remove"]) byId(id).disabled = !server.running;
+    const [tone, words] = stateOf(server, trouble);
+    const state = byId("server-state");
+    // Said once: a live region that is filled again is read again.
+    if (state.textContent !== words) state.textContent = words;
+    state.className = `state tone-${tone}`;
+    byId("keys").textContent = keysOf(server.kids);
+  }
+}
+
+function stateOf(server, trouble) {
+  if (trouble) return ["trouble", trouble];
+  if (!server.running) return ["trouble", "It does not answer at all"];
+  if (server.down) return ["trouble", server.slow ? "Down, and slow to say so" : "Down"];
+  if (server.slow) return ["unknown", "Slow"];
+  return ["good", "Running"];
+}
+
+function keysOf(kids) {
+  if (!kids.length) return "Keys: not known.";
+  const signing = `Signs with ${kids[0].slice(0, 8)}…`;
+  return kids.length === 1 ? `${signing}, its only key.` : `${signing}; ${kids.length} keys are published.`;
+}

@@ -1,0 +1,40 @@
+// Statuses, challenges and tokens in words.
+
+const TONES = {
+  good: { glyph: "✓", word: "let in" },
+  unknown: { glyph: "✕", word: "refused" },
+  forbidden: { glyph: "⊘", word: "forbidden" },
+  broken: { glyph: "!", word: "malformed" },
+  trouble: { glyph: "↻", word: "unavailable" },
+};
+
+export function toneOf(status) {
+  if (status < 300) return "good";
+  if (status === 401) return "unknown";
+  if (status === 403) return "forbidden";
+  return status < 500 ? "broken" : "trouble";
+}
+
+export const glyphOf = (status) => TONES[toneOf(status)].glyph;
+export const wordOf = (status) => TONES[toneOf(status)].word;
+
+// What a challenge says, in a word or two.
+export function gistOf(challenge) {
+  if (challenge === null) return "no challenge";
+  const error = /\berror="([^"]*)"/.exec(challenge);
+  return error ? error[1] : "bare challenge";
+}
+
+// The value of the Authorization header; `null` for none.
+export function authorizationOf(scheme, token) {
+  if (token === "") return null;
+  return scheme ? `${scheme} ${token}` : token;
+}
+
+export const named = (view) => `${view.method} ${view.path}`;
+export const spoken = (words) => words.replaceAll("_", " ");
+
+export function milliseconds(seconds) {
+  const value = seconds * 1000;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0ms`;
+}

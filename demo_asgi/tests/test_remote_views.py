@@ -1,0 +1,107 @@
+"""The views of `demo_asgi.remote_views`, with real tokens of a server that is none."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+
+from async_oauth_guard.testing import FakeAuthorizationServer
+
+from .conftest import bearer
+
+JWT = ("/jwt/async", "/jwt/sync")
+INTROSPECTION = ("/introspection/async", "/introspection/sync", "/introspection/fresh")
+ANY = ("/any/async", "/any/sync")
+
+for_jwts = pytest.mark.parametrize("path", JWT + ANY)
+for_opaque_tokens = pytest.mark.parametrize("path", INTROSPECTION + ANY)
+for_all = pytest.mark.parametrize("path", JWT + INTROSPECTION + ANY)
+
+
+@for_jwts
+def test_jwt(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
+    """A JWT of the server opens the view, and speaks for its user."""
+    response = client.get(path, headers=bearer(server.jwt("profile email", user=alice, client_id="app")))
+    assert response.json() == {"username": "alice", "client_id": "app", "scopes": ["email", "profile"]}
+
+
+@for_opaque_tokens
+def test_opaque(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
+    """So does an opaque token, about which the server is asked by a client that says who it is."""
+    response = client.get(path, headers=bearer(server.opaque("profile", user=alice, client_id="app")))
+    assert response.json() == {"username": "alice", "client_id": "app", "scopes": ["profile"]}
+    assert {call.client for call in server.calls_to("introspection")} == {"demo-resource-server"}
+
+
+@pytest.mark.parametrize("path", ["/jwt/async", "/introspection/async", "/any/async"])
+async def test_from_an_event_loop(async_client: AsyncClient, server: FakeAuthorizationServer, path: str) -> None:
+    """The same from an event loop, with a token that a client got for itself."""
+    response = await async_client.get(path, headers=bearer(server.jwt("profile")))
+    assert response.json() == {"username": None, "client_id": "client", "scopes": ["profile"]}
+
+
+@for_all
+@pytest.mark.django_db
+def test_no_token(client: Client, path: str) -> None:
+    """Without a token there is nothing but a challenge, and no server is asked."""
+    response = client.get(path)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="demo"')
+
+
+@for_all
+@pytest.mark.django_db
+def test_wrong_scope(client: Client, server: FakeAuthorizationServer, path: str) -> None:
+    """A good token for something else does not do."""
+    assert client.get(path, headers=bearer(server.jwt("email"))).status_code == 403
+
+
+@for_all
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "flaw",
+    [{"expires_in": -60}, {"audience": "https://other.example"}, {"subject": "mallory"}, {"claims": {"cnf": {}}}],
+    ids=["expired", "not for us", "of nobody we know", "bound to a key"],
+)
+def test_bad_token(client: Client, server: FakeAuthorizationServer, path: str, flaw: dict[str, object]) -> None:
+    """A token of the server that is no good is refused, however it is judged."""
+    response = client.get(path, headers=bearer(server.jwt("profile", **flaw)))
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+
+
+@for_jwts
+@pytest.mark.django_db
+def test_forged_jwts(client: Client, server: FakeAuthorizationServer, path: str) -> None:
+    """Nobody else can make a JWT: neither with a key of their own, nor without any."""
+    for token in (server.jwt("profile", key=server.foreign_key()), server.jwt("profile", algorithm="none")):
+        assert client.get(path, headers=bearer(token)).status_code == 401
+
+
+@pytest.mark.parametrize("path", JWT)
+def test_one_fetch_of_keys(client: Client, server: FakeAuthorizationServer, path: str) -> None:
+    """The keys are fetched once, and serve for a hundred tokens."""
+    for _ in range(100):
+        assert client.get(path, headers=bearer(server.jwt("profile"))).status_code == 200
+    assert [call.endpoint for call in server.calls] == ["metadata", "keys"]
+
+
+@pytest.mark.parametrize("path", JWT)
+def test_rotated_keys(client: Client, server: FakeAuthorizationServer, path: str) -> None:
+    """A new key is found out, and older tokens are as good as before as long as theirs is published."""
+    old = server.jwt("profile")
+    assert client.get(path, headers=bearer(old)).status_code == 200
+    server.rotate(keep_old=True)
+    server.clock.move(2)
+    assert client.get(path, headers=bearer(server.jwt("profile"))).status_code == 200
+    assert client.get(path, headers=bearer(old)).status_code == 200
+
+
+def test_revoked_tokens(client: Client, server: FakeAuthorizationServer) -> None:
+    """A yes is used for two seconds; who asks each time knows at once that a token was revoked."""
+    token = bearer(server.opaque("profile"))
+    assert client.get("/introspection/sync", headers=token).status_code == 200
+    server.revoke(token["Authorization"].removeprefix("Bearer "))
+    assert client.get("/introspection/sync", headers=token).status_code == 200
+    assert client.get("/introspection/fresh", headers=token).status_code == 401
+    server.clock.move(2)
+    assert client.get("/introspection/sync", headers=token).status_code == 401

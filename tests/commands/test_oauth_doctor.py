@@ -1,0 +1,594 @@
+"""``oauth_doctor``: each planted fault is found, its remedy named, and the exit status tells."""
+
+import contextlib
+import itertools
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError, connections, models
+from django.test import override_settings
+from django.test.utils import isolate_apps
+from django.urls import path
+from joserfc.jwk import RSAKey
+
+from async_oauth_guard import (
+    BearerTokenValidator,
+    IntrospectTokenValidator,
+    JWTBearerTokenValidator,
+    ResourceProtector,
+    TokenValidator,
+    checks,
+)
+from async_oauth_guard.diagnosis import site
+from async_oauth_guard.validators.remote import CLOCK
+from tests.faults import FaultServer, Hang, HangUp, Json, Redirect, Status
+from tests.remote.authority import (
+    AUDIENCE,
+    CLIENT_SECRET,
+    INTROSPECTION,
+    KEYS,
+    METADATA,
+    OPENID_METADATA,
+    Authority,
+    make_key,
+)
+from tests.sites import COLOURS, Urls, Witness
+
+pytestmark = pytest.mark.django_db
+
+SECRETS = (CLIENT_SECRET, "pa55-of-the-database", "query-9bQ4", "oauth-doctor-")
+SHARED = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache"}
+LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "doctor"}
+
+
+@dataclass
+class Result:
+    """What a run of the command printed, and how it ended."""
+
+    status: int
+    error: str
+    output: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.output)
+
+    def found(self, about: str, number: int = 0) -> Any:
+        """An examination of the report."""
+        return [each for each in self.document["examinations"] if each["examination"] == about][number]
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        return {each["examination"]: each["verdict"] for each in self.document["examinations"]}
+
+
+def doctor(*arguments: str, **options: Any) -> Result:
+    """Run the command."""
+    output, status, message = StringIO(), 0, ""
+    try:
+        call_command("oauth_doctor", *arguments, stdout=output, no_color=True, **options)
+    except CommandError as error:
+        status, message = error.returncode, str(error)
+    return Result(status, message, output.getvalue())
+
+
+@pytest.fixture
+def authority() -> Iterator[Authority]:
+    """An authorization server that is well, until a test says otherwise."""
+    with FaultServer() as server:
+        yield Authority(server)
+
+
+@dataclass
+class Site:
+    """What a test plants faults in. The site guards a view of each colour."""
+
+    authority: Authority
+    monkeypatch: pytest.MonkeyPatch
+    stack: contextlib.ExitStack
+    caches: Mapping[str, Any]
+    options: dict[str, Any] = field(default_factory=lambda: {"cache": "shared"})
+
+    @property
+    def server(self) -> FaultServer:
+        return self.authority.server
+
+    @property
+    def issuer(self) -> str:
+        return self.authority.issuer
+
+    def guard(self, *validators: Any, **options: Any) -> None:
+        """Have views of both colours guarded by these."""
+        protector = ResourceProtector(*validators, **(self.options | options))
+        self.see(protector)
+        views = [path(f"{number}", protector(Witness().view(colour))) for number, colour in enumerate(COLOURS)]
+        self.stack.enter_context(override_settings(ROOT_URLCONF=Urls(*views)))
+
+    def see(self, *protectors: ResourceProtector) -> None:
+        """Have the doctor and the checks see no others."""
+        for module in (site, checks):
+            self.monkeypatch.setattr(module, "ALL_PROTECTORS", protectors)
+
+    def set(self, **settings: Any) -> None:
+        self.stack.enter_context(override_settings(**settings))
+
+    def read_settings(self, value: Any) -> None:
+        """Have the views guarded by what the setting says."""
+        protector = ResourceProtector.from_settings()
+        self.see(protector)
+        views = [path(f"{number}", protector(Witness().view(colour))) for number, colour in enumerate(COLOURS)]
+        self.set(ROOT_URLCONF=Urls(*views), OAUTH_GUARD=value)
+
+
+@pytest.fixture
+def planted(authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+    """A site to plant faults in."""
+    caches = {"default": LOCAL, "local": LOCAL, "shared": {**SHARED, "LOCATION": str(tmp_path)}}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(override_settings(CACHES=caches))
+        yield Site(authority, monkeypatch, stack, caches)
+
+
+def healthy(site: Site) -> None:
+    """Nothing is wrong."""
+    site.guard(
+        BearerTokenValidator("site.OAuth2Token"),
+        site.authority.introspecting(timeout=5.0, user_lookup=("username", "email")),
+        site.authority.verifying(timeout=5.0),
+    )
+
+
+# The faults
+
+
+def no_validator(site: Site) -> None:
+    site.read_settings({"REALM": "api"})
+
+
+def bad_key(site: Site) -> None:
+    site.read_settings({"VALIDATOR": []})
+
+
+def issuer_down(site: Site) -> None:
+    site.guard(site.authority.verifying())
+    site.server.stop()
+
+
+def issuer_mismatch(site: Site) -> None:
+    site.server.answer(METADATA, Json({**site.authority.metadata, "issuer": f"{site.issuer}/"}))
+    site.guard(site.authority.verifying())
+
+
+def no_usable_key(site: Site) -> None:
+    site.server.answer(KEYS, Json({"keys": [{"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"}]}))
+    site.guard(site.authority.verifying())
+
+
+def disjoint_algorithms(site: Site) -> None:
+    site.authority.keys = [make_key("ec")]
+    site.guard(site.authority.verifying(algorithms=["RS256"]))
+
+
+def clock_skew(site: Site) -> None:
+    date = formatdate(time.time() + 600, usegmt=True)
+    site.server.answer(METADATA, Json(site.authority.metadata, headers={"Date": date}))
+    site.guard(site.authority.verifying())
+
+
+def refused_credentials(site: Site) -> None:
+    site.server.answer(INTROSPECTION, Status(401))
+    site.guard(site.authority.introspecting())
+
+
+def invalid_client(site: Site) -> None:
+    site.server.answer(INTROSPECTION, Json({"error": "invalid_client"}, status=400))
+    site.guard(site.authority.introspecting())
+
+
+def active_to_anything(site: Site) -> None:
+    site.server.answer(INTROSPECTION, Json({"active": True, "sub": "anybody"}))
+    site.guard(site.authority.introspecting())
+
+
+def local_cache(site: Site) -> None:
+    site.guard(site.authority.introspecting(), cache="local")
+
+
+def no_index(site: Site) -> None:
+    site.guard(BearerTokenValidator("site.OAuth2Token", lookup="client_id"))
+
+
+def missing_table(site: Site) -> None:
+    class Gone(models.Model):
+        access_token = models.CharField(max_length=50, unique=True)
+
+        class Meta:
+            app_label = "site"
+            db_table = "site_of_no_migration"
+
+    site.guard(BearerTokenValidator(Gone))
+
+
+def index_of_no_migration(site: Site) -> None:
+    class Drifted(models.Model):
+        scope = models.CharField(max_length=50, unique=True)
+
+        class Meta:
+            app_label = "site"
+            db_table = "site_oauth2token"
+
+    site.guard(BearerTokenValidator(Drifted, lookup="scope"))
+
+
+def missing_column(site: Site) -> None:
+    class Drifted(models.Model):
+        token_hash = models.CharField(max_length=50, unique=True)
+
+        class Meta:
+            app_label = "site"
+            db_table = "site_oauth2token"
+
+    site.guard(BearerTokenValidator(Drifted, lookup="token_hash"))
+
+
+def too_slow(site: Site) -> None:
+    site.server.answer(METADATA, Hang())
+    site.guard(site.authority.verifying(timeout=0.05))
+
+
+def broken_urlconf(site: Site) -> None:
+    site.guard(BearerTokenValidator("site.OAuth2Token"))
+    site.set(ROOT_URLCONF="tests.commands.no_such_urls")
+
+
+def weak_key(site: Site) -> None:
+    with pytest.warns(UserWarning, match="2048"):
+        key = RSAKey.generate_key(1024, {"kid": "weak"})
+    site.server.answer(KEYS, Json({"keys": [key.as_dict(private=False)]}))
+    site.guard(site.authority.verifying())
+
+
+def database_down(site: Site) -> None:
+    def refuse() -> Any:
+        raise OperationalError('connection failed: password "pa55-of-the-database"')
+
+    site.monkeypatch.setattr(connections["other"], "cursor", refuse)
+    site.guard(BearerTokenValidator("site.OAuth2Token", using="other"))
+
+
+def no_such_database(site: Site) -> None:
+    site.guard(BearerTokenValidator("site.OAuth2Token", using="nowhere"))
+
+
+def no_such_model(site: Site) -> None:
+    site.guard(BearerTokenValidator("site.NoSuchToken"))
+
+
+def html_in_place_of_json(site: Site) -> None:
+    site.server.answer(INTROSPECTION, Status(200, {"Content-Type": "text/html"}, b"<html>"))
+    site.guard(site.authority.introspecting())
+
+
+def redirect(site: Site) -> None:
+    site.server.answer(METADATA, Redirect(f"{site.issuer}/elsewhere"))
+    site.server.answer(OPENID_METADATA, Redirect(f"{site.issuer}/elsewhere?key=query-9bQ4"))
+    site.guard(site.authority.verifying())
+
+
+def nowhere(site: Site) -> None:
+    site.guard(site.authority.verifying(jwks_uri=f"{site.issuer}/nothing-here?key=query-9bQ4"))
+
+
+def overloaded(site: Site) -> None:
+    site.server.answer(KEYS, Status(503))
+    site.guard(site.authority.verifying())
+
+
+def broken_off(site: Site) -> None:
+    site.server.answer(KEYS, HangUp())
+    site.guard(site.authority.verifying())
+
+
+def compressed(site: Site) -> None:
+    site.server.answer(KEYS, Json({"keys": []}, headers={"Content-Encoding": "gzip"}))
+    site.guard(site.authority.verifying())
+
+
+def no_jwks_uri(site: Site) -> None:
+    site.server.answer(METADATA, Json({"issuer": site.issuer}))
+    site.guard(site.authority.verifying())
+
+
+def unknown_certificate(site: Site) -> None:
+    server = site.stack.enter_context(FaultServer(tls=True))
+    site.guard(JWTBearerTokenValidator(server.url, AUDIENCE))
+
+
+def broken_client(site: Site) -> None:
+    def make_client() -> Any:
+        raise LookupError("pa55-of-the-database")
+
+    site.guard(site.authority.verifying(http_client=make_client))
+
+
+def broken_cache(site: Site) -> None:
+    site.set(CACHES={**site.caches, "broken": {"BACKEND": f"{__name__}.BrokenCache"}})
+    site.guard(site.authority.verifying(), cache="broken")
+
+
+def dummy_cache(site: Site) -> None:
+    site.set(CACHES={**site.caches, "dummy": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}})
+    site.guard(site.authority.verifying(), cache="dummy")
+
+
+def broken_callable(site: Site) -> None:
+    def get_keys() -> Any:
+        raise LookupError("pa55-of-the-database")
+
+    site.guard(JWTBearerTokenValidator(site.issuer, AUDIENCE, jwks=get_keys))
+
+
+def callable_without_keys(site: Site) -> None:
+    site.guard(JWTBearerTokenValidator(site.issuer, AUDIENCE, jwks=lambda: {"keys": []}))
+
+
+def some_unusable_keys(site: Site) -> None:
+    site.server.answer(KEYS, Json({"keys": [*site.authority.key_set["keys"], {"kty": "oct", "k": "c2VjcmV0"}]}))
+    site.guard(site.authority.verifying())
+
+
+class BrokenCache:
+    """A cache whose server does not answer."""
+
+    def __init__(self, location: str, parameters: Any) -> None:
+        self.location = location
+
+    def get(self, *arguments: Any) -> Any:
+        raise ConnectionError("pa55-of-the-database")
+
+    set = delete = get
+
+    def close(self, **kwargs: Any) -> None:
+        """Nothing is open."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A planted fault: which examination finds it, under which name, with a piece of its sentence and its remedy."""
+
+    plant: Callable[[Site], None]
+    about: str
+    name: str
+    found: str
+    remedy: str
+    verdict: str = "trouble"
+
+
+FAULTS = [
+    Fault(no_validator, "validators", "no-validator", "no token validator", "VALIDATORS"),
+    Fault(no_validator, "settings", "async_oauth_guard.E001", "no token validator", "register_token_validator"),
+    Fault(bad_key, "settings", "async_oauth_guard.E002", "Did you mean 'VALIDATORS'?", "Correct OAUTH_GUARD"),
+    Fault(issuer_down, "discovery", "refused", "nothing listens there", "Start the server"),
+    Fault(issuer_mismatch, "discovery", "issuer", "of another issuer", "it calls itself http"),
+    Fault(no_usable_key, "keys", "no-usable-key", "no usable key", "EC on P-256"),
+    Fault(weak_key, "keys", "no-usable-key", "has 1024 bits", "RSA of 2048 bits"),
+    Fault(disjoint_algorithms, "keys", "algorithms", "accepts: RS256", "of ES256"),
+    Fault(clock_skew, "clock", "clock", "ahead of ours by", "NTP"),
+    Fault(refused_credentials, "introspection", "credentials", "refuses our own credentials", "client_secret="),
+    Fault(invalid_client, "introspection", "credentials", "status 400", "client_id="),
+    Fault(active_to_anything, "introspection", "active-to-anything", "which cannot exist", "it lets anybody in"),
+    Fault(local_cache, "cache", "local", "local to one worker", "Redis", "warning"),
+    Fault(dummy_cache, "cache", "dummy", "keeps nothing", "Redis", "warning"),
+    Fault(broken_cache, "cache", "cache", "ConnectionError", "CACHES['broken']"),
+    Fault(no_index, "database", "index", "begins with client_id", "db_index=True"),
+    Fault(index_of_no_migration, "database", "index", "begins with scope", "manage.py migrate"),
+    Fault(missing_table, "database", "table", "no table site_of_no_migration", "manage.py migrate"),
+    Fault(missing_column, "database", "column", "no column token_hash", "manage.py migrate"),
+    Fault(database_down, "database", "database", "'other' cannot be asked (OperationalError)", "DATABASES['other']"),
+    Fault(no_such_database, "database", "alias", "no database 'nowhere'", "using="),
+    Fault(no_such_model, "database", "model", "no model 'site.NoSuchToken'", "E003"),
+    Fault(too_slow, "discovery", "timeout", "no answer in time", "timeout="),
+    Fault(broken_urlconf, "URLs", "urlconf", "no_such_urls", "manage.py check"),
+    Fault(html_in_place_of_json, "introspection", "answer", "another content type", "no page of HTML"),
+    Fault(redirect, "discovery", "redirect", "never followed", "to which the server redirects"),
+    Fault(nowhere, "keys", "status", "status 404", "Correct the address"),
+    Fault(overloaded, "keys", "status", "status 503", "own log"),
+    Fault(broken_off, "keys", "unreachable", "RemoteProtocolError", "proxies"),
+    Fault(compressed, "keys", "answer", "a content coding", "without compression"),
+    Fault(no_jwks_uri, "discovery", "address", "no usable jwks_uri", "give the address itself"),
+    Fault(unknown_certificate, "discovery", "tls", "SSLCertVerificationError", "verify="),
+    Fault(broken_client, "discovery", "client", "raised LookupError", "http_client="),
+    Fault(broken_callable, "keys", "unexpected", "LookupError was raised", "look for the error there"),
+    Fault(callable_without_keys, "keys", "no-usable-key", "gave no usable key", "EC on P-256"),
+    Fault(some_unusable_keys, "keys", "unusable-key", "2 keys: RSA 2048 bits (RS256)", "left out", "warning"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.plant.__name__}-{fault.about}")
+@isolate_apps("tests.site")
+def test_planted_fault(fault: Fault, planted: Site) -> None:
+    """Each planted fault is found, for machines and for people, with its remedy, and nothing secret is told."""
+    fault.plant(planted)
+    result, shown = doctor("--json"), doctor()
+    [found] = [
+        each
+        for each in result.document["examinations"]
+        if each["examination"] == fault.about and each["facts"].get("fault") == fault.name
+    ]
+    assert found["verdict"] == fault.verdict
+    assert fault.found in found["found"]
+    assert fault.remedy in found["remedy"]
+    assert found["milliseconds"] >= 0
+    assert result.status == shown.status == (1 if fault.verdict == "trouble" else 0)
+    assert re.sub(r"\d+", "N", f"What to do: {found['remedy']}") in re.sub(r"\d+", "N", shown.output)
+    assert not [secret for secret in SECRETS for text in (result.output, shown.output) if secret in text]
+
+
+def test_healthy_site(planted: Site) -> None:
+    """Where nothing is wrong, all is ok or does not apply, and the exit status is 0."""
+    healthy(planted)
+    result, shown = doctor("--json"), doctor()
+    assert (result.status, result.error) == (0, "")
+    assert (shown.status, shown.output.splitlines()[-1]) == (0, "All is well.")
+    assert {each["verdict"] for each in result.document["examinations"]} == {"ok", "not applicable"}
+    assert result.document["verdict"] == "ok"
+    assert [
+        (each["examination"], each["verdict"], each["subject"].partition(" of ")[0])
+        for each in result.document["examinations"]
+    ] == [
+        ("versions", "ok", "the site"),
+        ("URLs", "ok", "the site"),
+        ("settings", "ok", "the site"),
+        ("validators", "ok", "the site"),
+        ("cache", "ok", "the site"),
+        ("database", "ok", "BearerTokenValidator"),
+        ("discovery", "not applicable", "IntrospectTokenValidator"),
+        ("keys", "not applicable", "IntrospectTokenValidator"),
+        ("introspection", "ok", "IntrospectTokenValidator"),
+        ("clock", "not applicable", "IntrospectTokenValidator"),
+        ("users", "ok", "IntrospectTokenValidator"),
+        ("discovery", "ok", "JWTBearerTokenValidator"),
+        ("keys", "ok", "JWTBearerTokenValidator"),
+        ("introspection", "not applicable", "JWTBearerTokenValidator"),
+        ("clock", "not applicable", "JWTBearerTokenValidator"),
+    ]
+    assert result.found("URLs")["facts"] == {"views": 2}
+    assert result.found("discovery", 1)["found"].startswith(f"{planted.issuer}{METADATA} names jwks_uri")
+    assert result.found("keys", 1)["facts"] == {
+        "usable": 2,
+        "keys": 2,
+        "for_encryption": 0,
+        "rsa_bits": [2048],
+        "algorithms": ["ES256", "RS256"],
+    }
+
+
+def test_made_up_token(planted: Site) -> None:
+    """The token that is tried says whose it is, cannot be guessed, and is another each time."""
+    planted.guard(planted.authority.introspecting())
+    doctor(), doctor()
+    first, second = planted.authority.questions
+    assert first != second
+    assert re.fullmatch(r"oauth-doctor-[\w-]{43}", first)
+
+
+def test_nothing_is_disturbed(planted: Site) -> None:
+    """What a validator remembers, and when it may ask again, stays as it was."""
+    validator = planted.authority.verifying()
+    planted.guard(validator)
+    planted.server.answer(METADATA, Status(503))
+    planted.server.answer(OPENID_METADATA, Status(503))
+    assert doctor("--json").found("discovery")["verdict"] == "trouble"
+    planted.authority.recover()
+    assert validator.authenticate_token(planted.authority.jwt())["sub"] == "subject-5cT1"
+    assert planted.authority.fetches == 1
+    assert doctor("--json").found("keys")["verdict"] == "ok"
+    assert planted.authority.fetches == 2
+
+
+@pytest.mark.parametrize(("patience", "verdict", "status"), [(5.0, "ok", 0), (1.5, "warning", 0), (0.9, "trouble", 1)])
+def test_slow(patience: float, verdict: str, status: int, planted: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that takes half of what a request waits is worth a warning; one that takes all of it is trouble."""
+    ticks = itertools.count(1000.0)
+    monkeypatch.setattr(CLOCK, "steady", lambda: next(ticks))
+    planted.guard(planted.authority.introspecting(timeout=patience))
+    result = doctor("--json", "--timeout", "5")
+    found = result.found("introspection")
+    assert (found["verdict"], result.status) == (verdict, status)
+    assert found["facts"].get("fault") == (None if verdict == "ok" else "slow")
+    assert ("longer timeout=" in (found["remedy"] or "")) is (verdict != "ok")
+
+
+def test_warnings_alone(planted: Site) -> None:
+    """Warnings are shown, counted, and no reason for an exit status."""
+    local_cache(planted)
+    shown = doctor()
+    number = doctor("--json").document["counts"]["warning"]
+    assert (shown.status, shown.output.splitlines()[-1]) == (0, f"Nothing is in trouble; warnings: {number}.")
+
+
+def test_counts(planted: Site) -> None:
+    """The last line tells how much is wrong."""
+    no_index(planted)
+    result = doctor("--json")
+    counts = result.document["counts"]
+    assert (counts["trouble"], result.document["verdict"]) == (1, "trouble")
+    assert result.error == f"The doctor found trouble: 1, and warnings: {counts['warning']}."
+
+
+def test_nothing_to_examine(planted: Site) -> None:
+    """Without the setting, and with nothing guarded, the exit status is 2, and there is one sentence."""
+    planted.see(ResourceProtector.from_settings())
+    with override_settings():
+        from django.conf import settings
+
+        del settings.OAUTH_GUARD
+        result = doctor()
+    assert (result.status, result.output) == (2, "")
+    assert result.error == "There is nothing to examine: OAUTH_GUARD is not set, and nothing is guarded."
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_timeout_that_is_none(seconds: str, planted: Site) -> None:
+    """A timeout is a number of seconds, more than 0."""
+    healthy(planted)
+    result = doctor(f"--timeout={seconds}")
+    assert (result.status, result.error) == (2, "--timeout: seconds are wanted, more than 0.")
+
+
+def test_timeout(planted: Site) -> None:
+    """``--timeout`` takes the place of the validators' own."""
+    planted.server.answer(INTROSPECTION, Hang())
+    planted.guard(planted.authority.introspecting(timeout=3600))
+    assert doctor("--json", "--timeout", "0.05").found("introspection")["facts"]["fault"] == "timeout"
+
+
+def test_validator_of_the_sites_own(planted: Site) -> None:
+    """A source of tokens that is the site's own code is named, and not looked into."""
+
+    class Own(TokenValidator):
+        def authenticate_token(self, token_string: str) -> Any:
+            return None
+
+    planted.guard(Own())
+    document = doctor("--json").document
+    assert [each["examination"] for each in document["examinations"]] == [
+        "versions",
+        "URLs",
+        "settings",
+        "validators",
+        "cache",
+    ]
+    assert document["examinations"][3]["found"] == "Own."
+
+
+def test_validator_is_examined_once(planted: Site) -> None:
+    """A validator of several protectors, or of one that guards nothing yet, is looked at once."""
+    validator = BearerTokenValidator("site.OAuth2Token")
+    protectors = [ResourceProtector(validator) for _ in range(3)]
+    for protector in protectors[:2]:
+        protector(Witness().view("def"))
+    planted.see(*protectors)
+    document = doctor("--json").document
+    assert [each["examination"] for each in document["examinations"]].count("database") == 1
+
+
+def test_introspection_of_the_sites_own(planted: Site) -> None:
+    """Where a subclass answers by itself, no server is asked."""
+
+    class Own(IntrospectTokenValidator):
+        def introspect_token(self, token_string: str) -> Any:
+            return {"active": False}
+
+    planted.guard(Own(audience=AUDIENCE))
+    assert doctor("--json").found("introspection")["found"] == "No server is asked about tokens."

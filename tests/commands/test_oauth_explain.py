@@ -1,0 +1,598 @@
+"""The command ``oauth_explain``: a case for each `Reason`, and what it says of input that is none."""
+
+import base64
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import pytest
+from authlib.oauth2.rfc6750 import InvalidTokenError as AuthlibInvalidTokenError
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.backends.utils import CursorWrapper
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
+from django.urls import path
+from django.views import View
+from oauth2_provider.models import AccessToken as ToolkitToken
+from oauth2_provider.models import Application
+
+from async_oauth_guard import (
+    BearerTokenValidator,
+    ProtectedResourceMixin,
+    Reason,
+    ResourceProtector,
+    outgoing,
+    require_oauth,
+    token_authenticated,
+    token_rejected,
+)
+from async_oauth_guard.management.commands.oauth_explain import Command
+from async_oauth_guard.remedies import REMEDIES
+from tests.conftest import create_token, make_user
+from tests.faults import FaultServer, Hang, Json, Reset, Status
+from tests.remote.authority import (
+    AUDIENCE,
+    CLIENT_SECRET,
+    INTROSPECTION,
+    KEYS,
+    METADATA,
+    SUBJECT,
+    Authority,
+    make_key,
+)
+from tests.site.models import AnyTenantToken, TenantToken
+from tests.sites import Urls
+
+pytestmark = pytest.mark.django_db
+
+MODEL = "async_oauth_guard.BearerTokenValidator"
+JWT = "async_oauth_guard.JWTBearerTokenValidator"
+INTROSPECT = "async_oauth_guard.IntrospectTokenValidator"
+HERE = "tests.commands.test_oauth_explain"
+NOW = int(time.time())
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+    outgoing.close()
+
+
+@pytest.fixture
+def authority(_server: FaultServer) -> Authority:
+    """An authorization server that is well."""
+    _server.calls.clear()
+    return Authority(_server)
+
+
+class RefusingValidator(BearerTokenValidator):
+    """Refuses by an error of Authlib's own."""
+
+    def authenticate_token(self, token_string: str) -> Any:
+        raise AuthlibInvalidTokenError
+
+
+class FailingValidator(BearerTokenValidator):
+    """Has a bug."""
+
+    def authenticate_token(self, token_string: str) -> Any:
+        raise LookupError(f"with {token_string}")
+
+
+# --- what is typed, and what comes of it -----------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """What the command printed, and how it ended."""
+
+    status: int
+    out: str
+    trouble: str
+
+    @property
+    def guards(self) -> list[Any]:
+        return list(json.loads(self.out)["guards"])
+
+    def failed_steps(self) -> list[Any]:
+        """Those of each validator that the guard asks, or else those of the header."""
+        guard = self.guards[0]
+        asked = [each for each in guard["validators"] if each["asked"]] or guard["validators"]
+        steps = [step for validator in asked for step in validator["steps"]] or guard["credentials"]
+        return [step for step in steps if step["outcome"] == "failed"]
+
+
+def run(given: str | bytes, *arguments: str, as_json: bool = True) -> Told:
+    """Run the command with ``given`` on its standard input."""
+    data = given if isinstance(given, bytes) else given.encode()
+    out = io.StringIO()
+    options = [*arguments, "--json"] if as_json else [*arguments, "--no-color"]
+    try:
+        call_command("oauth_explain", *options, stdin=io.TextIOWrapper(io.BytesIO(data)), stdout=out)
+    except CommandError as error:
+        return Told(error.returncode, out.getvalue(), str(error))
+    return Told(0, out.getvalue(), "")
+
+
+def setting(backend: str, **options: Any) -> dict[str, Any]:
+    return {"VALIDATORS": [{"BACKEND": backend, "OPTIONS": options}]}
+
+
+def in_model(**options: Any) -> dict[str, Any]:
+    return setting(MODEL, **({"token_model": "site.OAuth2Token"} | options))
+
+
+def verifying(authority: Authority, **options: Any) -> dict[str, Any]:
+    usual = {"issuer": authority.issuer, "resource_server": AUDIENCE, "jwks_uri": authority.issuer + KEYS}
+    return setting(JWT, **(usual | options))
+
+
+def introspecting(authority: Authority, **options: Any) -> dict[str, Any]:
+    usual = {"client_id": "api", "client_secret": CLIENT_SECRET, "audience": AUDIENCE}
+    return setting(INTROSPECT, **(usual | {"introspection_endpoint": authority.issuer + INTROSPECTION} | options))
+
+
+def _segment(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def forge(authority: Authority, header: Mapping[str, Any]) -> str:
+    """A token that no library would make."""
+    return f"{_segment(header)}.{_segment(authority.claims())}.c2lnbmF0dXJl"
+
+
+def view(request: HttpRequest) -> HttpResponse:
+    raise AssertionError("no view is called")
+
+
+async def async_view(request: HttpRequest) -> HttpResponse:
+    raise AssertionError("no view is called")
+
+
+class ClassView(ProtectedResourceMixin, View):
+    required_scopes = "profile"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        raise AssertionError("no view is called")
+
+
+URLS = Urls(
+    path("scopes/", require_oauth("email")(view)),
+    path("scopes/async/", require_oauth("email")(async_view)),
+    path("class/", ClassView.as_view()),
+    path("methods/", require_oauth({"GET": "profile"})(view)),
+    path("groups/", require_oauth(groups="staff")(view)),
+    path("roles/", require_oauth(roles="admin")(view)),
+    path("entitlements/", require_oauth(entitlements="print")(view)),
+    path("user/", require_oauth(require_user=True)(view)),
+    path("check/", require_oauth(check=lambda request, token: False)(view)),
+    path("nested/", require_oauth("profile")(require_oauth("email")(view))),
+    path("optional/", require_oauth("profile", optional=True)(view)),
+    path("open/", view),
+    path("nothing/", ResourceProtector()(view)),
+)
+
+
+@dataclass
+class Case:
+    """How a `Reason` comes about.
+
+    Attributes:
+        setting: ``OAUTH_GUARD``.
+        given: what is on standard input.
+        step: the rule that fails.
+        arguments: of the command.
+        patch: what goes wrong meanwhile.
+        times: how often the command is run; the last time counts.
+    """
+
+    setting: Callable[[Authority], dict[str, Any]]
+    given: Callable[[Authority], str]
+    step: str
+    arguments: tuple[str, ...] = ()
+    patch: Callable[[Authority], Any] = field(default=lambda authority: mock.MagicMock())
+    times: int = 1
+
+
+def row(**values: Any) -> Callable[[Authority], str]:
+    """A token that is in the table."""
+
+    def make(authority: Authority) -> str:
+        owner = {} if "user" in values else {"user": make_user("alice")}
+        return str(create_token(**owner, **values).access_token)
+
+    return make
+
+
+def text(given: str) -> Callable[[Authority], str]:
+    return lambda authority: given
+
+
+def in_table(given: Callable[[Authority], str], step: str, *arguments: str, **options: Any) -> Case:
+    return Case(lambda authority: in_model(**options), given, step, arguments)
+
+
+def jwt(step: str, *, given: Callable[[Authority], str] | None = None, **changed: Any) -> Case:
+    """A JWT with other claims than a good one; ``options`` are the validator's."""
+    options, header = changed.pop("options", {}), changed.pop("header", None)
+    make = given or (lambda authority: authority.jwt(header=header, **changed))
+    return Case(lambda authority: verifying(authority, **options), make, step)
+
+
+def told(server_path: str, behaviour: Any, step: str, **options: Any) -> Case:
+    """A server that answers otherwise than it should; the token is opaque, or where its keys matter, a JWT."""
+    is_about_keys = server_path in (KEYS, METADATA)
+    return Case(
+        lambda authority: (verifying if is_about_keys else introspecting)(authority, **options),
+        lambda authority: authority.jwt() if is_about_keys else authority.opaque(),
+        step,
+        patch=lambda authority: authority.server.answer(server_path, behaviour) or mock.MagicMock(),
+    )
+
+
+def two_rows(authority: Authority) -> str:
+    for tenant in ("a", "b"):
+        create_token(TenantToken, user=None, access_token="twice", tenant=tenant)
+    return "twice"
+
+
+def toolkit_token(authority: Authority) -> str:
+    application = Application.objects.create(name="app", client_id="app")
+    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW + 600))
+    return str(ToolkitToken.objects.create(token="toolkit-3gH8", application=application, expires=expires).token)
+
+
+def swapped_claims(authority: Authority) -> str:
+    header, _, signature = authority.jwt().split(".")
+    return ".".join([header, authority.jwt().split(".")[1], signature])
+
+
+HEADER = "credentials"
+PROFILE = row(scope="profile")
+
+CASES: dict[Reason, Case] = {
+    Reason.MISSING_CREDENTIALS: in_table(text("Authorization:"), "credentials are presented"),
+    Reason.UNSUPPORTED_SCHEME: in_table(text("Basic YWxpY2U6c2VjcmV0"), "scheme is served"),
+    Reason.MALFORMED_CREDENTIALS: in_table(text('Bearer "quoted"'), "form of the credentials"),
+    Reason.REPEATED_CREDENTIALS: in_table(text("Bearer one, Bearer two"), "presented once"),
+    Reason.TOKEN_TOO_LONG: in_table(text("a" * 40_000), "length of the token"),
+    Reason.UNRECOGNISED_TOKEN: in_table(text("another"), "form that this validator takes", token_format="ours-.*"),
+    Reason.UNKNOWN_TOKEN: in_table(text("unknown-4bF7"), "a row has it"),
+    Reason.AMBIGUOUS_TOKEN: in_table(two_rows, "one row has it, not two", token_model=AnyTenantToken),
+    Reason.EXPIRED: in_table(row(expires_at=1), "not expired"),
+    Reason.REVOKED: in_table(row(revoked=True), "not revoked"),
+    Reason.INACTIVE_USER: in_table(
+        lambda authority: row(user=make_user("bob", is_active=False))(authority), "user is active"
+    ),
+    Reason.UNUSABLE_CLIENT: Case(
+        lambda authority: setting(f"{MODEL}.for_django_oauth_toolkit"),
+        toolkit_token,
+        "client is usable",
+        patch=lambda authority: mock.patch.object(Application, "is_usable", return_value=False),
+    ),
+    Reason.WRONG_AUDIENCE: jwt("audience", aud="https://another.example.com"),
+    Reason.MALFORMED_SCOPE: jwt("scopes", scope=5),
+    Reason.INSUFFICIENT_SCOPE: in_table(PROFILE, "scopes", "--url", "/scopes/async/"),
+    Reason.METHOD_NOT_NAMED: in_table(PROFILE, "method is granted", "--url", "/methods/", "--method", "POST"),
+    Reason.INSUFFICIENT_GROUPS: in_table(PROFILE, "groups", "--url", "/groups/"),
+    Reason.INSUFFICIENT_ROLES: in_table(PROFILE, "roles", "--url", "/roles/"),
+    Reason.INSUFFICIENT_ENTITLEMENTS: in_table(PROFILE, "entitlements", "--url", "/entitlements/"),
+    Reason.NO_USER: in_table(row(user=None), "speaks for a user", "--url", "/user/"),
+    Reason.CHECK_FAILED: in_table(PROFILE, "check", "--url", "/check/"),
+    Reason.REFUSED_BY_HOOK: Case(
+        lambda authority: setting(f"{HERE}.RefusingValidator", token_model="site.OAuth2Token"),
+        text("any"),
+        "its own decision",
+    ),
+    Reason.MALFORMED_JWT: jwt("a signed JWT that can be read in one way", given=text("a.b.c")),
+    Reason.WRONG_TYPE: jwt("type", header={"typ": "dpop+jwt"}),
+    Reason.UNSUPPORTED_ALGORITHM: jwt("algorithm", options={"algorithms": ["ES256"]}),
+    Reason.CRITICAL_HEADER: jwt(
+        "a signed JWT that can be read in one way",
+        given=lambda authority: forge(authority, {"alg": "RS256", "crit": ["b64"]}),
+    ),
+    Reason.WRONG_ISSUER: jwt("issuer", iss="https://another.example.com"),
+    Reason.MISSING_CLAIM: jwt("claims that make an access token", jti=None),
+    Reason.MALFORMED_CLAIM: jwt("authorization_details", authorization_details=["none"]),
+    Reason.WRONG_CLAIM: jwt(
+        "claims that make an access token", typ="ID", header={"typ": "JWT"}, options={"profile": "keycloak"}, azp="app"
+    ),
+    Reason.NOT_YET_VALID: jwt("times", nbf=NOW + 5_000),
+    Reason.ISSUED_IN_FUTURE: jwt("times", iat=NOW + 5_000),
+    Reason.UNKNOWN_KEY: jwt("key of the issuer", given=lambda authority: authority.jwt(make_key("another"))),
+    Reason.BAD_SIGNATURE: jwt("signature", given=swapped_claims),
+    Reason.SENDER_CONSTRAINED: jwt("needs no proof of possession", cnf={"jkt": "thumbprint"}),
+    Reason.INACTIVE_TOKEN: Case(introspecting, lambda authority: authority.unknown(), "active"),
+    Reason.UNKNOWN_USER: jwt("user", options={"user_lookup": "username"}),
+    Reason.DATABASE_UNAVAILABLE: Case(
+        lambda authority: in_model(),
+        text("any"),
+        "database answers",
+        patch=lambda authority: mock.patch.object(CursorWrapper, "execute", side_effect=OperationalError("gone")),
+    ),
+    Reason.SERVER_UNREACHABLE: told(INTROSPECTION, Reset(), "the server's word"),
+    Reason.SERVER_TOO_SLOW: told(INTROSPECTION, Hang(), "the server's word", timeout=0.05),
+    Reason.SERVER_ANSWER_UNUSABLE: told(KEYS, Status(500), "key of the issuer"),
+    Reason.TOKEN_ANSWER_UNUSABLE: told(INTROSPECTION, Json({"active": "yes"}), "the server's word"),
+    Reason.SERVER_REFUSES_US: told(INTROSPECTION, Status(401), "the server's word"),
+    Reason.METADATA_UNUSABLE: told(METADATA, Json({"issuer": "another"}), "key of the issuer", jwks_uri=None),
+    Reason.KEYS_UNAVAILABLE: told(KEYS, Json({"keys": []}), "key of the issuer"),
+    Reason.BACKING_OFF: Case(
+        introspecting,
+        lambda authority: authority.opaque(),
+        "the server's word",
+        patch=lambda authority: authority.server.answer(INTROSPECTION, Reset()) or mock.MagicMock(),
+        times=2,
+    ),
+    Reason.TOO_MANY_CALLS: Case(
+        introspecting,
+        lambda authority: authority.opaque(),
+        "the server's word",
+        patch=lambda authority: mock.patch(
+            "async_oauth_guard.transport._Queue.enter", mock.AsyncMock(return_value=False)
+        ),
+    ),
+}
+
+
+def test_each_reason_has_a_case() -> None:
+    """No reason is without its case here."""
+    assert set(CASES) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_reason(reason: Reason, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """Each reason is told with its rule and its remedy, and a view's status, and the token is nowhere to be read."""
+    caplog.set_level("DEBUG", logger="async_oauth_guard")
+    case = CASES[reason]
+    with override_settings(OAUTH_GUARD=case.setting(authority), ROOT_URLCONF=URLS):
+        given = case.given(authority)
+        with case.patch(authority):
+            for _ in range(case.times):
+                told = run(f"{given}\n", *case.arguments)
+    guard = told.guards[0]
+    assert (guard["reason"], guard["remedy"]) == (reason, REMEDIES[reason])
+    assert [(step["rule"], step["reason"]) for step in told.failed_steps()] == [(case.step, reason)]
+    is_outage = guard["status"] == 503
+    assert guard["verdict"] == ("unavailable" if is_outage else "refused")
+    assert told.status == (3 if is_outage else 1)
+    assert (guard["challenge"] is None) == is_outage
+    assert reason in told.trouble
+    said = told.out + told.trouble + caplog.text
+    for secret in [part for part in given.replace(",", " ").replace(".", " ").split() if len(part) > 6]:
+        assert secret not in said.replace("Authorization:", "")
+    assert SUBJECT not in said
+
+
+# --- yes, and several guards -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", [None, "/class/", "/optional/", "http://testserver/class/?page=2"])
+def test_let_in(url: str | None, authority: Authority) -> None:
+    """A good token ends with status 0, whether alone or for a view that asks for no more."""
+    with override_settings(OAUTH_GUARD=in_model(), ROOT_URLCONF=URLS):
+        told = run(PROFILE(authority), *(("--url", url) if url else ()))
+    assert told.status == 0
+    assert [guard["verdict"] for guard in told.guards] == ["accepted"]
+    assert told.guards[0]["status"] == 200
+    assert told.failed_steps() == []
+
+
+def test_nested_guards(authority: Authority) -> None:
+    """Each of several guards is told of, the outermost first, and the first that says no decides."""
+    with override_settings(OAUTH_GUARD=in_model(), ROOT_URLCONF=URLS):
+        told = run(row(scope="profile")(authority), "--url", "/nested/")
+        shown = run(row(user=None, scope="profile")(authority), "--url", "/nested/", as_json=False).out
+    assert [guard["verdict"] for guard in told.guards] == ["accepted", "refused"]
+    assert (told.status, told.guards[1]["reason"]) == (1, Reason.INSUFFICIENT_SCOPE)
+    assert "Guard 1 of 2 asks for: profile\n" in shown
+    assert "Guard 2 of 2 asks for: email\n" in shown
+
+
+def test_sends_no_signal(authority: Authority) -> None:
+    """Nobody else hears of it."""
+    heard: list[Any] = []
+
+    def hear(**kwargs: Any) -> None:
+        heard.append(kwargs)
+
+    for signal in (token_authenticated, token_rejected):
+        signal.connect(hear)
+    try:
+        with override_settings(OAUTH_GUARD=in_model()):
+            assert run(PROFILE(authority)).status == 0
+            assert run("unknown-4bF7").status == 1
+    finally:
+        for signal in (token_authenticated, token_rejected):
+            signal.disconnect(hear)
+    assert heard == []
+
+
+# --- for people ------------------------------------------------------------------------------------------------------
+
+
+def test_shown_refusal(authority: Authority) -> None:
+    """People get a table of the rules, the claims that may be shown, and what to do."""
+    with override_settings(OAUTH_GUARD=verifying(authority)):
+        told = run(authority.jwt(aud=["a", "b"], scope=None), as_json=False)
+    lines = told.out.splitlines()
+    assert lines[0] == "JWTBearerTokenValidator refuses it"
+    assert lines[1].split() == ["rule", "verdict", "reason", "asked", "for"]
+    verdicts = {rule: verdict for rule, verdict, *_ in (line.split("  ", 1) for line in lines[2:12] if "  " in line)}
+    assert verdicts["issuer"].split()[0] == "passed"
+    assert verdicts["audience"].split()[:2] == ["failed", "wrong_audience"]
+    assert verdicts["times"].split()[:2] == ["not", "reached"]
+    claims = next(line for line in lines if line.startswith("  claims, unverified: "))
+    assert f"iss={authority.issuer}, aud=a b, exp=" in claims
+    assert "Status 401: invalid_token, for wrong_audience" in lines
+    assert any(line.startswith('WWW-Authenticate: Bearer realm="api", error="invalid_token"') for line in lines)
+    assert lines[-1] == f"What to do: {REMEDIES[Reason.WRONG_AUDIENCE]}"
+    assert told.trouble == "The token is refused: wrong_audience."
+
+
+def test_shown_yes(authority: Authority) -> None:
+    """A yes is one line below what was called."""
+    with override_settings(OAUTH_GUARD=introspecting(authority)):
+        told = run(authority.opaque(exp=NOW + 600), as_json=False)
+    assert told.out.startswith("IntrospectTokenValidator accepts it\n")
+    assert f"  claims: aud={AUDIENCE}, exp={NOW + 600}, exp_date=" in told.out
+    assert f"  POST {authority.issuer}{INTROSPECTION} (introspection): 200\n" in told.out
+    assert told.out.endswith("Status 200: it is let in.\n")
+
+
+def test_shown_outage(authority: Authority) -> None:
+    """A server that does not answer is a verdict, with the call that failed and without a challenge."""
+    authority.server.answer(INTROSPECTION, Reset())
+    with override_settings(OAUTH_GUARD=introspecting(authority)):
+        told = run(authority.opaque(), as_json=False)
+    assert told.out.startswith("IntrospectTokenValidator cannot tell\n")
+    assert f"  POST {authority.issuer}{INTROSPECTION} (introspection): server_unreachable\n" in told.out
+    assert "Status 503: temporarily_unavailable, for server_unreachable\nWhat to do:" in told.out
+    assert (told.status, told.trouble) == (3, "The token is not judged: server_unreachable.")
+
+
+def test_shown_address(authority: Authority) -> None:
+    """Addresses are shown without their query, where some servers want a key."""
+    endpoint = f"{authority.issuer}{INTROSPECTION}?key=secret-4bF7"
+    with override_settings(OAUTH_GUARD=introspecting(authority, introspection_endpoint=endpoint)):
+        told = run(authority.opaque())
+    assert told.guards[0]["validators"][0]["calls"] == [f"POST {authority.issuer}{INTROSPECTION} (introspection): 200"]
+    assert "secret-4bF7" not in told.out
+
+
+def test_shown_header(authority: Authority) -> None:
+    """Where the header cannot be read, that is what is told of."""
+    told = run("Basic YWxpY2U6c2VjcmV0", as_json=False)
+    assert told.out.startswith("How the header is read\nrule ")
+
+
+def test_shown_others(authority: Authority) -> None:
+    """Of validators that the guard does not ask it is said that it does not, and none of them gets the token."""
+    both = verifying(authority)["VALIDATORS"] + introspecting(authority)["VALIDATORS"]
+    with override_settings(OAUTH_GUARD={"VALIDATORS": both}):
+        own = run(authority.jwt(aud="another"), as_json=False).out
+        assert authority.questions == []
+        opaque = run(authority.opaque(), as_json=False).out
+    assert "IntrospectTokenValidator is not asked\n" in own
+    assert "JWTBearerTokenValidator refuses it (the guard does not ask it about this token)\n" in opaque
+
+
+# --- what is given ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{token}",
+        "{token}\n",
+        "{token}\r\n",
+        "  {token}\n",
+        "Bearer {token}",
+        "bearer   {token}\n",
+        "Authorization: Bearer {token}\n",
+        "authorization:Bearer {token}",
+    ],
+)
+def test_forms(form: str, authority: Authority) -> None:
+    """A token is taken alone, with its scheme, or as the whole line of the header."""
+    with override_settings(OAUTH_GUARD=in_model()):
+        assert run(form.format(token=PROFILE(authority))).status == 0
+
+
+def test_scheme() -> None:
+    """Another scheme is put before a token by ``--scheme``; what is no scheme is refused."""
+    assert run("abc", "--scheme", "DPoP").guards[0]["reason"] == Reason.UNSUPPORTED_SCHEME
+    assert run("abc", "--scheme", "a b").trouble == "--scheme: this cannot be the name of a scheme."
+
+
+BAD_INPUT: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "Standard input is empty: pipe the token in."),
+    "a line break": (b"\n", "Standard input is empty: pipe the token in."),
+    "spaces": (b"  \t\n", "Standard input is empty: pipe the token in."),
+    "two lines": (b"secret-4bF7\nsecret-5cG8\n", "Standard input has several lines: one token is wanted, in one line."),
+    "two line breaks": (b"secret-4bF7\n\n", "Standard input has several lines: one token is wanted, in one line."),
+    "NUL": (b"secret-4bF7\0", "Standard input is binary: one token is wanted, as text."),
+    "no UTF-8": (b"secret-4bF7\xff\xfe", "Standard input is binary: one token is wanted, as text."),
+    "an escape": (b"\x1b[2Jsecret-4bF7", "Standard input is binary: one token is wanted, as text."),
+    "huge": (b"secret-4bF7" * 10_000, "Standard input has more than 65536 bytes, so it is no token."),
+}
+
+
+@pytest.mark.parametrize(("given", "sentence"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input(given: bytes, sentence: str) -> None:
+    """What is no token is refused in one sentence, and not repeated."""
+    assert run(given) == Told(2, "", sentence)
+
+
+def test_terminal(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+    """At a terminal the token is asked for without an echo."""
+    prompts: list[str] = []
+    token = PROFILE(authority)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: prompts.append(prompt) or token)
+    terminal = mock.Mock()
+    terminal.isatty.return_value = True
+    with override_settings(OAUTH_GUARD=in_model()):
+        call_command("oauth_explain", stdin=terminal, stdout=io.StringIO())
+    assert prompts == ["Token (not shown): "]
+    assert terminal.read.called is False
+
+
+def test_standard_input_is_the_default(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+    """Without a stream of the caller's, it is the process's."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PROFILE(authority).encode())))
+    out = io.StringIO()
+    with override_settings(OAUTH_GUARD=in_model()):
+        call_command("oauth_explain", stdout=out)
+    assert "Status 200" in out.getvalue()
+
+
+@pytest.mark.parametrize("arguments", [["secret-4bF7"], ["-secret-4bF7"], ["--json=secret-4bF7"], ["--secret-4bF7"]])
+def test_token_as_an_argument(arguments: list[str]) -> None:
+    """A token among the arguments is refused with what to do instead, and not repeated."""
+    told = run("", *arguments)
+    assert told.status == 2
+    assert "pipe it in" in told.trouble
+    assert "secret" not in told.trouble
+
+
+@pytest.mark.parametrize("arguments", [["secret-4bF7"], ["--json=secret-4bF7"]])
+def test_token_as_an_argument_of_a_shell(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """From a shell, too, it is one sentence, which does not repeat the token, and the exit status is 2."""
+    with pytest.raises(SystemExit) as caught:
+        Command().run_from_argv(["manage.py", "oauth_explain", *arguments])
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out, err.count("\n")) == (2, "", 1)
+    assert "pipe it in" in err
+    assert "secret" not in err
+
+
+# --- what is configured ----------------------------------------------------------------------------------------------
+
+NO_VALIDATOR = "There is no token validator, so no token can be valid: add one to OAUTH_GUARD."
+UNUSABLE: dict[str, tuple[Any, tuple[str, ...], str]] = {
+    "no setting": (None, (), "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
+    "no validator": ({}, (), NO_VALIDATOR),
+    "no validator of a view": (in_model(), ("--url", "/nothing/"), NO_VALIDATOR),
+    "unknown path": (in_model(), ("--url", "/elsewhere/"), "No view of the site is at this --url."),
+    "no guard": (in_model(), ("--url", "/open/"), f"No guard stands before {HERE}.view at /open/."),
+    "a bug": (
+        setting(f"{HERE}.FailingValidator", token_model="site.OAuth2Token"),
+        (),
+        "Code of the site's own raised LookupError while the token was judged: a request would be answered with 500.",
+    ),
+    "a broken model": (in_model(token_model="site.Nothing"), (), "token_model: there is no model 'site.Nothing'"),
+}
+
+
+@pytest.mark.parametrize(("guard", "arguments", "sentence"), UNUSABLE.values(), ids=UNUSABLE)
+def test_unusable(guard: Any, arguments: tuple[str, ...], sentence: str) -> None:
+    """Where nothing can be judged, one sentence says why, and the exit status is 2."""
+    with override_settings(OAUTH_GUARD=guard, ROOT_URLCONF=URLS):
+        assert run("secret-4bF7", *arguments) == Told(2, "", sentence)

@@ -1,0 +1,168 @@
+"""``oauth_routes``: what is listed, and the exit status that a pipeline goes by."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import override_settings
+from django.urls import path
+
+from async_oauth_guard import BearerTokenValidator, ResourceProtector, require_oauth
+from tests.kit.test_guarded import HERE, PLANTED, guarded_site, plain
+from tests.site.models import OAuth2Token
+from tests.sites import Urls, serving
+
+protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
+OPEN = Urls(*PLANTED)
+CLOSED = Urls(path("profile/<int:pk>", protector(["profile email", "user"])(plain), name="profile"))
+HEADINGS = ["PATH", "VIEW", "COLOUR", "KIND", "REQUIREMENT", "VALIDATORS", "CSRF"]
+
+
+def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
+    """The exit status, the output, and what is said of trouble."""
+    output = StringIO()
+    try:
+        call_command("oauth_routes", *arguments, stdout=output, **options)
+    except CommandError as error:
+        return error.returncode, output.getvalue(), str(error)
+    return 0, output.getvalue(), ""
+
+
+def cells(line: str) -> list[str]:
+    """The columns of a line, which are two spaces or more apart."""
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_table() -> None:
+    """Each route is a line of plain columns where the output is no terminal."""
+    with serving(CLOSED.urlpatterns):
+        status, output, trouble = run()
+    lines = output.splitlines()
+    assert (status, trouble, len(lines)) == (0, "", 2)
+    assert cells(lines[0]) == HEADINGS
+    assert cells(lines[1]) == [
+        "/profile/<int:pk>",
+        f"{HERE}.plain",
+        "sync",
+        "function",
+        "profile and email, or user",
+        "BearerTokenValidator",
+        "exempt",
+    ]
+
+
+def test_open_routes_in_the_table() -> None:
+    """An open route is listed with the others, and is no trouble where nobody asks."""
+    with serving([*CLOSED.urlpatterns, *PLANTED]):
+        status, output, trouble = run()
+    assert (status, trouble) == (0, "")
+    assert cells(output.splitlines()[2]) == ["/plain", f"{HERE}.plain", "sync", "function", "unguarded", "checked"]
+    assert len(output.splitlines()) == 6
+
+
+def test_planted_views() -> None:
+    """``--unguarded`` lists a plain, an async and a class-based view without a guard, and nothing that has one."""
+    with serving([*guarded_site(), *PLANTED]):
+        status, output, trouble = run("--unguarded")
+    assert [cells(line)[0] for line in output.splitlines()] == ["PATH", "/plain", "/async", "/in/class", "/half"]
+    assert (status, trouble) == (1, "4 of 21 routes are unguarded.")
+
+
+def test_nothing_unguarded() -> None:
+    """Where all is guarded, or allowed, that is what is said, with the exit status for it."""
+    with serving(guarded_site()):
+        assert run("--unguarded") == (0, "Every route is guarded.\n", "")
+    with serving([*CLOSED.urlpatterns, *PLANTED], OAUTH_GUARD={"UNGUARDED": ["*"]}):
+        assert run("--unguarded") == (0, "Every route is guarded or allowed.\n", "")
+
+
+def test_site_without_routes() -> None:
+    """A site without routes has nothing to show, and no trouble."""
+    with serving([]):
+        assert run() == run("--unguarded") == (0, "There are no routes.\n", "")
+
+
+def test_json() -> None:
+    """Machines get each route as an object, and whether the setting allows it."""
+    with serving([*CLOSED.urlpatterns, *PLANTED], OAUTH_GUARD={"UNGUARDED": ["/plain"]}):
+        status, output, _ = run("--json")
+        routes = json.loads(output)["routes"]
+        assert (status, len(routes)) == (0, 5)
+        assert routes[0] == {
+            "path": "/profile/<int:pk>",
+            "name": "profile",
+            "view": f"{HERE}.plain",
+            "colour": "sync",
+            "kind": "function",
+            "guarded": True,
+            "requirement": "profile and email, or user",
+            "validators": "BearerTokenValidator",
+            "csrf_exempt": True,
+            "allowed": False,
+        }
+        assert [(route["path"], route["allowed"]) for route in routes[1:3]] == [("/plain", True), ("/async", False)]
+        status, output, trouble = run("--unguarded", "--json")
+    assert [route["path"] for route in json.loads(output)["routes"]] == ["/async", "/in/class", "/half"]
+    assert (status, trouble) == (1, "3 of 5 routes are unguarded.")
+
+
+def test_other_urlconf() -> None:
+    """``--urlconf`` names another configuration than the site's."""
+    with serving(PLANTED):
+        assert run("--urlconf", "tests.urls") == (0, "There are no routes.\n", "")
+
+
+def test_colours() -> None:
+    """What is guarded, what is not, and what is allowed differ to the eye where there are colours."""
+    with serving([*CLOSED.urlpatterns, *PLANTED[:2]], OAUTH_GUARD={"UNGUARDED": ["/plain"]}):
+        _, output, _ = run(force_color=True)
+    assert "\x1b[32m/profile" in output
+    assert "\x1b[2m/plain" in output
+    assert "\x1b[1;31m/async" in output
+
+
+# Trouble: one sentence, and another exit status.
+
+
+def test_broken_urlconf() -> None:
+    """A configuration that cannot be loaded is a sentence, and nothing is listed."""
+    expected = "the URL configuration tests.nowhere cannot be loaded: ModuleNotFoundError: No module named 'tests.nowhe"
+    for arguments in ([], ["--unguarded"], ["--json"]):
+        status, output, trouble = run(*arguments, urlconf="tests.nowhere")
+        assert (status, output, trouble[: len(expected)]) == (2, "", expected)
+
+
+def test_guard_without_validators() -> None:
+    """The routes are listed, and a guard that can let nobody in is trouble."""
+    with serving([path("a", ResourceProtector()(plain))]):
+        status, output, trouble = run()
+    assert cells(output.splitlines()[1])[5] == "none"
+    assert (status, trouble) == (2, "The guard of /a has no token validator, so no token can be valid there.")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (None, "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
+        ({"REALM": 7}, "OAUTH_GUARD['REALM']: realm: a string is wanted, not int"),
+    ],
+)
+def test_wrong_setting(setting: Any, expected: str) -> None:
+    """The same where the setting is wrong, or not there."""
+    with override_settings(ROOT_URLCONF=Urls(path("a", require_oauth(plain))), OAUTH_GUARD=setting):
+        from django.conf import settings
+
+        if setting is None:
+            del settings.OAUTH_GUARD
+        status, output, trouble = run()
+    assert cells(output.splitlines()[1])[5] == "?"
+    assert (status, trouble) == (2, expected)
+
+
+def test_wrong_list() -> None:
+    """A list of allowed routes that cannot be read allows nothing, and is said before all else."""
+    with serving(PLANTED, OAUTH_GUARD={"UNGUARDED": "/plain"}):
+        assert run("--unguarded") == (2, "", "OAUTH_GUARD['UNGUARDED']: a list of patterns is wanted, not str")

@@ -1,0 +1,285 @@
+"""The command ``oauth_token``: what it makes passes the guard, and what it cannot make it says in one sentence."""
+
+import io
+import re
+import time
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.core.management import CommandError, call_command
+from oauth2_provider.models import AccessToken as ToolkitToken
+from oauth2_provider.models import Application
+
+from async_oauth_guard import BearerTokenValidator, require_oauth
+from tests.conftest import make_user
+from tests.site.models import (
+    Client,
+    ClientToken,
+    HashedToken,
+    NumberToken,
+    OAuth2Token,
+    PlainUserToken,
+    TenantToken,
+    UUIDToken,
+    tenant,
+)
+
+pytestmark = pytest.mark.django_db
+
+MODEL = "async_oauth_guard.BearerTokenValidator"
+TOOLKIT = f"{MODEL}.for_django_oauth_toolkit"
+
+
+@pytest.fixture(autouse=True)
+def _debug(settings: Any) -> None:
+    settings.DEBUG = True
+
+
+def use(settings: Any, *validators: dict[str, Any]) -> None:
+    settings.OAUTH_GUARD = {"VALIDATORS": list(validators)}
+
+
+def in_model(token_model: Any, **options: Any) -> dict[str, Any]:
+    return {"BACKEND": MODEL, "OPTIONS": {"token_model": token_model, **options}}
+
+
+def make(*arguments: str) -> str:
+    """The token that is printed, and nothing else is on that stream."""
+    out = io.StringIO()
+    call_command("oauth_token", *arguments, stdout=out, stderr=io.StringIO())
+    token, newline, rest = out.getvalue().partition("\n")
+    assert (newline, rest) == ("\n", "")
+    assert re.fullmatch(r"[\w-]+", token)
+    return token
+
+
+def refusal(*arguments: str) -> str:
+    """The sentence with which the command ends; nothing is printed."""
+    out = io.StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("oauth_token", *arguments, stdout=out, stderr=io.StringIO())
+    assert (caught.value.returncode, out.getvalue()) == (2, "")
+    return str(caught.value)
+
+
+VALIDATORS: dict[str, dict[str, Any]] = {
+    "ordinary": in_model("site.OAuth2Token"),
+    "digest": in_model(HashedToken, lookup="token_hash", digest="sha256"),
+    "UUID": in_model(UUIDToken),
+    "number": in_model(NumberToken),
+    "user by number": in_model(PlainUserToken),
+    "format": in_model(OAuth2Token, token_format="[0-9a-f]{40}"),
+    "toolkit": {"BACKEND": TOOLKIT},
+}
+
+
+@pytest.mark.parametrize("validator", VALIDATORS.values(), ids=VALIDATORS)
+def test_passes_the_guard(validator: dict[str, Any], settings: Any) -> None:
+    """The token that is printed is one that the guard takes, for each kind of model."""
+    use(settings, validator)
+    alice = make_user("alice")
+    found = require_oauth.validate_token(make("--user", "alice", "--scopes", "profile email"), "profile")
+    assert alice.pk in (getattr(found, "user_id", None), found.user_id)
+
+
+async def test_passes_the_guard_of_an_async_view(settings: Any, transactional_db: None) -> None:
+    """An event loop finds the row too."""
+    token = await sync_to_async(make)("--scopes", "profile")
+    assert (await require_oauth.avalidate_token(token, "profile")).get_scope() == "profile"
+
+
+def test_fields(settings: Any) -> None:
+    """Scopes, client, lifetime and user are as they were asked for."""
+    make_user("alice")
+    token = make("--user", "alice", "--scopes", " a  b ", "--client", "app", "--expires-in", "60")
+    row = OAuth2Token.objects.get(access_token=token)
+    assert (row.user.username, row.scope, row.client_id) == ("alice", "a b", "app")
+    assert row.expires_at is not None
+    assert 0 < row.expires_at - time.time() <= 60
+
+
+def test_usual_fields() -> None:
+    """Without arguments it is a token of nobody's, without scopes, of the client ``development``."""
+    row = OAuth2Token.objects.get(access_token=make())
+    assert (row.user, row.scope, row.client_id) == (None, "", "development")
+
+
+def test_two_are_different() -> None:
+    """No two tokens are alike, and each is of 256 random bits."""
+    assert len({make() for _ in range(3)}) == 3
+    assert len(make()) == 43
+
+
+def test_digest_alone(settings: Any) -> None:
+    """Where the column holds digests, the token itself is nowhere in the table."""
+    use(settings, VALIDATORS["digest"])
+    token = make()
+    assert token not in str(HashedToken.objects.values())
+
+
+def test_toolkit(settings: Any) -> None:
+    """A row of django-oauth-toolkit's, with its application where one is named."""
+    use(settings, VALIDATORS["toolkit"])
+    application = Application.objects.create(name="app", client_id="app")
+    row = ToolkitToken.objects.get(token=make("--client", "app", "--scopes", "read"))
+    assert (row.application, row.scope, row.is_valid(["read"])) == (application, "read", True)
+    assert refusal("--client", "nobody") == "--client: there is no oauth2_provider.Application with this client_id."
+
+
+@pytest.mark.parametrize("is_aware", [True, False])
+def test_time_zones(is_aware: bool, settings: Any) -> None:
+    """A column of dates has them as the site keeps them."""
+    settings.USE_TZ = is_aware
+    use(settings, VALIDATORS["toolkit"])
+    require_oauth.validate_token(make())
+
+
+def test_set(settings: Any) -> None:
+    """``--set`` gives what other fields hold, a related row by its key; a field that needs it is named."""
+    use(settings, in_model(ClientToken))
+    client = Client.objects.create(client_id="app")
+    assert refusal() == "site.ClientToken needs more than is known here: give --client."
+    token = make("--set", f"application={client.pk}", "--set", "scope=profile")
+    assert ClientToken.objects.get(access_token=token).application == client
+    token = make("--client", "app")
+    assert ClientToken.objects.get(access_token=token).application == client
+
+
+def test_missing_fields(settings: Any) -> None:
+    """Each field that nobody fills is named, with what to write."""
+    use(settings, in_model("site.TenantToken"))
+    assert refusal() == "site.TenantToken needs more than is known here: give --set tenant=…."
+    held = tenant.set("a")
+    try:
+        token = make("--set", "tenant=a")
+    finally:
+        tenant.reset(held)
+    assert TenantToken._base_manager.get(access_token=token).tenant == "a"
+
+
+def test_needed_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose tokens all have a user asks for one."""
+    monkeypatch.setattr(OAuth2Token._meta.get_field("user"), "null", False)
+    assert refusal() == "site.OAuth2Token needs more than is known here: give --user."
+
+
+class Replicas:
+    """Reads elsewhere than it writes."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+
+def test_replica(settings: Any) -> None:
+    """Where tokens are read from a replica, which has them later, they are not looked up at once."""
+    settings.DATABASE_ROUTERS = [Replicas()]
+    assert OAuth2Token.objects.using("default").filter(access_token=make()).exists()
+
+
+def test_undone(settings: Any) -> None:
+    """A row that the validator finds no good is not kept: nobody needs such a token."""
+    use(settings, in_model("site.TenantToken"))
+    assert refusal("--set", "tenant=another").startswith(
+        "The row was undone: the validator says unknown_token of its token. No row holds this token"
+    )
+    assert TenantToken._base_manager.count() == 0
+    make_user("bob", is_active=False)
+    use(settings, in_model("site.OAuth2Token"))
+    assert "inactive_user" in refusal("--user", "bob")
+    assert OAuth2Token.objects.count() == 0
+
+
+def test_details_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is told for people goes to the other stream, and does not have the token; with ``-v 0`` there is nothing."""
+    make_user("alice")
+    call_command("oauth_token", "--user", "alice", "--scopes", "a b", "--force-color")
+    out, err = capsys.readouterr()
+    assert err == (
+        "A row of site.OAuth2Token, for alice, with the scopes a b. To be sent as: Authorization: Bearer …\n"
+    )
+    assert out.strip() not in err
+    call_command("oauth_token", "-v", "0")
+    assert capsys.readouterr().err == ""
+    call_command("oauth_token")
+    assert "for nobody, with no scopes" in capsys.readouterr().err
+
+
+class FailingToken(BearerTokenValidator):
+    """Has a bug."""
+
+    def validate_token(self, token: Any, scopes: Any, request: Any) -> None:
+        raise LookupError(f"with {token.access_token}")
+
+
+JWTS = {
+    "BACKEND": "async_oauth_guard.JWTBearerTokenValidator",
+    "OPTIONS": {"issuer": "https://as.example.com", "resource_server": "https://api.example.com"},
+}
+REFUSALS: dict[str, tuple[Any, tuple[str, ...], str]] = {
+    "no setting": (None, (), "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
+    "no validator": ([], (), "OAUTH_GUARD has no BearerTokenValidator, so there is no token model to make a row in."),
+    "no model": ([JWTS], (), "OAUTH_GUARD has no BearerTokenValidator, so there is no token model to make a row in."),
+    "no such model": ([in_model("site.Nothing")], (), "token_model: there is no model 'site.Nothing'"),
+    "no such number": ([JWTS], ("--validator", "2"), "--validator: OAUTH_GUARD has 1 of them, counted from 1."),
+    "number zero": ([JWTS], ("--validator", "0"), "--validator: OAUTH_GUARD has 1 of them, counted from 1."),
+    "another kind": (
+        [JWTS],
+        ("--validator", "1"),
+        "--validator: JWTBearerTokenValidator has no token model; a BearerTokenValidator is wanted.",
+    ),
+    "no user": ([in_model(OAuth2Token)], ("--user", "nobody"), "--user: there is no user of this name."),
+    "no field for a user": (
+        [in_model("site.Revocation")],
+        ("--user", "alice"),
+        "--user: site.Revocation has no field for a user.",
+    ),
+    "no such field": ([in_model(OAuth2Token)], ("--set", "a=b"), "--set: site.OAuth2Token has no field 'a'."),
+    "no such value": (
+        [in_model(OAuth2Token)],
+        ("--set", "expires_at=soon"),
+        "--set: expires_at: “soon” value must be an integer.",
+    ),
+    "a format": (
+        [in_model(OAuth2Token, token_format="ours")],
+        (),
+        "No token of ours fits site.OAuth2Token.access_token and the token_format.",
+    ),
+    "a bug": (
+        [{"BACKEND": f"{__name__}.FailingToken", "OPTIONS": {"token_model": OAuth2Token}}],
+        (),
+        "No row of site.OAuth2Token could be made: LookupError. --set gives its fields values.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("validators", "arguments", "sentence"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(validators: Any, arguments: tuple[str, ...], sentence: str, settings: Any) -> None:
+    """What cannot be made is refused in one sentence, with exit status 2."""
+    make_user("alice")
+    settings.OAUTH_GUARD = None if validators is None else {"VALIDATORS": validators}
+    assert refusal(*arguments) == sentence
+    assert OAuth2Token.objects.count() == 0
+
+
+def test_the_second_validator(settings: Any) -> None:
+    """``--validator`` counts from 1, over all of them; without it, it is the first that has a model."""
+    use(settings, JWTS, in_model(OAuth2Token), in_model(UUIDToken))
+    assert OAuth2Token.objects.filter(access_token=make()).exists()
+    assert UUIDToken.objects.filter(access_token=make("--validator", "3")).exists()
+
+
+def test_only_while_developing(settings: Any) -> None:
+    """With ``DEBUG=False`` nothing is made."""
+    settings.DEBUG = False
+    assert refusal() == "DEBUG is off: tokens for development are made with DEBUG=True only."
+    assert OAuth2Token.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--expires-in", "0"], ["--expires-in", "-5"], ["--expires-in", "9e9"], ["--set", "a"]]
+)
+def test_wrong_arguments(arguments: list[str]) -> None:
+    """A lifetime is a number of seconds, and a field is given with its value."""
+    with pytest.raises(CommandError, match="is wanted"):
+        call_command("oauth_token", *arguments)

@@ -1,0 +1,75 @@
+"""The front page's own calls, made without a browser."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tests.demo.processes import DEADLINE
+
+_serial = itertools.count(1)
+
+
+class PageClient:
+    """Asks what the page's scripts ask, as they do."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.http = httpx.Client(base_url=origin, trust_env=False, timeout=30)
+
+    def close(self) -> None:
+        self.http.close()
+
+    def call(self, name: str, **message: Any) -> dict[str, Any]:
+        response = self.http.post(f"/page/{name}", json=message)
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+    def views(self) -> list[dict[str, Any]]:
+        views: list[dict[str, Any]] = self.http.get("/page/views").json()["views"]
+        return views
+
+    def authority(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.http.get("/page/status").json()["authority"]
+        return state
+
+    def tokens(self, *, fresh: bool = False) -> dict[str, str | None]:
+        return {token["name"]: token["token"] for token in self.call("tokens", fresh=fresh)["tokens"]}
+
+    def present(self, path: str, token: str | None, method: str = "GET") -> tuple[int, str | None]:
+        """The status of the answer, and the reason that the page is told."""
+        name = f"test-{next(_serial)}"
+        response = self.http.request(method, path, headers={"X-Demo-Request": name, **bearer(token)})
+        return response.status_code, self.call("reasons", names=[name])["reasons"][name]
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """The authorization server has a fault for as long as the block lasts; the guards know when it ends."""
+        self.call("authority", **{name: True})
+        try:
+            yield
+        finally:
+            self.call("authority", **{name: False})
+            until(self.is_answered)
+
+    def is_answered(self) -> bool:
+        """Whether every guard asks the authorization server again."""
+        tokens = self.tokens(fresh=True)
+        paths = ("/introspection/fresh", "/any/async", "/jwt/async")
+        names = ("opaque", "opaque", "jwt")
+        return all(self.present(path, tokens[name])[0] == 200 for path, name in zip(paths, names, strict=True))
+
+
+def bearer(token: str | None) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask again and again, for as long as a guard may wait for its server; a failure where it never holds."""
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"

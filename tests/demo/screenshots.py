@@ -1,0 +1,73 @@
+"""``python -m tests.demo.screenshots``: the pictures of `docs/demo.md`, taken anew."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from demo_asgi.processes import running
+from tests.demo.browser import running_browser
+from tests.demo.processes import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FOLDER = ROOT / "docs" / "images"
+WIDE = 1280
+NARROW = 390
+HEIGHT = 1000
+SPACE = 24
+"""All in pixels."""
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, running_browser() as browser:
+        database = str(Path(folder) / "demo.sqlite3")
+        with running("demo_asgi", "--port", "0", "--database", database) as origin:
+            for theme in ("light", "dark"):
+                take(browser, origin, theme)
+            take_narrow(browser, origin)
+
+
+def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> None:
+    page = browser.new_page(viewport={"width": WIDE, "height": HEIGHT}, color_scheme=theme, reduced_motion="reduce")
+    fill(page, origin)
+    page.screenshot(path=FOLDER / f"demo-verdicts-{theme}.png")
+    for part in ("request", "load"):
+        shoot(page, f"demo-{part}-{theme}", f"#{part}")
+    page.close()
+
+
+def take_narrow(browser: "Browser", origin: str) -> None:
+    page = browser.new_page(viewport={"width": NARROW, "height": HEIGHT}, color_scheme="light", reduced_motion="reduce")
+    fill(page, origin)
+    page.locator("#verdicts").scroll_into_view_if_needed()
+    page.evaluate("scrollTo(0, document.querySelector('#verdicts').getBoundingClientRect().top + scrollY)")
+    page.screenshot(path=FOLDER / "demo-narrow.png")
+    page.close()
+
+
+def fill(page: "Page", origin: str) -> None:
+    """The page with everything that it can show."""
+    page.goto(origin)
+    page.wait_for_selector("#grid-summary:has-text('requests in')")
+    page.get_by_role("button", name="JWTs, Expired, on /jwt/async").click()
+    page.wait_for_selector("#sent .glyph")
+    page.get_by_role("button", name="Send 200 requests").click()
+    page.wait_for_selector(".figures")
+    page.evaluate("document.activeElement.blur(); document.querySelector('.scroll').scrollTo(0, 0); scrollTo(0, 0)")
+    page.mouse.move(0, 0)
+
+
+def shoot(page: "Page", name: str, selector: str) -> None:
+    """A picture of one part of the page, as wide as the page."""
+    # What stays in sight would lie over it.
+    page.evaluate("document.querySelector('.top').style.position = 'static'")
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    clip = {"x": 0, "y": box["y"] + SPACE / 2, "width": WIDE, "height": box["height"] + SPACE / 2}
+    page.screenshot(path=FOLDER / f"{name}.png", full_page=True, clip=clip)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""The demo's front page in a real Chromium, without a window."""
+
+import itertools
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from demo_asgi.processes import running
+from tests.demo import browser
+from tests.demo.page import PageClient, bearer, until
+from tests.demo.processes import ROOT
+
+reason = browser.why_missing()
+if reason and browser.REQUIRED:
+    raise RuntimeError(reason)
+if reason:
+    pytest.skip(reason, allow_module_level=True)
+
+from playwright.sync_api import Browser, Locator, Page, expect  # noqa: E402
+
+# Starts a browser.
+pytestmark = pytest.mark.slow
+
+TIMEOUT = 30_000
+"""Milliseconds for anything that a test waits for."""
+MANY_TABS = 40
+ASKED = re.compile(r"\d+ requests in [\d.]+ s: ([^A-Z]+)\.")
+UNAVAILABLE = re.compile(r"×\s503")
+WITHOUT_TROUBLE = re.compile(r"s: (?!.*503)[^A-Z]+\.$")
+
+expect.set_options(timeout=TIMEOUT)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser.running_browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def client(demo: str) -> Iterator[PageClient]:
+    client = PageClient(demo)
+    # Rows first, then what other tests did to the server is forgotten.
+    until(client.is_answered)
+    yield client
+    client.close()
+
+
+class Visit:
+    """A page that is open, and what it complained about or asked for meanwhile."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.hosts: set[str | None] = set()
+        page.set_default_timeout(TIMEOUT)
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
+        page.goto(origin)
+        self.until_asked()
+
+    def _note(self, kind: str, text: str) -> None:
+        # Chromium calls each answer of 400 or more an error: here they are what the page is for.
+        if kind in ("error", "warning") and not text.startswith("Failed to load resource:"):
+            self.complaints.append(text)
+
+    def until_asked(self, wanted: re.Pattern[str] = ASKED) -> Counter[int]:
+        """Wait until the grid is filled and its summary as ``wanted``; how often each status is in it."""
+        expect(self.page.locator("#grid-summary")).to_have_text(wanted)
+        asked = ASKED.search(self.page.locator("#grid-summary").inner_text())
+        assert asked is not None
+        return Counter({int(status): int(count) for count, status in re.findall(r"(\d+)\s×\s(\d+)", asked[1])})
+
+    def cell(self, token: str, path: str) -> Locator:
+        return self.page.get_by_role("button", name=f"{token}, on {path}: ")
+
+    def choose(self, view: str, token: str, scheme: str = "Bearer") -> None:
+        """Put a request together, send it, and wait for its answer."""
+        self.page.get_by_label("View", exact=True).select_option(view)
+        self.page.get_by_label("Scheme").select_option(scheme)
+        self.page.get_by_label("Token", exact=True).select_option(token)
+        self.page.locator("#steps").evaluate("steps => steps.replaceChildren()")
+        self.page.get_by_role("button", name="Send the request").click()
+        self.page.wait_for_selector("#steps :is(.guard, .hint)")
+
+
+@pytest.fixture
+def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
+    """The page, wide and light; at the end, nobody has complained, and nothing has left this machine."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    visit = Visit(page, demo)
+    yield visit
+    page.close()
+    client.call("authority", down=False, slow=False)
+    assert visit.complaints == []
+    assert visit.hosts == {"127.0.0.1"}
+
+
+# --- The grid ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_verdict_is_the_one_that_any_client_gets(visit: Visit, client: PageClient) -> None:
+    """Statuses, challenges and reasons of the grid are those of the same requests without a browser."""
+    tokens = client.tokens()
+    paths = [view["path"] for view in client.views() if view["in_grid"]]
+    expected = [client.present(path, token) for token in tokens.values() for path in paths]
+    cells = visit.page.locator("#grid button")
+    data: list[dict[str, str]] = cells.evaluate_all("cells => cells.map(({dataset}) => ({...dataset}))")
+    assert [(int(cell["status"]), cell["reason"] or None) for cell in data] == expected
+    assert visit.until_asked() == Counter(status for status, _ in expected)
+
+
+def test_the_whole_challenge_of_a_verdict_is_shown(visit: Visit, client: PageClient) -> None:
+    """To point at a verdict, or to come to it with the keyboard, shows the challenge as it was sent."""
+    challenge = client.http.get("/contact", headers=bearer("demo-robot")).headers["WWW-Authenticate"]
+    visit.cell("Rows of the database, A machine", "/contact").focus()
+    assert challenge in visit.page.locator("#cell").inner_text()
+    visit.cell("Rows of the database, Expired", "/me").hover()
+    assert "expired" in visit.page.locator("#cell dd").last.inner_text()
+
+
+def test_the_grid_is_a_table_with_headings(visit: Visit) -> None:
+    """Whoever hears the page is told which view and which token a verdict is of, and what it is."""
+    snapshot = visit.page.locator("#grid").aria_snapshot()
+    assert '- columnheader "/jwt/async async · profile"' in snapshot
+    assert '- rowheader "Carol her account is deactivated"' in snapshot
+    name = "Rows of the database, Carol, on /profile: 401, refused; challenge: invalid token; reason: inactive user"
+    assert visit.page.get_by_role("button", name=name, exact=True).count() == 1
+
+
+# --- One request ------------------------------------------------------------------------------------------------------
+
+
+def test_request_answer_and_steps(visit: Visit, client: PageClient) -> None:
+    """What was sent, what came back, and the rule at which the token failed."""
+    visit.choose("GET /profile", "row-expired")
+    page = visit.page
+    lines = page.locator("#raw-request").inner_text().splitlines()
+    assert (lines[0], lines[-1]) == ("GET /profile HTTP/1.1", "Authorization: Bearer demo-alice-expired")
+    answer = client.http.get("/profile", headers=bearer("demo-alice-expired"))
+    shown = page.locator("#raw-answer").inner_text()
+    assert shown.startswith("HTTP/1.1 401 Unauthorized\n")
+    assert f"www-authenticate: {answer.headers['WWW-Authenticate']}" in shown
+    assert shown.endswith(answer.text)
+    assert page.locator("#sent").inner_text() == "✕ 401, refused"
+    assert "401 refused: expired" in page.locator("#steps").inner_text()
+    failed = page.get_by_role("listitem").filter(has_text=", failed")
+    assert failed.inner_text().split() == ["✕", "not", "expired", "expired", ",", "failed"]
+    assert page.locator("#steps .step.tone-good").count() > 5
+
+
+def test_schemes_and_methods(visit: Visit) -> None:
+    """Another scheme is none that a validator serves; the same view may ask something else of another method."""
+    visit.choose("GET /profile", "row", scheme="Basic")
+    assert "unsupported scheme" in visit.page.locator("#steps").inner_text()
+    visit.choose("POST /notes", "row")
+    assert visit.page.locator("#sent").inner_text() == "⊘ 403, forbidden"
+    assert 'scope="notes:write"' in visit.page.locator("#raw-answer").inner_text()
+    visit.choose("GET /health", "none")
+    assert visit.page.locator("#steps").inner_text() == "Nothing guards this view, so there is no decision."
+
+
+def test_a_token_of_ones_own(visit: Visit) -> None:
+    """Whatever is written is sent; what no header field can hold is refused by the browser, and the page says so."""
+    page = visit.page
+    page.get_by_label("Token", exact=True).select_option("own")
+    page.get_by_label("Your own token").fill("demo-bob-reports")
+    page.get_by_label("View", exact=True).select_option("GET /reports/daily")
+    page.get_by_role("button", name="Send the request").click()
+    page.wait_for_selector("#sent:has-text('200, let in')")
+    page.get_by_label("Your own token").fill("döner\u2026")
+    page.get_by_role("button", name="Send the request").click()
+    page.wait_for_selector("#sent:has-text('It could not be sent')")
+
+
+# --- The load ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_load_is_drawn(visit: Visit) -> None:
+    """Both loads are drawn on one scale, a bar for each query, with their figures beside them."""
+    page = visit.page
+    page.get_by_role("button", name="Send 200 requests").click()
+    page.wait_for_selector(".figures")
+    guarded, plain = page.locator(".chart").all()
+    queries = [chart.locator("rect.query").count() for chart in (guarded, plain)]
+    row = page.locator(".figures tbody tr").first.locator("td").all_inner_texts()
+    assert (row, queries[1]) == ([str(count) for count in queries], 200)
+    assert queries[0] < 20
+    assert [cell.inner_text() for cell in page.locator(".figures tr").last.locator("td").all()] == ["200", "200"]
+    marks = [chart.locator("svg text:not(.bar-label)").all_inner_texts() for chart in (guarded, plain)]
+    assert marks[0] == marks[1]
+    assert page.get_by_role("img", name=f"{queries[0]} queries on").count() == 1
+    assert f"became {queries[0]} queries" in page.locator("#load-summary").inner_text()
+
+
+# --- The authorization server -----------------------------------------------------------------------------------------
+
+
+def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
+    """Its state is shown, what needs it is 503 and all else is not; when it is back, verdicts come by themselves."""
+    page = visit.page
+    down = page.get_by_role("switch", name="Down")
+    before = visit.until_asked()
+    down.click()
+    during = visit.until_asked(UNAVAILABLE)
+    assert down.get_attribute("aria-checked") == "true"
+    assert page.locator("#server-state").inner_text() == "Down"
+    assert visit.cell("Opaque tokens, Alice", "/introspection/fresh").get_attribute("data-status") == "503"
+    assert visit.cell("Rows of the database, Alice", "/profile").get_attribute("data-status") == "200"
+    assert during[503] > 0
+    page.get_by_role("button", name="Fetch new tokens").click()
+    page.wait_for_selector("#grid-summary:has-text('answers with status 503')")
+    down.click()
+    page.get_by_role("button", name="Fetch new tokens").click()
+    assert visit.until_asked(WITHOUT_TROUBLE) == before
+    assert page.locator("#server-state").inner_text() == "Running"
+    until(client.is_answered)
+
+
+def test_slow(visit: Visit, client: PageClient) -> None:
+    """The switch is on until it is off; who has to wait too long gets 503."""
+    page = visit.page
+    slow = page.get_by_role("switch", name="Slow")
+    slow.click()
+    visit.until_asked(UNAVAILABLE)
+    assert page.locator("#server-state").inner_text() == "Slow"
+    slow.click()
+    page.wait_for_selector("#server-state:has-text('Running')")
+    assert slow.get_attribute("aria-checked") == "false"
+    until(client.is_answered)
+
+
+def test_rotation(visit: Visit) -> None:
+    """JWTs of a key that is gone are refused; new ones are let in."""
+    page = visit.page
+    page.get_by_role("button", name="New key, keep the old").click()
+    page.wait_for_selector("#keys:has-text('2 keys are published')")
+    page.get_by_role("button", name="New key, remove the old").click()
+    page.wait_for_selector("#keys:has-text('its only key')")
+    cell = visit.cell("JWTs, Alice", "/jwt/async")
+    page.get_by_role("button", name="Fetch new tokens").click()
+    # The guard may have fetched the keys a moment ago: then it fetches them again a moment later.
+    while cell.get_attribute("data-status") != "200":
+        page.get_by_role("button", name="Ask again").click()
+        page.wait_for_selector("#grid:not([aria-busy])")
+    assert cell.get_attribute("data-reason") == ""
+
+
+# --- A demo that stops ------------------------------------------------------------------------------------------------
+
+
+def test_a_demo_that_is_stopped_and_started_again(
+    chromium: Browser, client: PageClient, authority: str, tmp_path: Path
+) -> None:
+    """The page says that nobody answers, and goes on by itself when somebody does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    arguments = ("--port", port, "--database", str(tmp_path / "demo.sqlite3"), "--authority", authority)
+    with ExitStack() as stack:
+        page = chromium.new_page()
+        stack.callback(page.close)
+        with running("demo_asgi", *arguments) as origin:
+            visit = Visit(page, origin)
+            alert = page.get_by_role("alert")
+            assert alert.count() == 0 or alert.inner_text() == ""
+        page.get_by_role("button", name="Send the request").click()
+        page.wait_for_selector("#gone:not(:empty)")
+        assert "The demo is not running any more." in page.get_by_role("alert").inner_text()
+        assert page.locator("#sent").inner_text() == "No answer."
+        with running("demo_asgi", *arguments):
+            page.wait_for_selector("#gone:empty", state="attached")
+            assert visit.until_asked()[200] > 0
+            visit.choose("GET /profile", "row")
+            assert page.locator("#sent").inner_text() == "✓ 200, let in"
+            page.close()
+        assert visit.complaints == []
+
+
+# --- For everybody ----------------------------------------------------------------------------------------------------
+
+
+def focused(page: Page) -> str:
+    text: str = page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+    return text
+
+
+def tab_to(page: Page, wanted: str) -> None:
+    for _ in range(MANY_TABS):
+        page.keyboard.press("Tab")
+        if focused(page) == wanted:
+            return
+    raise AssertionError(f"the Tab key does not come to {wanted}")
+
+
+def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClient) -> None:
+    """Switches, the grid with its arrows, the builder and the load, without a mouse; what has the focus shows it."""
+    page = visit.page
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the content"
+    page.keyboard.press("Enter")
+    tab_to(page, "down")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Space")
+    page.wait_for_selector("#down[aria-checked=true]")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#down[aria-checked=false]")
+    until(client.is_answered)
+    page.wait_for_selector("#grid:not([aria-busy])")
+    tab_to(page, "renew")
+    page.keyboard.press("Tab")
+    for key in ("ArrowDown", "ArrowDown", "End", "Home", "ArrowRight"):
+        page.keyboard.press(key)
+    label = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert label.startswith("Rows of the database, Bob, on /contact: 200")
+    page.keyboard.press("Enter")
+    assert focused(page) == "request-title"
+    page.wait_for_selector("#sent:has-text('200, let in')")
+    tab_to(page, "view")
+    page.keyboard.type("GET /me")
+    assert page.get_by_label("View", exact=True).input_value() == "GET /me"
+    tab_to(page, "run-load")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".figures")
+    assert focused(page) == "run-load"
+
+
+def test_what_happens_is_said(visit: Visit) -> None:
+    """Results are in live regions, and headings follow one another without a gap."""
+    page = visit.page
+    for name in ("server-state", "grid-summary", "sent", "load-summary"):
+        assert page.locator(f"#{name}").get_attribute("role") == "status"
+    assert page.locator("#gone").get_attribute("role") == "alert"
+    visit.choose("GET /any/sync", "jwt")
+    levels: list[int] = page.locator("h1, h2, h3, h4, h5").evaluate_all("all => all.map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(level - before <= 1 for before, level in itertools.pairwise(levels))
+    unnamed = page.locator("button, select, textarea, a").evaluate_all(
+        "all => all.filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).length"
+    )
+    assert unnamed == 0
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280, 1920])
+def test_no_width_is_too_narrow(visit: Visit, width: int) -> None:
+    """Nothing is wider than the screen: the grid scrolls within its frame."""
+    page = visit.page
+    page.set_viewport_size({"width": width, "height": 800})
+    visit.choose("GET /any/sync", "jwt")
+    page.get_by_role("button", name="Send 200 requests").click()
+    page.wait_for_selector(".figures")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    frame = page.locator(".scroll").bounding_box()
+    assert frame is not None
+    assert frame["x"] + frame["width"] <= width
+
+
+CONTRASTS = (ROOT / "tests" / "demo" / "contrasts.js").read_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_letters_stand_out(visit: Visit, theme: Any) -> None:
+    """WCAG 2.2, 1.4.3: 4.5 to 1 for every text on the page, in both themes."""
+    page = visit.page
+    page.emulate_media(color_scheme=theme)
+    visit.choose("GET /any/sync", "jwt-audience")
+    page.get_by_role("button", name="Send 200 requests").click()
+    page.wait_for_selector(".figures")
+    contrasts: list[tuple[float, str]] = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 500
+    assert [(ratio, text) for ratio, text in contrasts if ratio < 4.5] == []
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(245, 246, 250)", "dark": "rgb(17, 20, 29)"}[theme]

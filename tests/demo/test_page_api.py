@@ -1,0 +1,267 @@
+"""What the demo's front page is made of, and what its scripts ask: without a browser."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.demo.page import PageClient, bearer
+from tests.demo.processes import ROOT
+
+STATIC = ROOT / "demo_asgi" / "page" / "static"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+ADDRESS = re.compile(r"""(?:https?:)?//[\w.-]+""")
+
+
+@pytest.fixture(scope="module")
+def page(demo: str) -> Iterator[PageClient]:
+    client = PageClient(demo)
+    yield client
+    client.close()
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+
+def test_browsers_get_the_page(page: PageClient) -> None:
+    """Whoever prefers HTML gets it, with a policy that lets nothing inline run, nor anything from elsewhere."""
+    response = page.http.get("/", headers={"Accept": BROWSER})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    assert "Accept" in response.headers["Vary"]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json"])
+def test_programs_get_the_routes(page: PageClient, accept: str) -> None:
+    """Whoever takes JSON, or anything, gets the routes."""
+    response = page.http.get("/", headers={"Accept": accept})
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json()["routes"]["/profile"] == "An async view that asks for one scope."
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+def test_files_go_out_as_they_are(page: PageClient, path: Path) -> None:
+    """Each file of the page is served, with a type that browsers believe, and checked anew each time."""
+    response = page.http.get(f"/page/{path.name}")
+    assert (response.status_code, response.content) == (200, path.read_bytes())
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-cache"
+    kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    assert response.headers["Content-Type"].partition(";")[0] == kinds[path.suffix]
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "__init__.py", "..%2fapi.py", "%2e%2e/api.py"])
+def test_no_other_file_is_served(page: PageClient, name: str) -> None:
+    """What is not among the page's files is not there."""
+    assert page.http.get(f"/page/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+def test_files_need_no_network(path: Path) -> None:
+    """No file names an address, but for that of SVG's namespace."""
+    assert set(ADDRESS.findall(path.read_text())) <= {"http://www.w3.org"}
+
+
+# --- Who may ask ------------------------------------------------------------------------------------------------------
+
+CALLS = ["tokens", "reasons", "explain", "authority", "load"]
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"},
+        {"Content-Type": "application/json", "Sec-Fetch-Site": "same-site"},
+        {"Content-Type": "application/json", "Origin": "http://elsewhere.example"},
+        {"Content-Type": "application/json", "Origin": "null"},
+    ],
+)
+def test_other_sites_are_refused(page: PageClient, name: str, headers: dict[str, str]) -> None:
+    """A browser that another site sends here gets nothing."""
+    response = page.http.post(f"/page/{name}", content=b"{}", headers=headers)
+    assert (response.status_code, list(response.json())) == (403, ["error"])
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_are_posts(page: PageClient, name: str) -> None:
+    """A link cannot call anything."""
+    assert page.http.get(f"/page/{name}").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "complaint"),
+    [
+        ("tokens", "[]", "A JSON object is wanted."),
+        ("tokens", "{", "A JSON object is wanted."),
+        ("reasons", "{}", "names: a list of 1000 at most is wanted."),
+        ("explain", "{}", "method: the name of a method is wanted."),
+        ("explain", '{"method": "GET"}', "path: a path is wanted, with its slash."),
+        ("explain", '{"method": "GET", "path": "/nowhere"}', "path: no view answers there."),
+        (
+            "explain",
+            '{"method": "GET", "path": "/me", "authorization": 1}',
+            "authorization: a string or null is wanted.",
+        ),
+        ("authority", '{"down": "yes"}', "down: true or false is wanted."),
+        ("authority", '{"rotate": "all"}', "rotate: keep or remove is wanted."),
+    ],
+)
+def test_calls_that_mean_nothing_are_refused(page: PageClient, name: str, body: str, complaint: str) -> None:
+    """What cannot be used is named."""
+    response = page.http.post(f"/page/{name}", content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()) == (400, {"error": complaint})
+
+
+def test_what_the_page_is_told_is_kept_by_nobody(page: PageClient) -> None:
+    """Tokens are not for caches."""
+    response = page.http.post("/page/tokens", json={})
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+# --- What they are told -----------------------------------------------------------------------------------------------
+
+
+def test_views_are_described_as_they_are(page: PageClient) -> None:
+    """The words come from the guards themselves."""
+    views = {(view["method"], view["path"]): view for view in page.views()}
+    assert len(views) == len(page.views())
+    assert views["GET", "/contact"]["requirement"] == "profile and email, or user"
+    assert (views["GET", "/contact"]["colour"], views["GET", "/profile"]["colour"]) == ("sync", "async")
+    assert [view["path"] for view in page.views() if not view["guarded"]] == ["/health"]
+
+
+EVERYWHERE = {
+    "none": (401, "missing_credentials"),
+    "row": (200, None),
+    "row-scope": (403, "insufficient_scope"),
+    "row-robot": (200, None),
+    "row-expired": (401, "expired"),
+    "row-revoked": (401, "revoked"),
+    "row-inactive": (401, "inactive_user"),
+    "jwt": (200, None),
+    "jwt-scope": (403, "insufficient_scope"),
+    "jwt-expired": (401, "expired"),
+    "jwt-changed": (401, "bad_signature"),
+    "jwt-foreign": (401, "unknown_key"),
+    "jwt-audience": (401, "wrong_audience"),
+    "opaque": (200, None),
+    "opaque-revoked": (401, "unknown_token"),
+    "garbage": (401, "unknown_token"),
+    "two": (400, "malformed_credentials"),
+}
+"""Of a view that takes tokens of every source."""
+
+
+def test_each_token_is_what_it_is_called(page: PageClient) -> None:
+    """What is wrong with a token, and nothing else, is why it is refused; the page is told."""
+    tokens = page.tokens()
+    assert {name: page.present("/any/async", token) for name, token in tokens.items()} == EVERYWHERE
+
+
+def test_tokens_are_kept_and_issued_anew_when_asked_for(page: PageClient) -> None:
+    """A page that is loaded again presents the same tokens."""
+    first, second, third = page.tokens(), page.tokens(), page.tokens(fresh=True)
+    assert first == second
+    assert {name for name in third if first[name] != third[name]} == {
+        "jwt",
+        "jwt-scope",
+        "jwt-expired",
+        "jwt-changed",
+        "jwt-foreign",
+        "jwt-audience",
+        "opaque",
+        "opaque-revoked",
+    }
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Demo-Request": "x" * 65}, {"X-Demo-Request": "a b"}])
+def test_only_requests_with_a_name_are_noted(page: PageClient, headers: dict[str, str]) -> None:
+    """Reasons are kept for the page, and nobody else fills the memory."""
+    assert page.http.get("/profile", headers=headers | dict(bearer("demo-nobody"))).status_code == 401
+    names = list(headers.values())
+    assert page.call("reasons", names=names)["reasons"] == dict.fromkeys(names)
+
+
+# --- The authorization server -----------------------------------------------------------------------------------------
+
+
+def test_down_and_up_again(page: PageClient) -> None:
+    """Without the server there is no verdict where it has to be asked, and no new token; both come back."""
+    token = page.tokens()["opaque"]
+    with page.fault("down"):
+        assert page.authority() | {"kids": []} == {"running": True, "down": True, "slow": False, "kids": []}
+        assert page.present("/introspection/fresh", token)[0] == 503
+        assert page.present("/profile", "demo-alice-email") == (200, None)
+        told = page.call("tokens", fresh=True)
+        assert told["trouble"] == "The authorization server answers with status 503."
+        # Those that were issued before are still presented.
+        assert page.tokens()["opaque"] == token
+    assert page.authority()["down"] is False
+    assert page.call("tokens", fresh=True)["trouble"] is None
+
+
+def test_slow_is_switched(page: PageClient) -> None:
+    """The switches go on answering meanwhile."""
+    with page.fault("slow"):
+        assert page.authority()["slow"] is True
+    assert page.authority()["slow"] is False
+
+
+def test_rotation(page: PageClient) -> None:
+    """The newest key comes first; the old ones stay, or do not."""
+    before = page.authority()["kids"]
+    kept = page.call("authority", rotate="keep")["authority"]["kids"]
+    removed = page.call("authority", rotate="remove")["authority"]["kids"]
+    assert (kept[1:], len(removed), removed[0] in kept) == (before, 1, False)
+
+
+# --- Steps and load ---------------------------------------------------------------------------------------------------
+
+
+def test_load_is_coalesced_by_the_guard_and_not_by_the_plain_view(page: PageClient) -> None:
+    """Each lookup is in one query: in few of them behind the guard, in one of its own each on the plain view."""
+    load = page.call("load")
+    loads: dict[str, dict[str, Any]] = {name: load[name] for name in ("guarded", "plain")}
+    for measured in loads.values():
+        assert measured["statuses"] == {"200": 200}
+        assert sum(query["tokens"] for query in measured["queries"]) == load["requests"] == 200
+        assert len(measured["answered"]) == 200
+        assert measured["answered"][-1] == measured["seconds"]
+        assert all(0 <= query["began"] <= query["ended"] <= measured["seconds"] for query in measured["queries"])
+    assert len(loads["plain"]["queries"]) == 200
+    assert len(loads["guarded"]["queries"]) < 20
+    assert max(query["tokens"] for query in loads["guarded"]["queries"]) == 100
+
+
+@pytest.mark.parametrize("path", ["/profile", "/any/sync"])
+def test_the_steps_lead_to_the_answer(page: PageClient, path: str) -> None:
+    """What is explained is what was answered: the same status, challenge and reason, with every token."""
+    for name, token in page.tokens().items():
+        headers = bearer(token)
+        answer = page.http.get(path, headers=headers)
+        (told,) = page.call("explain", method="GET", path=path, authorization=headers.get("Authorization"))["guards"]
+        status, reason = page.present(path, token)
+        assert (told["status"], told["challenge"]) == (answer.status_code, answer.headers.get("WWW-Authenticate")), name
+        assert (told["status"], told["reason"]) == (status, reason), name
+
+
+def test_an_unguarded_view_has_no_decision(page: PageClient) -> None:
+    """Where there is no guard, there is nothing to explain."""
+    assert page.call("explain", method="GET", path="/health", authorization=None) == {"guards": []}

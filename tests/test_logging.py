@@ -1,0 +1,217 @@
+"""What the log says of refusals: why, once for each, and nothing that a client has written."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from authlib.oauth2 import OAuth2Error
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.urls import path
+
+from async_oauth_guard import (
+    GuardError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    MissingAuthorizationError,
+    Reason,
+    ResourceProtector,
+    TemporarilyUnavailableError,
+    TokenValidator,
+    UnsupportedTokenTypeError,
+)
+from async_oauth_guard.signals import log_refusal
+from tests.answers import bearer
+from tests.conftest import Send
+from tests.sites import COLOURS, Witness, serving
+
+LOGGER = "async_oauth_guard.refusals"
+TOKEN = "the-token-that-nobody-may-see"
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+
+
+class Fixed(TokenValidator):
+    """Finds what it was made with, or raises it."""
+
+    def __init__(self, found: Any = None) -> None:
+        super().__init__()
+        self.found = found
+
+    def authenticate_token(self, token_string: str) -> Any:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@pytest.fixture
+def records(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRecord]]:
+    """Everything that was said of refusals."""
+    caplog.set_level(logging.DEBUG, LOGGER)
+    return lambda: [record for record in caplog.records if record.name == LOGGER]
+
+
+class Token:
+    """One that is good."""
+
+    user = None
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def get_scope(self) -> str:
+        return ""
+
+
+def guarded(colour: str, found: Any = None, **asked: Any) -> Any:
+    """A guarded view of any URL."""
+
+    def sync_view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        return HttpResponse()
+
+    async def async_view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        return HttpResponse()
+
+    return ResourceProtector(Fixed(found))(**asked)(sync_view if colour == "def" else async_view)
+
+
+def extra(record: Any) -> tuple[Any, ...]:
+    return record.reason, record.status, record.scheme, record.validator, record.route
+
+
+REFUSALS: list[tuple[Any, Any, int, tuple[Any, ...]]] = [
+    ([], None, logging.DEBUG, (Reason.MISSING_CREDENTIALS, 401, None, None)),
+    ([(b"Authorization", b"Basic x")], None, logging.INFO, (Reason.UNSUPPORTED_SCHEME, 401, None, None)),
+    (bearer("a b"), None, logging.INFO, (Reason.MALFORMED_CREDENTIALS, 400, "bearer", None)),
+    (bearer(TOKEN), None, logging.INFO, (Reason.UNKNOWN_TOKEN, 401, "bearer", "Fixed")),
+    (bearer(TOKEN), InsufficientScopeError(), logging.INFO, (Reason.INSUFFICIENT_SCOPE, 403, "bearer", "Fixed")),
+    (bearer(TOKEN), OAuth2Error(), logging.INFO, (Reason.REFUSED_BY_HOOK, 400, "bearer", "Fixed")),
+    (bearer(TOKEN), OperationalError("down"), logging.WARNING, (Reason.DATABASE_UNAVAILABLE, 503, "bearer", None)),
+]
+
+
+@both_colours
+@pytest.mark.parametrize(("headers", "found", "level", "expected"), REFUSALS, ids=[str(row[3][0]) for row in REFUSALS])
+def test_refusals(
+    headers: Any, found: Any, level: int, expected: tuple[Any, ...], colour: str, send: Send, records: Any
+) -> None:
+    """Each refusal is one record, of a level by whose doing it is, with the reason and the rest as fields."""
+    with serving([path("things/<int:number>/", guarded(colour, found))]):
+        assert send("/things/7/", headers, query=b"secret=1").status == expected[1]
+    (record,) = records()
+    assert record.levelno == level
+    assert record.getMessage() == f"Refused with status {expected[1]}: {expected[0]}"
+    assert extra(record) == (*expected, "things/<int:number>/")
+
+
+@both_colours
+def test_success_says_nothing(colour: str, send: Send, records: Any) -> None:
+    """A request that is let in, and one that is let in without a token, leave no record."""
+    with serving(guarded(colour, Token())):
+        assert send("/", bearer(TOKEN)).status == 200
+    with serving(guarded(colour, optional=True)):
+        assert send("/").status == 200
+    assert records() == []
+
+
+@both_colours
+def test_nothing_of_the_client(colour: str, send: Send, records: Any) -> None:
+    """Neither the token, nor the path, nor the query is repeated: nothing can be injected."""
+    with serving([path("<path:anything>", guarded(colour))]):
+        send("/path-of-theirs/", bearer(TOKEN), query=b"query-of-theirs")
+    (record,) = records()
+    for theirs in (TOKEN, "path-of-theirs", "query-of-theirs"):
+        assert theirs not in record.getMessage() + repr(vars(record))
+
+
+@both_colours
+def test_passed_on_refusals_are_logged_once(colour: str, send: Send, records: Any) -> None:
+    """An overridden ``acquire_token()`` that passes on what ours has raised makes no second record."""
+
+    class Passing(ResourceProtector):
+        def acquire_token(self, request: HttpRequest, scopes: Any = None, **requirements: Any) -> Any:
+            return super().acquire_token(request, scopes, **requirements)
+
+    with serving(Passing(Fixed())(Witness().view(colour))):
+        assert send("/", bearer(TOKEN)).status == 401
+    assert [record.reason for record in records()] == [Reason.UNKNOWN_TOKEN]
+
+
+def test_tokens_without_requests(records: Any) -> None:
+    """Who judges a token without a request gets the error, and the log says nothing."""
+    with pytest.raises(InvalidTokenError):
+        ResourceProtector(Fixed()).validate_token(TOKEN)
+    assert records() == []
+
+
+TOLD_ELSEWHERE = {
+    Reason.SERVER_UNREACHABLE,
+    Reason.SERVER_TOO_SLOW,
+    Reason.SERVER_ANSWER_UNUSABLE,
+    Reason.TOKEN_ANSWER_UNUSABLE,
+    Reason.SERVER_REFUSES_US,
+    Reason.METADATA_UNUSABLE,
+    Reason.KEYS_UNAVAILABLE,
+    Reason.BACKING_OFF,
+}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_outages(reason: Reason, records: Any) -> None:
+    """An outage is a warning, unless another logger of ours warns of it once for all the requests that it meets."""
+    log_refusal(RequestFactory().get("/"), TemporarilyUnavailableError(reason=reason))
+    (record,) = records()
+    assert (record.levelno == logging.WARNING) == (reason not in TOLD_ELSEWHERE)
+    assert (record.levelno == logging.INFO) == (reason in TOLD_ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    "error", [MissingAuthorizationError(), UnsupportedTokenTypeError(), InvalidRequestError(), InvalidTokenError()]
+)
+def test_requests_of_no_route(error: GuardError, records: Any) -> None:
+    """A request that Django has not resolved, as in a middleware, has no route."""
+    log_refusal(RequestFactory().get("/"), error)
+    (record,) = records()
+    assert record.route is None
+
+
+def test_reasons_of_hooks(records: Any) -> None:
+    """A reason that a hook has made up is none: it may hold anything."""
+    error = InvalidTokenError(reason=f"no such token: {TOKEN}")  # type: ignore[arg-type]
+    log_refusal(RequestFactory().get("/"), error)
+    (record,) = records()
+    assert record.reason is Reason.REFUSED_BY_HOOK
+    assert TOKEN not in record.getMessage()
+
+
+def test_reasons_in_json(records: Any) -> None:
+    """The fields can be written as JSON, the reason as its word."""
+    log_refusal(RequestFactory().get("/"), InvalidTokenError(reason=Reason.EXPIRED))
+    (record,) = records()
+    assert json.dumps(extra(record)) == '["expired", 401, null, null, null]'
+
+
+@pytest.mark.parametrize(
+    ("level", "error"),
+    [
+        (logging.INFO, MissingAuthorizationError()),
+        (logging.WARNING, InvalidTokenError()),
+        (logging.ERROR, TemporarilyUnavailableError()),
+    ],
+)
+def test_what_nobody_reads_is_not_made(level: int, error: GuardError, caplog: pytest.LogCaptureFixture) -> None:
+    """At a level that is not enabled nothing is looked at: no request that is refused costs more for it."""
+
+    class Untouchable:
+        def __getattr__(self, name: str) -> Any:
+            pytest.fail(f"{name} was looked at")
+
+    caplog.set_level(level, LOGGER)
+    log_refusal(Untouchable(), error)  # type: ignore[arg-type]
+    assert caplog.records == []

@@ -1,0 +1,719 @@
+"""Why a token is let in or refused: the ladders of rules, their true order, and what is told of a token."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6750 import InvalidTokenError as AuthlibInvalidTokenError
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.db import OperationalError
+from django.test import override_settings
+from joserfc import jwt as joserfc_jwt
+from joserfc.jwk import Key, KeySet
+
+from async_oauth_guard import (
+    BearerTokenValidator,
+    IntrospectTokenValidator,
+    JWTBearerTokenValidator,
+    Reason,
+    ResourceProtector,
+    TokenValidator,
+    token_authenticated,
+    token_rejected,
+)
+from async_oauth_guard.credentials import Credentials, Secret
+from async_oauth_guard.explained_notes import tell_claims
+from async_oauth_guard.explained_rules import (
+    AUTHLIB_CREDENTIALS,
+    CREDENTIALS,
+    DATABASE,
+    INTROSPECTION,
+    JWT,
+    OWN,
+    REQUIREMENTS,
+    ladder_of,
+)
+from async_oauth_guard.explanation import Explanation, aexplain, explain
+from async_oauth_guard.stand_ins import STAND_IN, StandIn
+from async_oauth_guard.validators.remote import CLOCK
+from tests.conftest import create_token, make_user
+from tests.remote.authority import make_key
+from tests.site.models import OAuth2Token
+
+ISSUER = "https://as.example.com"
+API = "https://api.example.com"
+KEY = make_key("ec")
+# Of the same kid as KEY, and another key.
+IMPOSTOR = make_key("ec", "ES384")
+NOW = int(time.time())
+LADDERS = {"credentials": CREDENTIALS, "database": DATABASE, "jwt": JWT, "introspection": INTROSPECTION}
+
+
+def view(request: Any) -> Any:
+    raise AssertionError("no view is called")
+
+
+def guard_of(protector: ResourceProtector, *arguments: Any, **keywords: Any) -> Any:
+    guarded: Any = protector(*arguments, **keywords)(view)
+    return guarded._oauth_guard
+
+
+def failed(explanation: Explanation, number: int = 0) -> list[tuple[str, Any]]:
+    steps = explanation.validators[number].steps if explanation.validators else explanation.credentials
+    return [(step.rule, step.reason) for step in steps if step.outcome == "failed"]
+
+
+# --- the ladders -----------------------------------------------------------------------------------------------------
+
+
+def test_every_reason_is_on_a_ladder() -> None:
+    """Each reason belongs to a rule of at least one ladder."""
+    rungs = [rung for ladder in (*LADDERS.values(), OWN) for rung in ladder]
+    assert {reason for rung in rungs for reason in rung.reasons} == set(Reason)
+
+
+def test_rules_have_names() -> None:
+    """No ladder has two rules of one name."""
+    for ladder in LADDERS.values():
+        assert len({rung.rule for rung in ladder}) == len(ladder)
+
+
+@dataclass
+class Draft:
+    """A token and a request in the making: good, until something is broken."""
+
+    header: dict[str, Any] = field(default_factory=lambda: {"typ": "at+jwt", "alg": "ES256", "kid": KEY.kid})
+    claims: dict[str, Any] = field(
+        default_factory=lambda: {
+            "iss": ISSUER,
+            "aud": API,
+            "sub": "alice-5cT1",
+            "client_id": "app",
+            "jti": "j",
+            "iat": NOW,
+            "exp": NOW + 600,
+            "scope": "profile",
+            "groups": ["staff"],
+            "roles": ["admin"],
+            "entitlements": ["print"],
+        }
+    )
+    key: Key = field(default_factory=lambda: KEY)
+    method: str = "GET"
+    ending: str = ""
+    passes_check: bool = True
+    recognised: bool = True
+
+    def token(self) -> str:
+        algorithm = self.header["alg"]
+        return joserfc_jwt.encode(self.header, self.claims, self.key, algorithms=[algorithm]) + self.ending
+
+
+def _sign_with(draft: Draft, key: Key, **header: Any) -> None:
+    draft.key = key
+    draft.header.update(header)
+
+
+def _ask_as_client(draft: Draft) -> None:
+    # RFC 9068 §2.2: where no resource owner is involved, `sub` names the client.
+    draft.claims["sub"] = draft.claims["client_id"]
+
+
+# In the order of the ladder: what to do to a token so that it fails at this rule, and the reason.
+BROKEN: dict[str, tuple[Callable[[Draft], Any], Reason]] = {
+    "form that this validator takes": (lambda draft: setattr(draft, "recognised", False), Reason.UNRECOGNISED_TOKEN),
+    "a signed JWT that can be read in one way": (lambda draft: setattr(draft, "ending", "="), Reason.MALFORMED_JWT),
+    "algorithm": (lambda draft: _sign_with(draft, make_key("p", "ES384"), alg="ES384"), Reason.UNSUPPORTED_ALGORITHM),
+    "type": (lambda draft: draft.header.update(typ="JWT"), Reason.WRONG_TYPE),
+    "claims that make an access token": (lambda draft: draft.claims.pop("jti"), Reason.MISSING_CLAIM),
+    "issuer": (lambda draft: draft.claims.update(iss=f"{ISSUER}/"), Reason.WRONG_ISSUER),
+    "audience": (lambda draft: draft.claims.update(aud="https://another.example.com"), Reason.WRONG_AUDIENCE),
+    "times": (lambda draft: draft.claims.update(exp=NOW - 600), Reason.EXPIRED),
+    "needs no proof of possession": (
+        lambda draft: draft.claims.update(cnf={"jkt": "x"}),
+        Reason.SENDER_CONSTRAINED,
+    ),
+    "authorization_details": (lambda draft: draft.claims.update(authorization_details=1), Reason.MALFORMED_CLAIM),
+    "key of the issuer": (lambda draft: draft.header.update(kid="unknown"), Reason.UNKNOWN_KEY),
+    "signature": (lambda draft: _sign_with(draft, make_key("impostor")), Reason.BAD_SIGNATURE),
+    "user": (lambda draft: draft.claims.update(sub="nobody-5cT1"), Reason.UNKNOWN_USER),
+    "method is granted": (lambda draft: setattr(draft, "method", "POST"), Reason.METHOD_NOT_NAMED),
+    "scopes": (lambda draft: draft.claims.update(scope=""), Reason.INSUFFICIENT_SCOPE),
+    "groups": (lambda draft: draft.claims.update(groups=[]), Reason.INSUFFICIENT_GROUPS),
+    "roles": (lambda draft: draft.claims.update(roles=[]), Reason.INSUFFICIENT_ROLES),
+    "entitlements": (lambda draft: draft.claims.update(entitlements=[]), Reason.INSUFFICIENT_ENTITLEMENTS),
+    "speaks for a user": (_ask_as_client, Reason.NO_USER),
+    "check": (lambda draft: setattr(draft, "passes_check", False), Reason.CHECK_FAILED),
+}
+
+
+class Recognising(JWTBearerTokenValidator):
+    """Takes tokens as it is told."""
+
+    recognised = True
+
+    def recognises(self, token: str) -> bool:
+        return self.recognised
+
+
+def verifying(cls: type[JWTBearerTokenValidator] = JWTBearerTokenValidator, **options: Any) -> Any:
+    usual = {"jwks": KeySet([KEY]), "algorithms": ["ES256"], "user_lookup": _user_of}
+    return cls(ISSUER, API, **(usual | options))
+
+
+def _user_of(claims: Mapping[str, Any]) -> Any:
+    return SimpleNamespace(pk=1) if claims["sub"] == "alice-5cT1" else None
+
+
+def judge(draft: Draft) -> Explanation:
+    """What is said of a token by a guard that asks for all there is."""
+    validator = verifying(Recognising)
+    validator.recognised = draft.recognised
+    protector = ResourceProtector(validator)
+    guard = guard_of(
+        protector,
+        {"GET": "profile"},
+        groups="staff",
+        roles="admin",
+        entitlements="print",
+        require_user=True,
+        check=lambda request, token: draft.passes_check,
+    )
+    return explain(protector, f"Bearer {draft.token()}", guard=guard, method=draft.method)
+
+
+def test_the_whole_ladder_of_jwts() -> None:
+    """A good token passes every rule there is, in the order of the ladder; the one of a hook's is not among them."""
+    explanation = judge(Draft())
+    assert explanation.verdict == "accepted"
+    steps = explanation.validators[0].steps
+    assert [(step.rule, step.outcome) for step in steps] == [(rule, "passed") for rule in BROKEN]
+    assert [rung.rule for rung in JWT if rung.rule != "issuer, by validate_iss()"] == list(BROKEN)
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_one_rule_is_broken(rule: str) -> None:
+    """A token that breaks one rule fails there: what comes before is passed, what comes after is not reached."""
+    break_it, reason = BROKEN[rule]
+    draft = Draft()
+    break_it(draft)
+    explanation = judge(draft)
+    place = list(BROKEN).index(rule)
+    assert explanation.reason == reason
+    steps = explanation.validators[0].steps
+    # The view's check is no matter of a validator that the guard does not ask.
+    rules = [each for each in BROKEN if draft.recognised or each != "check"]
+    outcomes = ["passed"] * place + ["failed"] + ["not_reached"] * (len(rules) - place - 1)
+    assert [(step.rule, step.outcome) for step in steps] == list(zip(rules, outcomes, strict=True))
+    assert {step.reason for step in steps if step.outcome != "failed"} == {None}
+
+
+@pytest.mark.parametrize(("earlier", "later"), list(itertools.pairwise(BROKEN)))
+def test_the_order_is_true(earlier: str, later: str) -> None:
+    """A token that breaks two rules that stand side by side is refused for the earlier one."""
+    draft = Draft()
+    BROKEN[later][0](draft)
+    BROKEN[earlier][0](draft)
+    explanation = judge(draft)
+    assert failed(explanation) == [(earlier, BROKEN[earlier][1])]
+
+
+AMBIGUOUS: dict[str, tuple[dict[str, Any], str]] = {
+    "no jti": ({"jti": None}, "claims that make an access token"),
+    "jti is a number": ({"jti": 1}, "claims that make an access token"),
+    "exp is text": ({"exp": "soon"}, "claims that make an access token"),
+    "nbf is text": ({"nbf": "soon"}, "times"),
+    "nbf and details": ({"nbf": "soon", "authorization_details": 1}, "times"),
+    "details": ({"authorization_details": 1}, "authorization_details"),
+}
+
+
+@pytest.mark.parametrize(("changed", "rule"), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_which_of_several_rules(changed: dict[str, Any], rule: str) -> None:
+    """Where several rules refuse for one reason, it is told which one did."""
+    draft = Draft()
+    draft.claims.update(changed)
+    assert [step for step, _ in failed(judge(draft))] == [rule]
+
+
+def test_headers_of_jwts() -> None:
+    """An algorithm that nobody knows is no matter of the validator's list, but of the token's form."""
+    token = Draft().token()
+    none = "eyJhbGciOiJub25lIn0." + token.partition(".")[2]
+    explanation = explain(ResourceProtector(verifying()), f"Bearer {none}")
+    assert failed(explanation) == [("a signed JWT that can be read in one way", Reason.UNSUPPORTED_ALGORITHM)]
+
+
+class OwnIssuer(JWTBearerTokenValidator):
+    """Compares issuers in a way of its own."""
+
+    def validate_iss(self, claims: Any, iss: Any) -> bool:
+        return bool(iss == "https://mine.example.com")
+
+
+def test_issuers_by_a_hook() -> None:
+    """A hook that compares issuers does so after the signature, and the rule stands there."""
+    explanation = explain(ResourceProtector(verifying(OwnIssuer)), f"Bearer {Draft().token()}")
+    assert failed(explanation) == [("issuer, by validate_iss()", Reason.WRONG_ISSUER)]
+    rules = [step.rule for step in explanation.validators[0].steps]
+    assert "issuer" not in rules
+    assert rules.index("issuer, by validate_iss()") == rules.index("signature") + 1
+
+
+def test_rules_that_are_not_asked() -> None:
+    """Without an audience and a lookup of users, no rule about them is told."""
+    validator = JWTBearerTokenValidator(ISSUER, None, jwks=KeySet([KEY]))
+    steps = explain(ResourceProtector(validator), f"Bearer {Draft().token()}").validators[0].steps
+    assert {"audience", "user", "groups", "check"}.isdisjoint(step.rule for step in steps)
+
+
+def test_what_is_asked_for() -> None:
+    """Rules tell what they ask for."""
+    with mock.patch.object(CLOCK, "wall", return_value=float(NOW)):
+        details = {step.rule: step.detail for step in judge(Draft()).validators[0].steps}
+    assert details["algorithm"] == "alg is ES256"
+    assert details["type"] == "profile rfc9068"
+    assert details["issuer"] == f"iss is {ISSUER}"
+    assert details["audience"] == f"aud has {API}"
+    assert details["times"] == time.strftime("it is %Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW))
+    assert (details["method is granted"], details["scopes"], details["groups"]) == ("GET", "profile", "staff")
+
+
+def test_audience_of_a_profile() -> None:
+    """The audience is told with the claim that the profile has for it."""
+    validator = verifying(profile="cognito")
+    details = {
+        step.rule: step.detail
+        for step in explain(ResourceProtector(validator), f"Bearer {Draft().token()}").validators[0].steps
+    }
+    assert details["audience"] == f"client_id has {API}"
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_ladder_of_rows() -> None:
+    """A row is judged in the order of its ladder: a token that breaks two rules is refused for the earlier one."""
+    bob = make_user("bob", is_active=False)
+    protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
+    guard = guard_of(protector, "email")
+    broken = [
+        ("not expired", {"expires_at": 1}),
+        ("not revoked", {"revoked": True}),
+        ("user is active", {"user": bob}),
+        ("scopes", {"scope": "profile"}),
+    ]
+    for number, (rule, _) in enumerate(broken):
+        values: dict[str, Any] = {"user": None}
+        for _, changed in broken[number:]:
+            values.update(changed)
+        row = create_token(**values)
+        assert [step for step, _ in failed(explain(protector, f"Bearer {row.access_token}", guard=guard))] == [rule]
+
+
+@pytest.mark.django_db
+def test_row_is_told() -> None:
+    """Of a row its scopes and its end are told, and the lookup; nothing of its user."""
+    row = create_token(user=make_user("alice"), expires_at=NOW - 60)
+    explanation = explain(ResourceProtector(BearerTokenValidator(OAuth2Token)), f"Bearer {row.access_token}")
+    validator = explanation.validators[0]
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - 60))
+    assert validator.claims == {"exp": NOW - 60, "exp_date": date, "scope": "profile"}
+    assert validator.calls == ("lookup in site.OAuth2Token.access_token: 1 found",)
+
+
+@pytest.mark.django_db
+def test_row_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that fails where a row is shown changes nothing of the verdict."""
+    monkeypatch.setattr(OAuth2Token, "get_expires_at", lambda row: 1 / 0, raising=False)
+    row = create_token(user=None, expires_at=1)
+    explanation = explain(ResourceProtector(BearerTokenValidator(OAuth2Token)), f"Bearer {row.access_token}")
+    assert (explanation.reason, explanation.validators[0].claims) == (Reason.EXPIRED, {})
+
+
+# --- several validators ----------------------------------------------------------------------------------------------
+
+
+class AnswersItself(IntrospectTokenValidator):
+    """Has the server's words at hand."""
+
+    words: Mapping[str, Any] = {}
+    heard: list[str] = []
+
+    def introspect_token(self, token_string: str) -> Any:
+        self.heard.append(str(token_string))
+        return self.words.get(token_string, {"active": False})
+
+
+@pytest.fixture
+def asking() -> AnswersItself:
+    """A validator that hands tokens over."""
+    AnswersItself.heard = []
+    AnswersItself.words = {"opaque": {"active": True, "aud": API, "scope": "profile", "sub": "alice-5cT1"}}
+    return AnswersItself(audience=API)
+
+
+def test_routing_is_told(asking: AnswersItself) -> None:
+    """Who is asked is told; who is not asked is asked here only where that hands the token to nobody."""
+    protector = ResourceProtector(verifying(), asking)
+    own = explain(protector, f"Bearer {Draft().token()}")
+    assert own.asked == ("JWTBearerTokenValidator",)
+    assert [each.verdict for each in own.validators] == ["accepted", "not_asked"]
+    assert asking.heard == []
+    opaque = explain(protector, "Bearer opaque")
+    assert opaque.asked == ("AnswersItself",)
+    assert [(each.verdict, each.asked) for each in opaque.validators] == [("refused", False), ("accepted", True)]
+    assert asking.heard == ["opaque"]
+    assert opaque.verdict == "accepted"
+
+
+def test_the_first_yes_ends_it(asking: AnswersItself) -> None:
+    """After a yes nobody else gets the token; after a no the next does."""
+    second = AnswersItself(audience=API)
+    explanation = explain(ResourceProtector(asking, second), "Bearer opaque")
+    assert explanation.asked == ("AnswersItself 1",)
+    assert [each.validator for each in explanation.validators] == ["AnswersItself 1", "AnswersItself 2"]
+    assert asking.heard == ["opaque"]
+    refused = explain(ResourceProtector(asking, second), "Bearer unknown")
+    assert refused.asked == ("AnswersItself 1", "AnswersItself 2")
+    assert (refused.reason, asking.heard) == (Reason.INACTIVE_TOKEN, ["opaque", "unknown", "unknown"])
+
+
+def test_missing_scopes_end_it(asking: AnswersItself) -> None:
+    """Any other no than that the token is no good is final, as for a request; its realm is that validator's."""
+    second = AnswersItself(audience=API, realm="second")
+    protector = ResourceProtector(asking, second)
+    explanation = explain(protector, "Bearer opaque", guard=guard_of(protector, "email"))
+    assert (explanation.status, explanation.reason, explanation.asked) == (
+        403,
+        Reason.INSUFFICIENT_SCOPE,
+        ("AnswersItself 1",),
+    )
+    assert explanation.challenge is not None
+    assert 'scope="email"' in explanation.challenge
+
+
+def test_realm_of_who_refuses(asking: AnswersItself) -> None:
+    """The challenge has the realm of the validator that refuses."""
+    first = AnswersItself(audience=API, realm="first", token_format="never")
+    second = AnswersItself(audience=API, realm="second")
+    explanation = explain(ResourceProtector(first, second), "Bearer unknown")
+    assert explanation.challenge is not None
+    assert 'realm="second"' in explanation.challenge
+
+
+def test_nobody_is_asked() -> None:
+    """A token that nobody takes is refused as for a request, and each validator that keeps tokens says why."""
+    issuers = [JWTBearerTokenValidator(f"{ISSUER}/{name}", API, jwks=KeySet([KEY])) for name in ("a", "b")]
+    explanation = explain(ResourceProtector(*issuers), f"Bearer {Draft().token()}")
+    assert (explanation.reason, explanation.asked) == (Reason.UNRECOGNISED_TOKEN, ())
+    assert [each.reason for each in explanation.validators] == [Reason.WRONG_ISSUER] * 2
+
+
+def test_checks_are_the_views(asking: AnswersItself) -> None:
+    """The view's check is called once, for the validator that the guard asks."""
+    seen: list[Any] = []
+    protector = ResourceProtector(verifying(), verifying())
+    guard = guard_of(protector, check=lambda request, token: seen.append((request.path, request.method)) or True)
+    explanation = explain(protector, f"Bearer {Draft().token()}", guard=guard, method="PUT", uri="/a/b?c=d")
+    assert [each.verdict for each in explanation.validators] == ["accepted", "accepted"]
+    assert seen == [("/a/b", "PUT")]
+
+
+# --- code of the site's ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Found:
+    """A token of a site's own finding."""
+
+    expired: bool = False
+
+    def is_expired(self) -> bool:
+        return self.expired
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def get_scope(self) -> str:
+        return "profile"
+
+
+class Own(TokenValidator):
+    """A source of tokens of a site's own."""
+
+    def authenticate_token(self, token_string: str) -> Any:
+        if token_string == "authlib":
+            raise AuthlibInvalidTokenError
+        if token_string == "teapot":
+            raise OAuth2Error(error="no_such_luck", status_code=418)
+        return Found(expired=token_string == "expired")
+
+
+class OwnVerdict(BearerTokenValidator):
+    """Judges in its own way."""
+
+    def authenticate_token(self, token_string: str) -> Any:
+        return token_string
+
+    def validate_token(self, token: Any, scopes: Any, request: Any) -> None:
+        """All are good."""
+
+
+def test_own_validator() -> None:
+    """A validator of the site's decides in one step; what the view asks for is told all the same."""
+    protector = ResourceProtector(Own())
+    assert [(step.rule, step.outcome) for step in explain(protector, "Bearer good").validators[0].steps] == [
+        ("its own decision", "passed"),
+        ("method is granted", "passed"),
+        ("scopes", "passed"),
+    ]
+    assert failed(explain(protector, "Bearer authlib")) == [("its own decision", Reason.REFUSED_BY_HOOK)]
+    assert failed(explain(protector, "Bearer expired")) == [("its own decision", Reason.EXPIRED)]
+    guard = guard_of(protector, "email")
+    assert failed(explain(protector, "Bearer good", guard=guard)) == [("scopes", Reason.INSUFFICIENT_SCOPE)]
+    assert explain(protector, "Bearer good").validators[0].calls == ("call of Own.authenticate_token(): returned",)
+    assert explain(protector, "Bearer authlib").validators[0].calls == (
+        "call of Own.authenticate_token(): raised InvalidTokenError",
+    )
+
+
+def test_error_of_an_own_code() -> None:
+    """An error of a hook's own code is told as a request would get it."""
+    explanation = explain(ResourceProtector(Own()), "Bearer teapot")
+    assert (explanation.status, explanation.error, explanation.reason) == (418, "no_such_luck", Reason.REFUSED_BY_HOOK)
+
+
+@pytest.mark.parametrize(
+    ("validator", "ladder"),
+    [
+        (BearerTokenValidator(OAuth2Token), DATABASE),
+        (BearerTokenValidator.for_django_oauth_toolkit(), DATABASE),
+        (verifying(), JWT),
+        (verifying(OwnIssuer), JWT),
+        (AnswersItself(audience=API), INTROSPECTION),
+        (Own(), (*OWN, *REQUIREMENTS)),
+        (OwnVerdict(OAuth2Token), (*OWN, *REQUIREMENTS)),
+    ],
+)
+def test_ladder_of_a_class(validator: Any, ladder: Any) -> None:
+    """A subclass has the ladder of its kind, unless it finds or judges tokens itself."""
+    assert ladder_of(validator) == ladder
+
+
+def test_bug_of_a_check() -> None:
+    """What a check raises is raised, a database's outage too: for a request it would be 500."""
+    protector = ResourceProtector(verifying())
+
+    def fail(request: Any, token: Any) -> bool:
+        raise OperationalError("gone")
+
+    with pytest.raises(OperationalError):
+        explain(protector, f"Bearer {Draft().token()}", guard=guard_of(protector, check=fail))
+
+
+def test_unknown_keyword() -> None:
+    """A keyword that no validator takes is an error, as it is for a request."""
+    protector = ResourceProtector.from_settings()
+    guard = guard_of(protector, tenant="a")
+    with pytest.raises(TypeError, match="tenant"):
+        explain(protector, "Bearer any", guard=guard)
+
+
+class OwnProtector(ResourceProtector):
+    """Has the last word itself."""
+
+    def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:
+        if request.path == "/closed/":
+            raise AuthlibInvalidTokenError("closed")
+        if request.path == "/alone/":
+            return {"sub": "anybody"}
+        return super().acquire_token(request, scopes, **requirements)
+
+
+class AsyncProtector(ResourceProtector):
+    """The same for event loops."""
+
+    async def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:  # type: ignore[override]
+        return await ResourceProtector.aacquire_token(self, request, scopes, **requirements)
+
+
+def test_own_acquire_token() -> None:
+    """A protector's own ``acquire_token`` has the last word; whom it asks is told, and no signal is sent."""
+    protector = OwnProtector(verifying())
+    token = f"Bearer {Draft().token()}"
+    heard: list[Any] = []
+    receivers = {signal: lambda **kwargs: heard.append(kwargs) for signal in (token_authenticated, token_rejected)}
+    for signal, receive in receivers.items():
+        signal.connect(receive)
+    try:
+        asked = explain(protector, token)
+        narrow = explain(protector, token, guard=guard_of(protector, "email"))
+        alone = explain(protector, token, uri="/alone/")
+        closed = explain(protector, token, uri="/closed/")
+        other = explain(protector, "Basic abc")
+    finally:
+        for signal, receive in receivers.items():
+            signal.disconnect(receive)
+    assert heard == []
+    assert (asked.verdict, asked.asked) == ("accepted", ("JWTBearerTokenValidator",))
+    assert (narrow.reason, narrow.asked) == (Reason.INSUFFICIENT_SCOPE, ("JWTBearerTokenValidator",))
+    assert narrow.challenge is not None
+    assert 'scope="email"' in narrow.challenge
+    assert (alone.verdict, alone.asked, alone.validators[0].verdict) == ("accepted", (), "accepted")
+    assert (closed.status, closed.reason, closed.asked) == (401, Reason.REFUSED_BY_HOOK, ())
+    assert (other.status, other.reason) == (401, Reason.UNSUPPORTED_SCHEME)
+
+
+def test_own_acquire_token_and_a_hooks_error() -> None:
+    """An error of a hook's goes through ``acquire_token`` as it was, and is told once, with its challenge."""
+    explanation = explain(OwnProtector(Own(realm="own")), "Bearer authlib")
+    assert (explanation.reason, explanation.status) == (Reason.REFUSED_BY_HOOK, 401)
+    assert explanation.challenge is not None
+    assert 'realm="own"' in explanation.challenge
+
+
+# --- what is handed over ---------------------------------------------------------------------------------------------
+
+
+def test_optional() -> None:
+    """An optional guard lets a request without credentials in, and says that it is one."""
+    protector = ResourceProtector(verifying())
+    explanation = explain(protector, None, guard=guard_of(protector, "profile", optional=True))
+    assert (explanation.verdict, explanation.status, explanation.requirement) == (
+        "accepted",
+        200,
+        "optional: profile",
+    )
+    assert [step.outcome for step in explanation.credentials] == ["failed", *["not_reached"] * 4]
+    assert explain(protector, None).status == 401
+
+
+def test_authlib_answers() -> None:
+    """With ``compat="authlib"`` the header is read and answered as Authlib does."""
+    protector = ResourceProtector(verifying(), compat="authlib")
+    explanation = explain(protector, "Bearer a b")
+    assert [step.rule for step in explanation.credentials] == [rung.rule for rung in AUTHLIB_CREDENTIALS]
+    assert (explanation.reason, explanation.challenge) == (
+        Reason.MALFORMED_JWT,
+        'Bearer error="invalid_token", error_description="The access token provided is expired, revoked, malformed, or'
+        ' invalid for other reasons."',
+    )
+
+
+@pytest.mark.parametrize("compat", [None, "authlib"])
+def test_stand_ins_do_not_count(compat: Any) -> None:
+    """What a test puts in the place of a request's credentials is not what is explained."""
+    layer = STAND_IN.put(StandIn(lambda schemes: Credentials("bearer", Secret("another")), [Own()]))  # type: ignore[arg-type]
+    try:
+        explanation = explain(ResourceProtector(verifying(), compat=compat), f"Bearer {Draft().token()}")
+    finally:
+        layer.end()
+    assert explanation.asked == ("JWTBearerTokenValidator",)
+    assert explanation.verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("uri", "allowed", "expected"),
+    [
+        (None, ["*"], "http://localhost/"),
+        ("/a?b=c", [".example.com"], "http://example.com/a?b=c"),
+        ("/a", ["*", "api.example.com"], "http://api.example.com/a"),
+        ("/caf%C3%A9/?b=c", ["*"], "http://localhost/caf%C3%A9/?b=c"),
+        ("/café/", ["*"], "http://localhost/caf%C3%A9/"),
+        ("https://api.example.com/a", ["*"], "https://api.example.com/a"),
+        ("http://api.example.com:8000/a", ["*"], "http://api.example.com:8000/a"),
+    ],
+)
+def test_request(uri: str | None, allowed: list[str], expected: str) -> None:
+    """Checks get a request for the URI, of a host that Django allows."""
+    seen: list[str] = []
+    protector = ResourceProtector(verifying())
+    guard = guard_of(protector, check=lambda request, token: seen.append(request.build_absolute_uri()) or True)
+    with override_settings(ALLOWED_HOSTS=allowed):
+        explain(protector, Secret(f"Bearer {Draft().token()}"), guard=guard, uri=uri)
+    assert seen == [expected]
+
+
+async def test_event_loop(asking: AnswersItself) -> None:
+    """On an event loop it is ``aexplain``, with the same outcome; the other would block."""
+    protector = ResourceProtector(verifying(), asking)
+    token = f"Bearer {Draft().token()}"
+    guard = guard_of(protector, "email", check=lambda request, token: True)
+    explanation = await aexplain(protector, token, guard=guard)
+    assert (explanation.status, failed(explanation)) == (403, [("scopes", Reason.INSUFFICIENT_SCOPE)])
+    assert (await aexplain(protector, "Bearer opaque")).verdict == "accepted"
+    with pytest.raises(SynchronousOnlyOperation, match="aexplain"):
+        explain(protector, token)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_row_on_an_event_loop() -> None:
+    """A row is told on an event loop too."""
+    row = await OAuth2Token.objects.acreate(access_token="token-4bF7", scope="profile", revoked=True)
+    explanation = await aexplain(ResourceProtector(BearerTokenValidator(OAuth2Token)), f"Bearer {row.access_token}")
+    assert (explanation.reason, explanation.validators[0].claims) == (Reason.REVOKED, {"scope": "profile"})
+
+
+async def test_own_acquire_token_on_an_event_loop() -> None:
+    """An ``async def acquire_token`` is awaited."""
+    explanation = await aexplain(AsyncProtector(verifying()), f"Bearer {Draft().token()}")
+    assert (explanation.verdict, explanation.asked) == ("accepted", ("JWTBearerTokenValidator",))
+
+
+def test_no_validator() -> None:
+    """A protector that cannot judge anything says so."""
+    with pytest.raises(ImproperlyConfigured, match="no token validator"):
+        explain(ResourceProtector(), "Bearer any")
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def test_json_is_json() -> None:
+    """All of it can be written as JSON, and has neither the token nor whom it speaks for."""
+    draft = Draft()
+    draft.claims.update(email="alice-5cT1@example.com", aud=[API, 7])
+    token = draft.token()
+    explanation = explain(ResourceProtector(verifying()), f"Bearer {token}")
+    text = json.dumps(explanation.as_json()) + repr(explanation)
+    assert json.loads(json.dumps(explanation.as_json()))["validators"][0]["claims"]["alg"] == "ES256"
+    for secret in (*token.split("."), "alice-5cT1"):
+        assert secret not in text
+
+
+CLAIMS: dict[str, tuple[Any, Any]] = {
+    "text": ({"iss": "a"}, {"iss": "a"}),
+    "long text": ({"iss": "a" * 300}, {"iss": "a" * 200 + "…"}),
+    "an object": ({"iss": {"a": 1}}, {"iss": "<dict>"}),
+    "a list": ({"aud": ["a", {"b": 1}]}, {"aud": ["a", "<dict>"]}),
+    "a long list": ({"aud": ["a"] * 60}, {"aud": ["a"] * 50}),
+    "a date": ({"exp": 0}, {"exp": 0, "exp_date": "1970-01-01T00:00:00Z"}),
+    "no date": ({"exp": "soon"}, {"exp": "soon"}),
+    "a year that is none": ({"exp": 10**15}, {"exp": 10**15}),
+    "no number that there is": ({"exp": 10**400}, {"exp": "<a very large number>"}),
+    "what names a person": ({"sub": "alice", "email": "a@b", "name": "Alice", "jti": "j"}, {}),
+}
+
+
+@pytest.mark.parametrize(("claims", "told"), CLAIMS.values(), ids=CLAIMS)
+def test_claims_that_are_told(claims: Any, told: Any) -> None:
+    """A few claims are told, cut to a length that can be read; others never."""
+    assert tell_claims(claims, {}) == told
+
+
+def test_header_that_is_told() -> None:
+    """Of the header the type, the algorithm and the name of the key are told."""
+    assert tell_claims({}, {"typ": "JWT", "alg": "ES256", "kid": "k", "jwk": {"kty": "EC"}}) == {
+        "typ": "JWT",
+        "alg": "ES256",
+        "kid": "k",
+    }

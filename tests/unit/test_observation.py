@@ -1,0 +1,331 @@
+"""The observer sees what happens, and whatever it does changes no verdict."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from async_oauth_guard import InvalidTokenError, Reason, ResourceProtector, TemporarilyUnavailableError, TokenValidator
+from async_oauth_guard.credentials import Secret
+from async_oauth_guard.effects import CallFailedError, ClientOptions, Flow, Gate, HttpAnswer, HttpCall
+from async_oauth_guard.observation import (
+    End,
+    Origin,
+    enter_flight,
+    origin_here,
+    set_observer,
+    watch_call,
+    watch_validation,
+)
+from tests.answers import bearer
+from tests.conftest import Send
+from tests.sites import COLOURS, Witness, serving
+
+CALL = HttpCall("GET", "https://as.example.com/", ClientOptions(), Gate(1))
+ANSWER = HttpAnswer(200, "application/json", Secret(b"{}"))
+FAILURE = CallFailedError(Reason.SERVER_UNREACHABLE, "ConnectError")
+TOKEN = "the-token-that-nobody-may-see"
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+
+
+class Witnessing:
+    """An observer that remembers what it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.places = 0
+
+    def place(self) -> Any:
+        self.places += 1
+        return f"place {self.places}"
+
+    def begin_validation(self, scheme: str | None) -> End:
+        self.seen.append(scheme)
+        return self.seen.append
+
+    def begin_call(self, call: HttpCall, origin: Origin | None) -> End:
+        self.seen.append((call, origin))
+        return self.seen.append
+
+
+class ObserverError(Exception):
+    pass
+
+
+class Failing:
+    """An observer that fails at everything, or at the ends alone."""
+
+    def __init__(self, *, at_end: bool = False) -> None:
+        self.at_end = at_end
+
+    def place(self) -> Any:
+        raise ObserverError(TOKEN)
+
+    def begin_validation(self, scheme: str | None) -> End:
+        return self.begin()
+
+    def begin_call(self, call: HttpCall, origin: Origin | None) -> End:
+        return self.begin()
+
+    def begin(self) -> End:
+        if not self.at_end:
+            raise ObserverError(TOKEN)
+        return self.end
+
+    def end(self, outcome: Any) -> None:
+        raise ObserverError(TOKEN)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_watches() -> Iterator[None]:
+    yield
+    set_observer(None)
+
+
+@pytest.fixture
+def observer() -> Witnessing:
+    observer = Witnessing()
+    set_observer(observer)
+    return observer
+
+
+@pytest.fixture(params=[False, True], ids=["begin", "end"])
+def failing(request: pytest.FixtureRequest) -> None:
+    set_observer(Failing(at_end=request.param))
+
+
+def flow_of(outcome: Any) -> Flow[Any]:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+    yield
+
+
+def run(flow: Flow[Any]) -> Any:
+    with pytest.raises(StopIteration) as stopped:
+        next(flow)
+    return stopped.value.value
+
+
+async def exchange(outcome: Any) -> Any:
+    if isinstance(outcome, BaseException) and outcome is not FAILURE:
+        raise outcome
+    return outcome
+
+
+def watched(outcome: Any) -> Coroutine[Any, Any, Any]:
+    async def wait() -> Any:
+        return await watch_call(CALL, exchange(outcome))
+
+    return wait()
+
+
+# Nobody watches
+
+
+def test_nobody_watches() -> None:
+    """Without an observer the flow and the exchange are left as they are, and no place is remembered."""
+    flow, coroutine = flow_of("verdict"), exchange(ANSWER)
+    assert watch_validation(flow, "bearer") is flow
+    assert watch_call(CALL, coroutine) is coroutine
+    coroutine.close()
+    assert origin_here() is None
+    assert origin_here(is_background=True) is None
+
+
+# Validations
+
+
+def test_validation(observer: Witnessing) -> None:
+    """It is told the scheme, and of a yes no more than that: the token stays with who asked."""
+    assert run(watch_validation(flow_of("verdict"), "bearer")) == "verdict"
+    assert observer.seen == ["bearer", None]
+
+
+def test_refused_validation(observer: Witnessing) -> None:
+    """It is told the error, which goes on as it was."""
+    error = InvalidTokenError()
+    with pytest.raises(InvalidTokenError) as caught:
+        next(watch_validation(flow_of(error), None))
+    assert caught.value is error
+    assert observer.seen == [None, error]
+
+
+def test_abandoned_validation(observer: Witnessing) -> None:
+    """It is told that nobody waits any more."""
+
+    def waiting() -> Flow[Any]:
+        yield CALL
+
+    flow = watch_validation(waiting(), None)
+    next(flow)
+    flow.close()
+    assert [type(outcome) for outcome in observer.seen] == [type(None), GeneratorExit]
+
+
+def test_effects_go_through(observer: Witnessing) -> None:
+    """What a watched flow asks for is asked for, and it is sent the answers, and thrown the errors."""
+
+    def asking() -> Flow[Any]:
+        answer = yield CALL
+        try:
+            yield CALL
+        except CallFailedError as error:
+            return answer, error
+
+    flow = watch_validation(asking(), None)
+    assert next(flow) is CALL
+    assert flow.send("answer") is CALL
+    with pytest.raises(StopIteration) as stopped:
+        flow.throw(FAILURE)
+    assert stopped.value.value == ("answer", FAILURE)
+
+
+# Calls
+
+
+@pytest.mark.parametrize("outcome", [ANSWER, FAILURE])
+def test_call(outcome: Any, observer: Witnessing) -> None:
+    """It is told the call, and the answer or what there was in the place of one."""
+    assert asyncio.run(watched(outcome)) is outcome
+    assert observer.seen == [(CALL, None), outcome]
+
+
+def test_call_that_raises(observer: Witnessing) -> None:
+    """It is told of bugs and of cancellations too, and they go on."""
+    for error in (KeyError(), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            asyncio.run(watched(error))
+        assert type(observer.seen.pop()) is type(error)
+
+
+def test_origins(observer: Witnessing) -> None:
+    """A flight that begins in another one has its place; what the background begins is of the background."""
+
+    async def flight(origin: Origin | None) -> list[Any]:
+        enter_flight(origin)
+        inner = [origin_here(), origin_here(is_background=True)]
+        return [(each.place, each.is_background, each.is_shared) for each in inner if each is not None]
+
+    assert asyncio.run(flight(origin_here())) == [("place 1", False, False), ("place 1", True, False)]
+    assert asyncio.run(flight(origin_here(is_background=True))) == [("place 2", True, False), ("place 2", True, False)]
+    # One that began before anybody watched.
+    assert asyncio.run(flight(None)) == [("place 3", False, False), ("place 4", True, False)]
+
+
+def test_call_of_a_flight(observer: Witnessing) -> None:
+    """It is told where the flight began whose call it is."""
+    origin = Origin("place", is_background=False)
+
+    async def flight() -> Any:
+        enter_flight(origin)
+        return await watched(ANSWER)
+
+    assert asyncio.run(flight()) is ANSWER
+    assert observer.seen[0] == (CALL, origin)
+
+
+# An observer that fails
+
+
+class Fixed(TokenValidator):
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.found = found
+
+    def authenticate_token(self, token_string: str) -> Any:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+class Token:
+    """One that is good, of nobody."""
+
+    user = None
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def get_scope(self) -> str:
+        return ""
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [(Token(), 200), (None, 401), (TemporarilyUnavailableError(), 503)],
+    ids=["yes", "no", "outage"],
+)
+@pytest.mark.usefixtures("failing")
+def test_failing_observer_changes_no_verdict(found: Any, status: int, colour: str, send: Send) -> None:
+    """A yes stays a yes, a no stays a no, and the view is entered for a yes alone."""
+    witness = Witness()
+    with serving(ResourceProtector(Fixed(found))(witness.view(colour))):
+        assert send("/", bearer(TOKEN)).status == status
+    assert witness.entered == (status == 200)
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("outcome", [ANSWER, FAILURE])
+def test_failing_observer_changes_no_answer(outcome: Any) -> None:
+    """A call has the answer that it has, and a flight begins all the same."""
+    assert asyncio.run(watched(outcome)) is outcome
+    origin = origin_here()
+    assert origin is None or origin.place is None
+
+
+def test_failing_observer_hides_no_error() -> None:
+    """What the flow raised is raised, though the observer raises when it is told."""
+    set_observer(Failing(at_end=True))
+    error = KeyError("of the flow")
+    with pytest.raises(KeyError) as caught:
+        next(watch_validation(flow_of(error), None))
+    assert caught.value is error
+
+
+def test_failures_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one error for each observer that fails, by class and place, and without its message."""
+    for _ in range(2):
+        set_observer(Failing())
+        for _ in range(3):
+            run(watch_validation(flow_of(None), None))
+            origin_here()
+    assert [(record.name, record.levelno) for record in caplog.records] == [
+        ("async_oauth_guard.observation", logging.ERROR)
+    ] * 2
+    assert "ObserverError" in caplog.text
+    assert "in begin_validation" in caplog.text
+    assert TOKEN not in caplog.text
+
+
+def test_process_that_ends() -> None:
+    """What ends the process is not the observer's failure."""
+
+    class Ending(Witnessing):
+        def begin_validation(self, scheme: str | None) -> End:
+            raise SystemExit
+
+    set_observer(Ending())
+    with pytest.raises(SystemExit):
+        next(watch_validation(flow_of(None), None))
+
+
+def test_observers_that_change_meanwhile(observer: Witnessing) -> None:
+    """What one has begun to watch it sees to the end."""
+
+    def waiting() -> Flow[Any]:
+        yield CALL
+
+    flow = watch_validation(waiting(), "bearer")
+    next(flow)
+    later = Witnessing()
+    set_observer(later)
+    with pytest.raises(StopIteration):
+        flow.send(None)
+    assert (observer.seen, later.seen) == (["bearer", None], [])
