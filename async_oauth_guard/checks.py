@@ -1,5 +1,6 @@
 """System checks: what ``manage.py check`` says of the guards, each with an id and a hint."""
 
+import contextlib
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,19 +14,19 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Tags
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from django.db.models import Field, Model, UniqueConstraint
 from django.utils.module_loading import import_string
 
 from .challenges import UnfitParameterError
 from .conf import SETTING, GuardSettings
 from .protector import ALL_PROTECTORS
-from .routes import endpoint_of, issuers_of, name_of_validator
-from .site_checks import check_site, routes_of_site
+from .routes import import_urls
+from .site_checks import check_site
 from .validators.introspection import IntrospectTokenValidator
 from .validators.jwt import JWTBearerTokenValidator
 from .validators.model import BearerTokenValidator
+from .validators.naming import endpoint_of, issuers_of, name_of_validator
 from .validators.remote import FROM_PROTECTOR, RemoteTokenValidator
-from .validators.row_source import RowSource
+from .validators.row_source import RowSource, is_indexed
 from .validators.toolkit import ToolkitTokenValidator
 
 __all__ = ["check_guards", "check_settings", "check_toolkit_rows", "register_checks"]
@@ -80,7 +81,9 @@ def check_guards(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     And of each validator E003, W001, W003, W005, W006, W008, W014, W015, W016: see below.
     """
     # Views are guarded when their modules are imported.
-    routes_of_site()
+    with contextlib.suppress(ImproperlyConfigured):
+        # Of a broken one Django itself speaks.
+        import_urls()
     return [
         *_validator_errors(),
         *_cache_messages(),
@@ -165,7 +168,7 @@ def _column_messages(rows: RowSource, things: str, hint: str) -> Iterator[CheckM
     except ImproperlyConfigured as error:
         yield Error(str(error), hint=hint, id=f"{_APP}.E003")
         return
-    if not _is_indexed(field, model):
+    if not is_indexed(field, model):
         yield checks.Warning(
             f"{model._meta.label}.{field.name} has no index, and every guarded request looks {things} up in it.",
             hint="Give the field unique=True, or db_index=True.",
@@ -189,23 +192,6 @@ def _coalescing_messages(validator: BearerTokenValidator) -> Iterator[CheckMessa
             obj=validator.token_model,
             id=f"{_APP}.W003",
         )
-
-
-def _is_indexed(field: "Field[Any, Any]", model: type[Model]) -> bool:
-    # Of a model that inherits its column, the parent's table has it.
-    options = getattr(field, "model", model)._meta
-    leading = [tuple(fields[:1]) for fields in (*_indexes(options), *options.unique_together)]
-    return field.primary_key or field.unique or getattr(field, "db_index", False) or (field.name,) in leading
-
-
-def _indexes(options: Any) -> Iterator[Sequence[str]]:
-    """The fields of each index of a whole table; one with a condition does not have every row."""
-    for index in options.indexes:
-        if index.condition is None:
-            yield [name for name, _ in index.fields_orders]
-    for constraint in options.constraints:
-        if isinstance(constraint, UniqueConstraint) and constraint.condition is None:
-            yield constraint.fields
 
 
 def _remote_messages(validator: RemoteTokenValidator) -> Iterator[CheckMessage]:

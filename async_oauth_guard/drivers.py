@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from .effects import Effect, Flow
 
-__all__ = ["adrive", "drive"]
+__all__ = ["adrive", "drive", "interpose_flow"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,23 @@ async def adrive(flow: Flow[T], perform: Mapping[type[Effect], Callable[[Any], A
         while True:
             try:
                 result = await perform[type(effect)](effect)
+            except Exception as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()
+
+
+def interpose_flow(flow: Flow[T], perform: Callable[[Effect], Flow[Any]]) -> Flow[T]:
+    """``flow``, with each of its effects asked for by ``perform`` in its place."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                result = yield from perform(effect)
             except Exception as error:
                 effect = flow.throw(error)
             else:

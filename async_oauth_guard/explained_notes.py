@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from .drivers import interpose_flow
 from .effects import Call, CallFailedError, Effect, Flow, HttpAnswer, HttpCall, Once, ReadModel, Row
 from .errors import GuardError
 from .flows.answers import shown
@@ -40,28 +41,21 @@ class Notes:
 
     def watch_flow(self, flow: Flow[T]) -> Flow[T]:
         """``flow``, with what it asks for noted."""
-        try:
-            effect = next(flow)
-            while True:
-                try:
-                    result = yield self._watched(effect)
-                except Exception as error:
-                    self._note(effect, error)
-                    effect = flow.throw(error)
-                else:
-                    self._note(effect, result)
-                    effect = flow.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        finally:
-            flow.close()
+        return interpose_flow(flow, self._noted_flow)
 
-    def _watched(self, effect: Effect) -> Effect:
-        if not isinstance(effect, Once):
-            return effect
-        # Runs elsewhere; where the same is under way already for somebody else, there is nothing to note.
-        make = effect.flow
-        return replace(effect, flow=lambda: self.watch_flow(make()))
+    def _noted_flow(self, effect: Effect) -> Flow[Any]:
+        asked = effect
+        if isinstance(effect, Once):
+            # Runs elsewhere; where the same is under way already for somebody else, there is nothing to note.
+            make = effect.flow
+            asked = replace(effect, flow=lambda: self.watch_flow(make()))
+        try:
+            result = yield asked
+        except Exception as error:
+            self._note(effect, error)
+            raise
+        self._note(effect, result)
+        return result
 
     def _note(self, effect: Effect, result: Any) -> None:
         match effect:

@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from authlib.integrations.django_oauth2.requests import DjangoJsonRequest
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
 
 from .credentials import Credentials, Secret
 from .effects import Flow
@@ -31,6 +29,7 @@ from .hooks import hook
 from .jose import Jwt, parse_jwt
 from .protector import ResourceProtector
 from .requirements import Requirements
+from .signals import reason_of
 from .validators.introspection import IntrospectTokenValidator
 from .view_guard import ViewGuard
 
@@ -156,7 +155,7 @@ class Judge:
         try:
             if isinstance(credentials, GuardError):
                 raise credentials
-            return (yield from self._ask_flow(credentials, self.inquiry(request, requirements)))
+            return (yield from self._ask_flow(credentials, self._protector._inquiry(request, requirements)))
         except OAuth2Error as refusal:
             error = yield from self.reject_flow(refusal, request, requirements, credentials)
             raise error from error.__cause__
@@ -173,23 +172,8 @@ class Judge:
         earlier = self._rejected
         if earlier is not None and refusal in (earlier, earlier.__cause__):
             return earlier
-        error = adopt_error(refusal)
-        if isinstance(credentials, Credentials):
-            error.scheme = credentials.scheme
-        error = self._rejected = self._protector._complete(error, requirements.scopes.for_method(request.method))
+        error = self._rejected = self._protector._adopt(refusal, request, requirements, credentials)
         return error
-
-    def inquiry(self, request: HttpRequest, requirements: Requirements) -> Inquiry:
-        """What is asked about the token."""
-        options = self._protector.options
-        return Inquiry(
-            requirements=requirements,
-            request=request,
-            hook_request=lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
-            uri=lambda: self._protector._uri(request),
-            resource=options.resource,
-            cache=options.cache,
-        )
 
     def _serving(self, credentials: Credentials) -> Sequence[Any]:
         return self._protector._by_scheme()[credentials.scheme]
@@ -277,12 +261,13 @@ def _validator_flow(
     elif notes.row is not None and ladder is DATABASE:
         claims = yield from row_claims_flow(notes.row)
     facts = Facts(validator, inquiry, jwt, claims)
+    reason = None if error is None else reason_of(error)
     return ValidatorExplanation(
         validator="",
         verdict=judgement_of(error),
         asked=asked,
-        reason=None if error is None else error.reason,
-        steps=steps_of(ladder, facts, None if error is None else error.reason),
+        reason=reason,
+        steps=steps_of(ladder, facts, reason),
         claims=tell_claims(claims, header),
         calls=tuple(notes.calls),
     )

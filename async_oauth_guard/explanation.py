@@ -21,8 +21,9 @@ from .explained_rules import AUTHLIB_CREDENTIALS, CREDENTIALS, Step, steps_of_cr
 from .explained_verdict import Judge, Judgement, ValidatorExplanation, judgement_of
 from .protector import ResourceProtector
 from .remedies import REMEDIES
-from .requirements import describe_requirements, parse_requirements
+from .requirements import parse_requirements
 from .runtime import arun, run_outside_loop
+from .signals import reason_of
 from .stand_ins import STAND_IN
 from .view_guard import ViewGuard
 
@@ -132,26 +133,22 @@ def _explain_flow(
     error = yield from judge.error_flow(explained, request, credentials)
     validators: tuple[ValidatorExplanation, ...] = ()
     if isinstance(credentials, Credentials):
-        yield from judge.tell_others_flow(credentials, judge.inquiry(request, explained.requirements))
+        yield from judge.tell_others_flow(credentials, protector._inquiry(request, explained.requirements))
         validators = tuple(judge.told(credentials))
+    reason = None if error is None else reason_of(error)
     ladder = AUTHLIB_CREDENTIALS if protector.options.as_authlib else CREDENTIALS
     return Explanation(
         verdict=judgement_of(error),
         status=200 if error is None else int(error.status_code),
         error=None if error is None else str(error.error),
         challenge=None if error is None else dict(error.get_headers()).get("WWW-Authenticate"),
-        reason=None if error is None else error.reason,
-        remedy=None if error is None else REMEDIES[error.reason],
-        requirement=None if guard is None else _describe(guard),
+        reason=reason,
+        remedy=None if reason is None else REMEDIES[reason],
+        requirement=None if guard is None else guard.describe(),
         credentials=steps_of_credentials(ladder, credentials.reason if isinstance(credentials, GuardError) else None),
         validators=validators,
         asked=tuple(validator.validator for validator in validators if validator.asked),
     )
-
-
-def _describe(guard: ViewGuard) -> str:
-    words = describe_requirements(guard.requirements)
-    return f"optional: {words}" if guard.optional else words
 
 
 def _read_credentials(
@@ -169,7 +166,8 @@ def _request(authorization: Secret[str] | None, method: str, uri: str | None) ->
     parts = urlsplit(uri or "/")
     secure = parts.scheme == "https"
     environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
+        # As Django has it, whatever a client sends.
+        "REQUEST_METHOD": method.upper(),
         # PEP 3333: its octets, decoded, each as one character.
         "PATH_INFO": unquote_to_bytes(parts.path or "/").decode("latin-1"),
         "QUERY_STRING": parts.query,

@@ -5,25 +5,43 @@ although it is not costs more.
 """
 
 import ast
+import builtins
 import functools
 import inspect
-import textwrap
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import FunctionType, MethodType, ModuleType
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from types import CodeType, FunctionType, MethodType, ModuleType, WrapperDescriptorType
 from typing import Any
 
 from django.utils import decorators as djangos
 from django.views import View
+from django.views.generic import base
 
 from . import decorators
 from .view_guard import ViewGuard
 from .views import ProtectedResourceMixin
 
-__all__ = ["Guarding", "Step", "class_behind", "guarding_of", "handlers_of", "layers_of"]
+__all__ = ["Guarding", "Step", "class_behind", "guarding_of", "guarding_of_callback", "layers_of"]
 
 # Proxies may have another layer below each.
 _MAX_LAYERS = 100
+
+# What runs before Django calls `dispatch`, and may put another in its place.
+_MAKING = ("__new__", "__init__", "__setattr__", "setup")
+
+# Stands for every name, where code may assign any.
+_ANY = "*"
+
+# Whoever assigns one of these decides what Django calls.
+_DECISIVE = {_ANY, "__class__", "__dict__", "setup", "dispatch"}
+
+# And whoever assigns one of these, which handlers there are.
+_HANDLERS = {_ANY, "http_method_names"}
+
+# What Django's `dispatch` and `options` call beside handlers.
+_BESIDE_HANDLERS = ("http_method_not_allowed", "_allowed_methods")
+
+_OTHER_METHODS = "other methods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +57,17 @@ class Guarding:
     """``steps``: the way of every request, outermost first; ``by_method``: the guards of single handlers of a class.
 
     A class whose handlers have no guards, or may be called by others than Django's ``dispatch``, has none there.
+    ``methods``: what a class has handlers for, guarded or not.
     """
 
     steps: tuple[Step, ...] = ()
     by_method: Mapping[str, tuple[ViewGuard, ...]] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
 
     @property
     def guards(self) -> tuple[ViewGuard, ...]:
         """What stands before every request, outermost first."""
-        return tuple(step.guard for step in self.steps if step.guard is not None)
+        return _guards_among(self.steps)
 
     @property
     def is_whole(self) -> bool:
@@ -55,23 +75,40 @@ class Guarding:
         return bool(self.guards or (self.by_method and all(self.by_method.values())))
 
     def guards_for(self, method: str) -> tuple[ViewGuard, ...]:
-        """What stands before a request with this HTTP method."""
+        """What stands before a request with this HTTP method, in letters of any size, as Django has it."""
+        method = method.upper()
         if method == "HEAD" and "HEAD" not in self.by_method:
             # As `View.setup` has it.
             method = "GET"
         return self.guards + self.by_method.get(method, ())
 
 
+def _guards_among(steps: Iterable[Step]) -> tuple[ViewGuard, ...]:
+    return tuple(step.guard for step in steps if step.guard is not None)
+
+
 def guarding_of(view: Any) -> Guarding:
-    """What guards a view of any kind, or a class."""
-    steps = _steps_of(view)
+    """What guards a view of any kind, or a class: then the views that Django's ``as_view()`` makes of it."""
+    if not isinstance(view, type) or not hasattr(view, "as_view"):
+        return guarding_of_callback(view)
+    guarding = _guarding_of_class(view, {})
+    # One of its own may let its objects have other handlers.
+    return guarding if _is_of(base, view.as_view, "as_view") else replace(guarding, by_method={})
+
+
+def guarding_of_callback(callback: Any) -> Guarding:
+    """What guards that which Django calls for a URL. Of a class it calls the constructor, and no ``dispatch``."""
+    steps = _steps_of(callback)
     innermost = steps[-1].layer
-    if (cls := class_behind(innermost)) is not None:
-        inner = _guarding_of_class(cls, _arguments_of(innermost))
-        return Guarding((*steps, *inner.steps), inner.by_method)
+    if _is_made_by_as_view(innermost):
+        inner = _guarding_of_class(_value_of("cls", innermost), _value_of("initkwargs", innermost))
+        return replace(inner, steps=(*steps, *inner.steps))
     if not inspect.isroutine(innermost):
-        steps += _passage(type(innermost), "__call__").steps
+        steps += _steps_of(_found(type(innermost), "__call__"))
     return Guarding(steps)
+
+
+# From the outside to the innermost layer.
 
 
 def _steps_of(view: Any) -> tuple[Step, ...]:
@@ -96,27 +133,28 @@ def _next_layer(layer: Any) -> Any:
         # What it wraps is what it calls only where no child has put another class between.
         return None
     decorated = _decorated(layer)
-    return getattr(layer, "__wrapped__", None) if decorated is None else decorated
+    wrapped = getattr(layer, "__wrapped__", None) if decorated is None else decorated
+    # A mark comes from what is wrapped. Where that has none, the attributes of something else were copied,
+    # `__wrapped__` among them: what is called there nobody knows.
+    return wrapped if _has_mark(wrapped) or not _has_mark(layer) else None
 
 
 def class_behind(layer: Any) -> type | None:
-    """The class, if ``layer`` is one or is what its ``as_view()`` returned; for what wraps that, ``None``."""
+    """The class, if ``layer`` is one or is what Django's ``as_view()`` made of it; for what wraps that, ``None``."""
     if isinstance(layer, type):
         return layer
-    # Decorators copy the mark of what they wrap.
-    is_wrapper = not isinstance(layer, FunctionType) or _mark_of(getattr(layer, "__wrapped__", None)) is not None
-    return None if is_wrapper else _mark_of(layer)
+    cls: type | None = _value_of("cls", layer) if _is_made_by_as_view(layer) else None
+    return cls
 
 
-def _mark_of(layer: Any) -> type | None:
-    # Django's, and that of Django REST framework's view sets.
-    cls = getattr(layer, "view_class", None) or getattr(layer, "cls", None)
-    return cls if isinstance(cls, type) else None
+def _is_made_by_as_view(layer: Any) -> bool:
+    # Known by its code: anybody can set `view_class`, and decorators copy it.
+    return _is_of(base, layer, "view")
 
 
-def _arguments_of(layer: Any) -> Mapping[str, Any]:
-    """What ``as_view()`` was given in place of attributes of the class."""
-    return getattr(layer, "view_initkwargs", None) or {}
+def _has_mark(layer: Any) -> bool:
+    """Whether it says of itself that it stands for a class, as Django's views do, and other frameworks' view sets."""
+    return any(isinstance(getattr(layer, name, None), type) for name in ("view_class", "cls"))
 
 
 def _guard_of(layer: Any) -> ViewGuard | None:
@@ -142,116 +180,269 @@ def _decorated(layer: Any) -> Any:
     """What a call of a method decorated with ``method_decorator`` puts together, ``None`` for anything else."""
     if not _is_of(djangos, layer, "_wrapper"):
         return None
-    within = inspect.getclosurevars(layer).nonlocals
-    method = within["method"]
+    method = _value_of("method", layer)
 
     @functools.wraps(method)
     def view(*args: Any, **kwargs: Any) -> Any:  # pragma: no cover - a stand-in, as Django itself makes one
         raise NotImplementedError
 
-    return functools.reduce(lambda decorated, decorate: decorate(decorated), within["decorators"], view)
+    try:
+        return functools.reduce(lambda view, decorate: decorate(view), _value_of("decorators", layer), view)
+    except Exception:
+        # A decorator of the site's own, which may want more than a stand-in.
+        return None
+
+
+# Classes.
+
+
+def _guarding_of_class(cls: type, given: Mapping[str, Any]) -> Guarding:
+    made = _assigned(cls, _MAKING)
+    assigned = made | _assigned(cls, ("dispatch",))
+    methods = tuple(name.upper() for name in _handlers_of(cls, given, assigned | given.keys()))
+    if not _DECISIVE.isdisjoint(made | given.keys()) or not _has_plain_objects(cls):
+        return Guarding(methods=methods)
+    passage = _passage(cls, given, assigned)
+    if not passage.is_to_handlers or not _HANDLERS.isdisjoint(assigned) or hasattr(cls, "__getattr__"):
+        # Whoever else calls the handlers, or has others, may do so in ways of its own.
+        return Guarding(passage.steps, methods=methods)
+    by_method = _guards_of_handlers(cls, methods, assigned | given.keys())
+    return Guarding(passage.steps, by_method if any(by_method.values()) else {}, methods)
+
+
+def _has_plain_objects(cls: Any) -> bool:
+    """Whether its objects are made, and asked for what they have, as others are."""
+    return type(cls).__call__ is type.__call__ and cls.__getattribute__ is object.__getattribute__
+
+
+def _handlers_of(cls: type, given: Mapping[str, Any], changed: Set[str]) -> Iterator[str]:
+    """The HTTP methods, in small letters, that a class has a handler of its own for, or its objects may have one."""
+    names = given.get("http_method_names", getattr(cls, "http_method_names", ()))
+    for name in names if isinstance(names, list | tuple | set | frozenset) else ():
+        # Django asks for small letters.
+        if isinstance(name, str) and name == name.lower():
+            handler = _found(cls, name)
+            # Django's own says which methods there are, and nothing else.
+            if name in changed or (handler is not None and handler is not View.options):
+                yield name
+
+
+def _guards_of_handlers(cls: type, methods: Iterable[str], changed: Set[str]) -> dict[str, tuple[ViewGuard, ...]]:
+    """The guards on each handler itself. Before it comes to its parent's, one may long have answered."""
+    guards = {
+        method: () if method.lower() in changed else _guards_among(_steps_of(_found(cls, method.lower())))
+        for method in methods
+    }
+    if any(name in changed or _found(cls, name) is not vars(View)[name] for name in _BESIDE_HANDLERS):
+        guards[_OTHER_METHODS] = ()
+    return guards
+
+
+def _found(cls: type, name: str) -> Any:
+    """What a class or the first of its parents has under that name, as it was written there."""
+    return next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
+
+
+def _assigned(cls: type, methods: Iterable[str]) -> Set[str]:
+    """The names that a class's own methods among these assign, to whatever object."""
+    written = (vars(each)[name] for each in cls.__mro__ if each is not View for name in methods if name in vars(each))
+    return {name for method in written for name in _assigned_by(method)}
+
+
+def _assigned_by(method: Any) -> Iterator[str]:
+    if isinstance(method, WrapperDescriptorType) or inspect.isbuiltin(method):
+        # Python's own, of `object` or of an exception.
+        return
+    for layer in layers_of(method):
+        if isinstance(layer, FunctionType):
+            yield from _names_assigned(layer.__code__)
+        elif not isinstance(layer, staticmethod):
+            yield _ANY
+
+
+# What a function's code and its source tell.
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """``dispatch`` of the class that goes by the name ``cls``, or of ``super()`` after it.
+
+    ``is_call``: it is called right there, for the object itself.
+    """
+
+    cls: str
+    is_super: bool
+    is_call: bool
+
+
+# By the code: functions would keep their classes. Most classes share their `dispatch`.
+@functools.lru_cache(maxsize=4096)
+def _mentions(code: CodeType) -> tuple[_Mention, ...]:
+    body = _body_of(code)
+    calls = {id(node.func): node for node in _run_by(body) if isinstance(node, ast.Call)}
+    me = code.co_varnames[0] if code.co_argcount else ""
+    mentions = (
+        _mention_of(node.value, calls.get(id(node)), me)
+        for node in _within(body)
+        if isinstance(node, ast.Attribute) and node.attr == "dispatch"
+    )
+    return tuple(mention for mention in mentions if mention is not None)
+
+
+def _mention_of(owner: ast.expr, call: ast.Call | None, me: str) -> _Mention | None:
+    match owner:
+        case ast.Call(func=ast.Name(id="super"), args=[]):
+            return _Mention("__class__", is_super=True, is_call=call is not None)
+        case ast.Call(func=ast.Name(id="super"), args=[ast.Name(id=cls), ast.Name(id=owner_name)]) if owner_name == me:
+            return _Mention(cls, is_super=True, is_call=call is not None)
+        case ast.Name(id=cls):
+            first = call.args[0] if call is not None and call.args else None
+            return _Mention(cls, is_super=False, is_call=isinstance(first, ast.Name) and first.id == me)
+        case _:
+            return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _names_assigned(code: CodeType) -> frozenset[str]:
+    body = _body_of(code)
+    if not body:
+        return frozenset({_ANY})
+    is_constructor = code.co_name in ("__new__", "__init__")
+    return frozenset(name for node in _within(body) for name in _assigned_in(node, is_constructor))
+
+
+def _assigned_in(node: ast.AST, is_constructor: bool) -> Iterator[str]:
+    match node:
+        case ast.Name(id="setattr" | "vars") | ast.Attribute(attr="setattr" | "__setattr__" | "__dict__"):
+            yield _ANY
+        case ast.Attribute(attr="http_method_names"):
+            # A list, which need not be assigned to be changed.
+            yield "http_method_names"
+        case ast.Attribute(attr=name, ctx=ast.Store()):
+            yield name
+        case ast.keyword(arg=str(name)) | ast.Constant(value=str(name)) if is_constructor:
+            # `View.__init__` assigns whatever keyword it is given.
+            yield name
+        case _:
+            return
+
+
+def _within(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    return (node for statement in body for node in ast.walk(statement))
+
+
+def _run_by(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """What runs when a function is called: not the functions within, whose names may mean something else."""
+    for node in body:
+        if not isinstance(node, _SCOPES):
+            yield node
+            yield from _run_by(ast.iter_child_nodes(node))
+
+
+_SCOPES = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _body_of(code: CodeType) -> tuple[ast.stmt, ...]:
+    """The statements of a function; none where its source is not there, or is no ``def``."""
+    try:
+        source = inspect.getsource(code)
+        # A method's is indented, which cannot be undone: lines of long strings within need not be.
+        tree = ast.parse(f"if True:\n{source}" if source[:1].isspace() else source)
+    except Exception:
+        # No file, or one that is no longer what was imported.
+        return ()
+    outermost = next(
+        (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)), None
+    )
+    return () if outermost is None or outermost.name != code.co_name else tuple(outermost.body)
+
+
+def _value_of(name: str, function: Any) -> Any:
+    """What a name within a function stands for, whenever it is called; ``None`` for what each call has anew."""
+    code = function.__code__
+    if name in code.co_varnames or name in code.co_cellvars:
+        return None
+    if name not in code.co_freevars:
+        return function.__globals__.get(name, vars(builtins).get(name))
+    try:
+        return function.__closure__[code.co_freevars.index(name)].cell_contents
+    except ValueError:
+        # Not yet assigned.
+        return None
+
+
+# The way through `dispatch`.
 
 
 @dataclass(frozen=True, slots=True)
 class _Passage:
-    """The steps within a method, outermost first, and the functions at the end of its ways."""
+    """The steps within ``dispatch``, outermost first, and whether all of its ways end in Django's own."""
 
     steps: tuple[Step, ...] = ()
-    ends: frozenset[Any] = frozenset()
-
-    @property
-    def guards(self) -> tuple[ViewGuard, ...]:
-        return Guarding(self.steps).guards
+    is_to_handlers: bool = False
 
 
-def _guarding_of_class(cls: type, given: Mapping[str, Any]) -> Guarding:
-    dispatch = _passage(cls, "dispatch", given)
-    if dispatch.ends != frozenset[Any]({View.dispatch}):
-        # Whoever else calls the handlers may do so in ways of its own.
-        return Guarding(dispatch.steps)
-    handlers = {name.upper(): _passage(cls, name).guards for name in handlers_of(cls, given)}
-    return Guarding(dispatch.steps, handlers if any(handlers.values()) else {})
-
-
-def handlers_of(cls: Any, given: Mapping[str, Any]) -> Iterator[str]:
-    """The HTTP methods, in small letters, that a class has a handler of its own for."""
-    for name in given.get("http_method_names", cls.http_method_names):
-        handler = getattr(cls, name, None)
-        # Django's own says which methods there are, and nothing else.
-        if handler is not None and handler is not View.options:
-            yield name
-
-
-def _passage(cls: type, name: str, given: Mapping[str, Any] | None = None, after: int = 0) -> _Passage:
-    """The way through the method ``name``, looked for in ``cls`` and its parents from the one numbered ``after`` on."""
+def _passage(cls: type, given: Mapping[str, Any], assigned: Set[str], after: int = 0) -> _Passage:
+    """The way through ``dispatch``, looked for in ``cls`` and its parents from the one numbered ``after`` on."""
     classes = cls.__mro__
-    number = next((number for number in range(after, len(classes)) if name in vars(classes[number])), None)
+    number = next((number for number in range(after, len(classes)) if "dispatch" in vars(classes[number])), None)
     if number is None:
         return _Passage()
-    steps = _steps_of(vars(classes[number])[name])
+    steps = _steps_of(vars(classes[number])["dispatch"])
     innermost = steps[-1].layer
     if innermost is vars(ProtectedResourceMixin)["dispatch"]:
-        steps = (*steps[:-1], Step(innermost, _guard_of_mixin(cls, given or {})))
-    further = [each for each in _called(innermost, name, classes) if each > number]
+        steps = (*steps[:-1], Step(innermost, _guard_of_mixin(cls, given, assigned)))
+    further = [each for each in _called(innermost, classes) if each > number]
     if not further:
-        return _Passage(steps, frozenset({innermost}))
-    ways = [_passage(cls, name, given, each) for each in further]
-    ends = frozenset().union(*(way.ends for way in ways))
+        return _Passage(steps, innermost is View.dispatch)
+    ways = [_passage(cls, given, assigned, each) for each in further]
     # Nobody knows which of them is taken: if one has no guard, the others' do not count.
-    onward = ways[0].steps if len(ways) == 1 or all(way.guards for way in ways) else ()
-    return _Passage((*steps, *onward), ends)
+    onward = ways[0].steps if len(ways) == 1 or all(_guards_among(way.steps) for way in ways) else ()
+    return _Passage((*steps, *onward), all(way.is_to_handlers for way in ways))
 
 
-def _guard_of_mixin(cls: Any, given: Mapping[str, Any]) -> ViewGuard | None:
-    scopes, optional, protector = (
-        given.get(name, getattr(cls, name)) for name in ("required_scopes", "oauth_optional", "protector")
-    )
+def _guard_of_mixin(cls: Any, given: Mapping[str, Any], assigned: Set[str]) -> ViewGuard | None:
+    if not assigned.isdisjoint({_ANY, "protector"}):
+        return None
     try:
+        scopes, optional, protector = (
+            given[name] if name in given else getattr(cls, name)
+            for name in ("required_scopes", "oauth_optional", "protector")
+        )
         return _guard_of(protector(scopes, optional)(lambda request: None))
-    except (TypeError, ValueError):
+    except Exception:
         # Given to as_view(), which nobody checks, and so an error at each request.
         return None
 
 
-def _called(function: Any, name: str, classes: tuple[type, ...]) -> list[int]:
-    """The numbers of those among ``classes`` from which on a method looks for the one of that name that it calls."""
+def _called(function: Any, classes: tuple[type, ...]) -> list[int]:
+    """The numbers of those among ``classes`` from which on a ``dispatch`` looks for the next that it calls."""
     if _is_inherited(function):
-        cls = inspect.getclosurevars(function).nonlocals["cls"]
+        cls = _value_of("cls", function)
         return [classes.index(cls) + 1] if cls in classes else []
-    calls = (
-        node.value for node in ast.walk(_tree_of(function)) if isinstance(node, ast.Attribute) and node.attr == name
-    )
-    numbers = (_number_called(call, function, name, classes) for call in calls)
-    return [number for number in numbers if number is not None]
+    if not isinstance(function, FunctionType):
+        return []
+    found = [(_number_of(mention, function, classes), mention.is_call) for mention in _mentions(function.__code__)]
+    # What is named without a call may be called under another name, and may not be called at all.
+    is_called = any(is_call for number, is_call in found if number is not None)
+    return [number for number, _ in found if number is not None and is_called]
 
 
-def _number_called(call: ast.expr, function: Any, name: str, classes: tuple[type, ...]) -> int | None:
-    match call:
-        case ast.Call(func=ast.Name(id="super"), args=[]):
-            base, step = _value_of("__class__", function), 1
-        case ast.Call(func=ast.Name(id="super"), args=[ast.Name(id=base_name), _]):
-            base, step = _value_of(base_name, function), 1
-        case ast.Name(id=base_name):
-            # Parent.dispatch(self, request)
-            base, step = _owner_of(name, _value_of(base_name, function)), 0
-        case _:
-            return None
-    return classes.index(base) + step if base in classes else None
-
-
-def _owner_of(name: str, cls: Any) -> Any:
-    return next((each for each in getattr(cls, "__mro__", ()) if name in vars(each)), None)
-
-
-def _value_of(name: str, function: FunctionType) -> Any:
-    """The class, or whatever else a name within a function stands for."""
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    return cells[name].cell_contents if name in cells else function.__globals__.get(name)
-
-
-def _tree_of(function: Any) -> ast.AST:
-    try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        # Without its source nobody can tell.
-        return ast.Module([], [])
+def _number_of(mention: _Mention, function: FunctionType, classes: tuple[type, ...]) -> int | None:
+    cls = _value_of(mention.cls, function)
+    if not mention.is_super:
+        # Parent.dispatch(self, request)
+        cls = next((each for each in getattr(cls, "__mro__", ()) if "dispatch" in vars(each)), None)
+    elif _value_of("super", function) is not super:
+        return None
+    return classes.index(cls) + mention.is_super if cls in classes else None

@@ -40,7 +40,7 @@ from .observation import watch_validation
 from .requirements import Requirements, parse_requirements
 from .runtime import arun, run_outside_loop
 from .scopes import Requirement, ScopesLike
-from .signals import log_refusal, notify_flow, token_authenticated, token_rejected
+from .signals import log_refusal_flow, notify_flow, token_authenticated, token_rejected
 from .stand_ins import STAND_IN
 from .urls import Included, guard_urls
 from .view_guard import ViewGuard
@@ -319,16 +319,7 @@ class ResourceProtector:
     ) -> Flow[Verdict]:
         if requirements.extra:
             self._check_keywords(requirements)
-        options = self.options
-        inquiry = Inquiry(
-            requirements=requirements,
-            request=request,
-            # Made when first touched: to make one may fail on a Host that Django does not allow.
-            hook_request=lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
-            uri=lambda: self._uri(request),
-            resource=options.resource,
-            cache=options.cache,
-        )
+        inquiry = self._inquiry(request, requirements)
         try:
             if isinstance(credentials, GuardError):
                 raise credentials
@@ -354,12 +345,9 @@ class ResourceProtector:
         if earlier is not None and refusal in (earlier, earlier.__cause__):
             # An overridden acquire_token() passes on what ours has raised.
             return cast("GuardError", earlier)
-        error = adopt_error(refusal)
-        if isinstance(credentials, Credentials):
-            error.scheme = credentials.scheme
-        error = self._complete(error, requirements.scopes.for_method(request.method))
+        error = self._adopt(refusal, request, requirements, credentials)
         request._oauth_rejection = error  # type: ignore[attr-defined]
-        log_refusal(request, error)
+        yield from log_refusal_flow(request, error)
         yield from notify_flow(token_rejected, type(self), request=request, error=error)
         return error
 
@@ -380,6 +368,31 @@ class ResourceProtector:
             cache=self.options.cache,
         )
         return (yield from authorize_flow(_asked(validators), Secret(presented), inquiry))
+
+    def _inquiry(self, request: HttpRequest, requirements: Requirements) -> Inquiry:
+        options = self.options
+        return Inquiry(
+            requirements=requirements,
+            request=request,
+            # Made when first touched: to make one may fail on a Host that Django does not allow.
+            hook_request=lambda: SimpleLazyObject(lambda: DjangoJsonRequest(request)),
+            uri=lambda: self._uri(request),
+            resource=options.resource,
+            cache=options.cache,
+        )
+
+    def _adopt(
+        self,
+        refusal: OAuth2Error,
+        request: HttpRequest,
+        requirements: Requirements,
+        credentials: Credentials | GuardError,
+    ) -> GuardError:
+        """One of our errors for anybody's, with its challenge."""
+        error = adopt_error(refusal)
+        if isinstance(credentials, Credentials):
+            error.scheme = credentials.scheme
+        return self._complete(error, requirements.scopes.for_method(request.method))
 
     def _complete(self, error: GuardError, scopes: Requirement | None) -> GuardError:
         """The error with its challenge, or as Authlib has it."""

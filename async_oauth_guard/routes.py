@@ -2,10 +2,12 @@
 
 import inspect
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import PurePath
 from types import MethodType
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -17,26 +19,26 @@ from django.urls.resolvers import RegexPattern
 from django.utils.regex_helper import normalize
 
 from .conf import SETTING, GuardSettings
-from .guarding import Guarding, class_behind, guarding_of, layers_of
+from .guarding import Guarding, class_behind, guarding_of, guarding_of_callback, layers_of
 from .requirements import describe_requirements
 from .runtime import is_async
 from .session_checks import EXEMPT_WHILE_CHECKED
-from .validators.introspection import IntrospectTokenValidator
-from .validators.remote import RemoteTokenValidator
+from .validators.naming import describe_validators
 from .view_guard import ViewGuard
 
 __all__ = [
+    "TO_GUARD",
     "Route",
-    "describe_validators",
-    "endpoint_of",
     "guards_of",
+    "import_urls",
     "is_allowed",
-    "issuers_of",
     "iter_routes",
-    "name_of_validator",
     "patterns_of_allowed",
     "route_of",
 ]
+
+TO_GUARD = "Guard it, or name its path, its name or its view in OAUTH_GUARD['UNGUARDED']."
+"""What to do about a route without a guard."""
 
 _UNGUARDED = "unguarded"
 
@@ -52,11 +54,9 @@ class Route:
         callback: what Django calls.
         colour: ``"sync"`` or ``"async"``, by which Django calls it.
         kind: ``"function"``, ``"method"``, ``"partial"``, ``"object"`` or ``"class"``.
-        guards: what each of its requests has to pass, outermost first.
-        guards_by_method: of a class with a guard before some of its handlers, those before each handler.
         csrf_exempt: whether Django's CSRF check lets all its requests be. Behind an optional guard it does not:
             requests without a token are checked.
-        is_guarded: whether no request reaches the view but past a guard. One that is optional is a guard too.
+        guarding: the way of its requests, guards and other layers.
     """
 
     path: str
@@ -65,10 +65,23 @@ class Route:
     callback: Any
     colour: Literal["sync", "async"]
     kind: str
-    guards: tuple[ViewGuard, ...]
-    guards_by_method: Mapping[str, tuple[ViewGuard, ...]]
     csrf_exempt: bool
-    is_guarded: bool
+    guarding: Guarding = field(repr=False)
+
+    @property
+    def guards(self) -> tuple[ViewGuard, ...]:
+        """What each of its requests has to pass, outermost first."""
+        return self.guarding.guards
+
+    @property
+    def guards_by_method(self) -> Mapping[str, tuple[ViewGuard, ...]]:
+        """Of a class with a guard before some of its handlers, those before each handler."""
+        return self.guarding.by_method
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether no request reaches the view but past a guard. One that is optional is a guard too."""
+        return self.guarding.is_whole
 
     @property
     def requirement(self) -> str:
@@ -88,7 +101,7 @@ class Route:
 
     def guards_for(self, method: str) -> tuple[ViewGuard, ...]:
         """The guards that a request with this HTTP method has to pass, outermost first."""
-        return guards_of(self.callback, method)
+        return self.guarding.guards_for(method)
 
     def as_json(self) -> dict[str, Any]:
         """The route as JSON holds it."""
@@ -125,29 +138,42 @@ def iter_routes(urlconf: Any = None) -> Iterator[Route]:
     Raises:
         ImproperlyConfigured: the URL configuration cannot be loaded.
     """
-    for _, route in _walk(_resolver(urlconf), _Trail()):
-        yield route
+    for found in _walk(_resolver(urlconf), _Trail()):
+        yield found.route()
+
+
+def import_urls() -> None:
+    """Import what the site's URLs name, so that each of its views has its guard.
+
+    Raises:
+        ImproperlyConfigured: the URL configuration cannot be loaded.
+    """
+    for _ in _walk(_resolver(None), _Trail()):
+        pass
 
 
 def route_of(path: str, urlconf: Any = None) -> Route:
     """The route that answers ``path``, such as ``/reports/2024``; a whole URL will do.
 
     Raises:
-        LookupError: none does.
+        LookupError: none does, or it is no URL.
         ImproperlyConfigured: the URL configuration cannot be loaded.
     """
     resolver = _resolver(urlconf)
     # First of all, that a broken configuration is said as one.
-    routes = list(_walk(resolver, _Trail()))
+    patterns = list(_walk(resolver, _Trail()))
     try:
         match = resolver.resolve(unquote(urlsplit(path).path))
     except Resolver404:
         raise LookupError(f"no view answers {path!r}") from None
-    for written, route in routes:
-        if written == match.route and route.callback is match.func:
-            return route
+    except ValueError:
+        # Brackets that make no IPv6 address.
+        raise LookupError(f"{path!r} is no URL") from None
+    for found in patterns:
+        if found.written == match.route and found.callback is match.func:
+            return found.route()
     # Of a resolver that finds views in ways of its own.
-    return _route(f"/{match.route}", match.view_name if match.url_name else None, match.func)
+    return _Found(match.route, f"/{match.route}", match.view_name if match.url_name else None, match.func).route()
 
 
 def patterns_of_allowed() -> tuple[str, ...] | None:
@@ -184,13 +210,38 @@ class _Trail:
         return replace(self, written=written, path=self.path + _readable(pattern.pattern), namespaces=namespaces)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A URL pattern at the end of a trail, before anybody has looked at its view."""
+
+    written: str
+    path: str
+    name: str | None
+    callback: Any
+
+    def route(self) -> Route:
+        callback = self.callback
+        guarding = guarding_of_callback(callback)
+        view, kind = _describe_view(callback)
+        return Route(
+            path=self.path,
+            name=self.name,
+            view=view,
+            callback=callback,
+            colour="async" if is_async(callback) else "sync",
+            kind=kind,
+            csrf_exempt=_is_csrf_exempt(callback, guarding),
+            guarding=guarding,
+        )
+
+
 def _resolver(urlconf: Any) -> URLResolver:
     if urlconf is None and not getattr(settings, "ROOT_URLCONF", None):
         raise ImproperlyConfigured("ROOT_URLCONF is not set, so the site has no URLs")
     return get_resolver(urlconf)
 
 
-def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[tuple[str, Route]]:
+def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[_Found]:
     patterns = _patterns(resolver)
     if any(resolver.urlconf_module is each for each in trail.within):
         raise ImproperlyConfigured(f"the URL configuration {_name_of_urlconf(resolver)} includes itself")
@@ -201,24 +252,37 @@ def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[tuple[str, Route]]:
             yield from _walk(pattern, there)
         else:
             name = ":".join((*there.namespaces, pattern.name)) if pattern.name else None
-            yield there.written, _route(f"/{there.path}", name, pattern.callback)
+            yield _Found(there.written, f"/{there.path}", name, pattern.callback)
 
 
 def _patterns(resolver: URLResolver) -> Sequence[URLPattern | URLResolver]:
     try:
-        patterns = list(resolver.url_patterns)
-    except Exception as error:
-        # Whatever a module may raise when it is imported.
-        said = " ".join(str(error).split())
+        written = getattr(resolver.urlconf_module, "urlpatterns", resolver.urlconf_module)
+        patterns = list(resolver.url_patterns) if isinstance(written, Iterable) else None
+    except (Exception, SystemExit) as error:
+        # Whatever a module may raise when it is imported. One that ends the process would end it with its own status.
         raise ImproperlyConfigured(
-            f"the URL configuration {_name_of_urlconf(resolver)} cannot be loaded: {type(error).__name__}: {said}"
+            f"the URL configuration {_name_of_urlconf(resolver)} cannot be loaded: {_describe_error(error)}"
         ) from error
+    if patterns is None:
+        raise ImproperlyConfigured(f"the URL configuration {_name_of_urlconf(resolver)} has no list of patterns")
     for pattern in patterns:
         if not isinstance(pattern, URLPattern | URLResolver):
             raise ImproperlyConfigured(
                 f"the URL configuration {_name_of_urlconf(resolver)} has a {type(pattern).__name__} among its patterns"
             )
     return patterns
+
+
+def _describe_error(error: BaseException) -> str:
+    """What a module raised, without its words: a site's settings may be among them, and so its secrets."""
+    if isinstance(error, ImportError | SyntaxError):
+        # Python's own, but for the rare exception.
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    frames = traceback.extract_tb(error.__traceback__)
+    # What the innermost module called, such as `path`, has nothing wrong with it.
+    frame = next((each for each in reversed(frames) if each.name == "<module>"), frames[-1])
+    return f"{type(error).__name__} ({PurePath(frame.filename).name}, line {frame.lineno})"
 
 
 def _name_of_urlconf(resolver: URLResolver) -> str:
@@ -232,26 +296,13 @@ def _readable(pattern: Any) -> str:
         return str(pattern)
     written = str(pattern)
     bare = written.removeprefix("^").removesuffix("$").removesuffix(r"\Z")
-    # The fullest of those that Django would give a reversed URL; none for what it cannot reverse.
-    fullest = max((form for form, _ in normalize(written)), key=len, default="") or bare
+    try:
+        # The fullest of those that Django would give a reversed URL; none for what it cannot reverse.
+        fullest = max((form for form, _ in normalize(written)), key=len, default="") or bare
+    except (ValueError, IndexError, RuntimeError):
+        # Flags and conditions; and what is no regular expression.
+        return bare
     return re.sub(r"%\((\w+)\)s", r"<\1>", fullest)
-
-
-def _route(path: str, name: str | None, callback: Any) -> Route:
-    guarding = guarding_of(callback)
-    view, kind = _describe_view(callback)
-    return Route(
-        path=path,
-        name=name,
-        view=view,
-        callback=callback,
-        colour="async" if is_async(callback) else "sync",
-        kind=kind,
-        guards=guarding.guards,
-        guards_by_method=guarding.by_method,
-        csrf_exempt=_is_csrf_exempt(callback, guarding),
-        is_guarded=guarding.is_whole,
-    )
 
 
 def _is_csrf_exempt(callback: Any, guarding: Guarding) -> bool:
@@ -276,7 +327,10 @@ def _describe_view(callback: Any) -> tuple[str, str]:
 
 
 def _dotted_path(view: Any) -> str:
-    return f"{view.__module__}.{view.__qualname__}"
+    # Some of Python's own have no module, and objects no name of their own.
+    module = getattr(view, "__module__", None)
+    name = getattr(view, "__qualname__", type(view).__qualname__)
+    return f"{module}.{name}" if module else name
 
 
 def _describe_guards(guards: Iterable[ViewGuard]) -> str:
@@ -286,31 +340,3 @@ def _describe_guards(guards: Iterable[ViewGuard]) -> str:
 def _describe_guard(guard: ViewGuard) -> str:
     words = describe_requirements(guard.requirements)
     return f"optional: {words}" if guard.optional else words
-
-
-def describe_validators(protector: Any) -> str:
-    """The validators of a protector, in words: ``"none"``, or ``"?"`` where they cannot be told."""
-    try:
-        return ", ".join(map(name_of_validator, protector.validators)) or "none"
-    except Exception:
-        # The settings are wrong, or the class of one of their validators is; the system checks say how.
-        return "?"
-
-
-def name_of_validator(validator: Any) -> str:
-    """The class of a validator, and of a remote one the server; without a query, which may hold a key."""
-    server = ", ".join(sorted(issuers_of(validator))) or endpoint_of(validator)
-    return type(validator).__name__ + (f" of {server.partition('?')[0]}" if server else "")
-
-
-def issuers_of(validator: Any) -> set[str]:
-    """The issuers that a remote validator names."""
-    # Of a subclass that compares issuers by itself, it may be anything.
-    issuer: Any = validator.issuer if isinstance(validator, RemoteTokenValidator) else None
-    issuers = issuer if isinstance(issuer, list | tuple | set | frozenset) else [issuer]
-    return {each for each in issuers if isinstance(each, str)}
-
-
-def endpoint_of(validator: Any) -> str | None:
-    """The introspection endpoint that a validator names."""
-    return validator.introspection_endpoint if isinstance(validator, IntrospectTokenValidator) else None

@@ -7,17 +7,15 @@ from authlib.integrations.django_oauth2 import token_authenticated
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-from .effects import Flow, Notify
+from .effects import Call, Flow, Notify
 from .errors import GuardError, MissingAuthorizationError, Reason, TemporarilyUnavailableError
 
-__all__ = ["log_refusal", "notify_flow", "reason_of", "token_authenticated", "token_rejected"]
+__all__ = ["log_refusal_flow", "notify_flow", "reason_of", "token_authenticated", "token_rejected"]
 
 logger = logging.getLogger("async_oauth_guard.refusals")
 
 token_rejected = Signal()
 """Sent with ``request`` and ``error`` (a `GuardError`, with its ``reason``) when a guard refuses a request."""
-
-_REFUSED = "Refused with status %s: %s"
 
 # Outages that other loggers of ours have told of: once for each call, and not for each request that needed it.
 _TOLD_ELSEWHERE = frozenset(
@@ -40,7 +38,7 @@ def notify_flow(signal: Signal, sender: type, **arguments: Any) -> Flow[None]:
         yield Notify(signal, sender, arguments)
 
 
-def log_refusal(request: HttpRequest, error: GuardError) -> None:
+def log_refusal_flow(request: HttpRequest, error: GuardError) -> Flow[None]:
     """Say in the log that ``request`` was refused, and why, without anything that the client has written.
 
     Django itself says at WARNING that an answer was a 4xx, so this says why at INFO; at DEBUG where nothing was
@@ -50,13 +48,8 @@ def log_refusal(request: HttpRequest, error: GuardError) -> None:
     if not logger.isEnabledFor(level):
         return
     extra = _extra_of(request, error)
-    match level:
-        case logging.DEBUG:
-            logger.debug(_REFUSED, extra["status"], extra["reason"], extra=extra)
-        case logging.INFO:
-            logger.info(_REFUSED, extra["status"], extra["reason"], extra=extra)
-        case _:
-            logger.warning(_REFUSED, extra["status"], extra["reason"], extra=extra)
+    # A handler may block, and is the site's own: so it is called where code of the site's is.
+    yield Call(logger.log, (level, "Refused with status %s: %s", extra["status"], extra["reason"]), {"extra": extra})
 
 
 def reason_of(error: GuardError) -> Reason:

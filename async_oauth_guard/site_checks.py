@@ -13,19 +13,19 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 
-from .guarding import Step, guarding_of, handlers_of
-from .routes import Route, is_allowed, iter_routes, patterns_of_allowed
+from .guarding import Step
+from .routes import TO_GUARD, Route, is_allowed, iter_routes, patterns_of_allowed
 from .session_checks import EXEMPT_WHILE_CHECKED
 
-__all__ = ["check_site", "routes_of_site"]
+__all__ = ["check_site"]
 
 _APP = "async_oauth_guard"
 
 # RFC 9110 §9.2.1 has the safe ones, which Django's check lets be.
-_UNSAFE = ("post", "put", "patch", "delete")
+_UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
-def routes_of_site() -> list[Route]:
+def _routes_of_site() -> list[Route]:
     """Every route; none of a site whose URL configuration is broken, which Django itself says."""
     try:
         return list(iter_routes())
@@ -39,7 +39,7 @@ def check_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
     And of each route W004: an exemption without effect. W011, W012: it has no guard, or is excused for nothing.
     W013: Django's CSRF check stands before its guard.
     """
-    routes = routes_of_site()
+    routes = _routes_of_site()
     asynchronous = [route for route in routes if route.all_guards and route.colour == "async"]
     return [
         *_transaction_messages(asynchronous),
@@ -52,7 +52,10 @@ def check_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
 
 def _callbacks(routes: Iterable[Route]) -> Iterable[Route]:
     """Of several routes to one view, the first."""
-    return {id(route.callback): route for route in reversed(list(routes))}.values()
+    first: dict[int, Route] = {}
+    for route in routes:
+        first.setdefault(id(route.callback), route)
+    return first.values()
 
 
 def _transaction_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
@@ -101,7 +104,7 @@ def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
         if not is_allowed(route, patterns):
             yield checks.Warning(
                 f"{route.path} ({route.view}) is not guarded: {route.requirement}.",
-                hint="Guard it, or name its path, its name or its view in OAUTH_GUARD['UNGUARDED'].",
+                hint=TO_GUARD,
                 id=f"{_APP}.W011",
             )
     for pattern in patterns:
@@ -114,7 +117,7 @@ def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
 
 
 def _exemption_messages(route: Route) -> Iterator[CheckMessage]:
-    steps = guarding_of(route.callback).steps
+    steps = route.guarding.steps
     if any(_is_marked(step) and _has_exemption(steps[:number]) for number, step in enumerate(steps)):
         yield checks.Warning(
             f"csrf_exempt has no effect above the optional guard of {route.view}.",
@@ -144,7 +147,7 @@ def _csrf_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
     if not any(isinstance(each, type) and issubclass(each, CsrfViewMiddleware) for _, each in _middleware()):
         return
     for route in _callbacks(routes):
-        methods = [method.upper() for method in _UNSAFE if _is_guarded_in_vain(route, method)]
+        methods = [method for method in _UNSAFE if _is_guarded_in_vain(route, method)]
         if methods:
             yield checks.Warning(
                 f"Django's CSRF check covers {_listed(methods)} of {route.view}, so requests are refused there "
@@ -156,10 +159,9 @@ def _csrf_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
 
 
 def _is_guarded_in_vain(route: Route, method: str) -> bool:
-    if route.kind != "class" or getattr(route.callback, "csrf_exempt", False):
+    if getattr(route.callback, "csrf_exempt", False):
         return False
-    cls: Any = getattr(route.callback, "view_class", None)
-    return method in handlers_of(cls, route.callback.view_initkwargs) and bool(route.guards_for(method.upper()))
+    return method in route.guarding.methods and bool(route.guards_for(method))
 
 
 def _listed(names: Iterable[str]) -> str:

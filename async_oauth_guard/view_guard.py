@@ -13,7 +13,7 @@ from .effects import Call, Flow, ReadModel
 from .errors import GuardError, InvalidTokenError, MissingAuthorizationError, OAuth2Error, Reason
 from .flows.authorization import Verdict
 from .hooks import hook
-from .requirements import Requirements
+from .requirements import Requirements, describe_requirements
 from .responses import complete_refusal, mark_response, render_json, render_problem
 from .scopes import own_copy
 from .session_checks import session_checks_flow
@@ -71,6 +71,11 @@ class ViewGuard:
             return (yield from self._refuse_flow(request, error))
         self._let_in(request, verdict)
         return None
+
+    def describe(self) -> str:
+        """What it asks for, in words."""
+        words = describe_requirements(self.requirements)
+        return f"optional: {words}" if self.optional else words
 
     def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Keep caches from giving the answer to others."""

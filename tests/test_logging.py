@@ -24,7 +24,8 @@ from async_oauth_guard import (
     TokenValidator,
     UnsupportedTokenTypeError,
 )
-from async_oauth_guard.signals import log_refusal
+from async_oauth_guard.runtime import is_in_loop, run
+from async_oauth_guard.signals import log_refusal_flow
 from tests.answers import bearer
 from tests.conftest import Send
 from tests.sites import COLOURS, Witness, serving
@@ -111,6 +112,25 @@ def test_refusals(
 
 
 @both_colours
+def test_handlers_run_off_the_loop(colour: str, send: Send, records: Any) -> None:
+    """A handler may block, so none runs on the event loop that serves others meanwhile."""
+    places = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            places.append(is_in_loop())
+
+    handler = Handler()
+    logging.getLogger(LOGGER).addHandler(handler)
+    try:
+        with serving(guarded(colour)):
+            assert send("/", bearer(TOKEN)).status == 401
+    finally:
+        logging.getLogger(LOGGER).removeHandler(handler)
+    assert places == [False]
+
+
+@both_colours
 def test_success_says_nothing(colour: str, send: Send, records: Any) -> None:
     """A request that is let in, and one that is let in without a token, leave no record."""
     with serving(guarded(colour, Token())):
@@ -165,7 +185,7 @@ TOLD_ELSEWHERE = {
 @pytest.mark.parametrize("reason", Reason)
 def test_outages(reason: Reason, records: Any) -> None:
     """An outage is a warning, unless another logger of ours warns of it once for all the requests that it meets."""
-    log_refusal(RequestFactory().get("/"), TemporarilyUnavailableError(reason=reason))
+    run(log_refusal_flow(RequestFactory().get("/"), TemporarilyUnavailableError(reason=reason)))
     (record,) = records()
     assert (record.levelno == logging.WARNING) == (reason not in TOLD_ELSEWHERE)
     assert (record.levelno == logging.INFO) == (reason in TOLD_ELSEWHERE)
@@ -176,7 +196,7 @@ def test_outages(reason: Reason, records: Any) -> None:
 )
 def test_requests_of_no_route(error: GuardError, records: Any) -> None:
     """A request that Django has not resolved, as in a middleware, has no route."""
-    log_refusal(RequestFactory().get("/"), error)
+    run(log_refusal_flow(RequestFactory().get("/"), error))
     (record,) = records()
     assert record.route is None
 
@@ -184,7 +204,7 @@ def test_requests_of_no_route(error: GuardError, records: Any) -> None:
 def test_reasons_of_hooks(records: Any) -> None:
     """A reason that a hook has made up is none: it may hold anything."""
     error = InvalidTokenError(reason=f"no such token: {TOKEN}")  # type: ignore[arg-type]
-    log_refusal(RequestFactory().get("/"), error)
+    run(log_refusal_flow(RequestFactory().get("/"), error))
     (record,) = records()
     assert record.reason is Reason.REFUSED_BY_HOOK
     assert TOKEN not in record.getMessage()
@@ -192,7 +212,7 @@ def test_reasons_of_hooks(records: Any) -> None:
 
 def test_reasons_in_json(records: Any) -> None:
     """The fields can be written as JSON, the reason as its word."""
-    log_refusal(RequestFactory().get("/"), InvalidTokenError(reason=Reason.EXPIRED))
+    run(log_refusal_flow(RequestFactory().get("/"), InvalidTokenError(reason=Reason.EXPIRED)))
     (record,) = records()
     assert json.dumps(extra(record)) == '["expired", 401, null, null, null]'
 
@@ -213,5 +233,5 @@ def test_what_nobody_reads_is_not_made(level: int, error: GuardError, caplog: py
             pytest.fail(f"{name} was looked at")
 
     caplog.set_level(level, LOGGER)
-    log_refusal(Untouchable(), error)  # type: ignore[arg-type]
+    run(log_refusal_flow(Untouchable(), error))  # type: ignore[arg-type]
     assert caplog.records == []

@@ -12,7 +12,7 @@ from ..strict_json import read_json
 from .examination import Finding, ok, overhearing, trouble, warning
 from .visits import Visit
 
-__all__ = ["describe_lifetime", "judge_keys", "no_usable_key", "read_set"]
+__all__ = ["describe_lifetime", "judge_keys", "no_usable_key"]
 
 _USABLE_KEYS = (
     "a public signing key: RSA of 2048 bits or more, EC on P-256, P-384 or P-521, or Ed25519, without private members, "
@@ -21,7 +21,7 @@ _USABLE_KEYS = (
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=\"?([0-9]{1,10})", re.IGNORECASE)
 
 
-def read_set(source: KeySource, document: Any, algorithms: Collection[str]) -> tuple[Sequence[VerificationKey], str]:
+def _read_set(source: KeySource, document: Any, algorithms: Collection[str]) -> tuple[Sequence[VerificationKey], str]:
     """The keys that ``source`` makes of ``document``, and what was said of those that are left out."""
     with overhearing() as said:
         if isinstance(source, CalledKeys):
@@ -31,10 +31,9 @@ def read_set(source: KeySource, document: Any, algorithms: Collection[str]) -> t
     return keys, " ".join(said)
 
 
-def judge_keys(
-    keys: Sequence[VerificationKey], document: Any, left_out: str, algorithms: Collection[str], lifetime: str = ""
-) -> Iterator[Finding]:
-    """Whether one of ``keys`` serves one of ``algorithms``; ``left_out`` tells of the other members of ``document``."""
+def judge_keys(source: KeySource, document: Any, algorithms: Collection[str], lifetime: str = "") -> Iterator[Finding]:
+    """Whether a key that ``source`` makes of ``document`` serves one of ``algorithms``."""
+    keys, left_out = _read_set(source, document, algorithms)
     served = sorted(frozenset().union(*(key.algorithms for key in keys)))
     facts: dict[str, Any] = {"usable": len(keys), **_facts_of(document), "algorithms": served}
     found = f"{_number(len(keys))}: {', '.join(map(_describe, keys))}.{lifetime}"

@@ -21,7 +21,7 @@ from ..validators.introspection import IntrospectTokenValidator
 from ..validators.jwt import JWTBearerTokenValidator
 from ..validators.remote import CLOCK, RemoteTokenValidator
 from .examination import Finding, Verdict, not_applicable, ok, trouble, warning
-from .keys import describe_lifetime, judge_keys, no_usable_key, read_set
+from .keys import describe_lifetime, judge_keys, no_usable_key
 from .visits import Exchange, Visit, fault_of, visit
 
 __all__ = ["NOTICEABLE_SKEW", "ServerExaminer"]
@@ -82,7 +82,7 @@ class ServerExaminer:
         if metadata._document is None:
             remedy = "Write issuer= exactly as the server writes it, to the last slash: " + self._says_issuer(failed)
             return fault_of(failed, {Reason.METADATA_UNUSABLE: ("issuer", remedy)})
-        remedy = "Have the server name it in its metadata, or give the address itself in the settings."
+        remedy = "Have the server name it in its metadata, or give jwks_uri= or introspection_endpoint= yourself."
         return fault_of(failed, {Reason.METADATA_UNUSABLE: ("address", remedy)})
 
     def _says_issuer(self, failed: Visit) -> str:
@@ -97,8 +97,7 @@ class ServerExaminer:
         """Whether there is a key for what the validator accepts."""
         source = self._keys()
         if isinstance(source, FixedKeys):
-            document = source._document
-            yield from judge_keys(*_with_document(source, document, self._algorithms), self._algorithms)
+            yield from judge_keys(source, source._document, self._algorithms)
         elif isinstance(source, CalledKeys):
             yield from self._called_keys(source)
         elif isinstance(source, RemoteKeys):
@@ -112,7 +111,7 @@ class ServerExaminer:
         if visited.reason is not None:
             yield no_usable_key(visited)
             return
-        yield from judge_keys(*_with_document(source, visited.value, self._algorithms), self._algorithms)
+        yield from judge_keys(source, visited.value, self._algorithms)
 
     def _fetched_keys(self, source: RemoteKeys) -> Iterator[Finding]:
         location = _location_of(source)
@@ -129,8 +128,7 @@ class ServerExaminer:
             yield fault_of(visited, {})
             return
         lifetime = f" From {shown(url)}.{describe_lifetime(visited.exchanges[-1].answer)}"
-        judged = judge_keys(*_with_document(source, visited.value, self._algorithms), self._algorithms, lifetime)
-        for finding in judged:
+        for finding in judge_keys(source, visited.value, self._algorithms, lifetime):
             yield self._judge_speed(finding, visited)
 
     def _keys(self) -> KeySource | None:
@@ -246,11 +244,6 @@ class ServerExaminer:
         facts = {**finding.facts, "fault": "slow"}
         is_too_slow = took >= self._patience
         return Finding(Verdict.TROUBLE if is_too_slow else Verdict.WARNING, found, remedy, facts)
-
-
-def _with_document(source: KeySource, document: Any, algorithms: tuple[str, ...]) -> tuple[Any, Any, str]:
-    keys, left_out = read_set(source, document, algorithms)
-    return keys, document, left_out
 
 
 def _location_of(source: KeySource | None) -> str | Metadata | None:

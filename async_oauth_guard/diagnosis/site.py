@@ -13,8 +13,8 @@ from django.urls import get_resolver
 
 from ..conf import SETTING
 from ..protector import ALL_PROTECTORS, ResourceProtector
-from ..routes import name_of_validator
 from ..validators.model import BearerTokenValidator
+from ..validators.naming import name_of_validator
 from .examination import Finding, not_applicable, ok, trouble, warning
 
 __all__ = [
@@ -49,7 +49,7 @@ def examine_urls() -> Iterator[Finding]:
             fault="urlconf",
         )
     else:
-        yield ok(f"{number} views were imported.", views=number)
+        yield ok(f"Imported views: {number}.", views=number)
 
 
 def _count_views(patterns: Iterable[Any]) -> int:

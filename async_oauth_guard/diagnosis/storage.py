@@ -23,7 +23,7 @@ from ..errors import TemporarilyUnavailableError
 from ..flows.database import find_row_flow, lookup_key
 from ..runtime import run
 from ..validators.remote import CLOCK
-from ..validators.row_source import RowSource
+from ..validators.row_source import RowSource, is_indexed
 from .examination import Finding, not_applicable, ok, overhearing, trouble, warning
 
 __all__ = ["examine_cache", "examine_rows"]
@@ -61,7 +61,8 @@ def examine_cache(alias: str | None, has_remote: bool) -> Iterator[Finding]:
     if not is_kept:
         yield trouble(
             f"{what} did not give back what was put there: {'; '.join(said) or 'nothing was found'}.",
-            f"Start its server, or correct CACHES[{alias!r}]. Until then each worker asks servers for itself.",
+            f"Start its server, install the client library that its backend needs, or correct CACHES[{alias!r}]. Until "
+            "then each worker asks servers for itself.",
             fault="cache",
             **facts,
         )
@@ -128,7 +129,10 @@ def _examine_table(
     table, column = model._meta.db_table, str(field.column)
     columns, leading = _read_table(alias, table)
     facts = {"database": alias, "table": table, "column": column}
-    migrate = f"Run `manage.py migrate --database {alias}`."
+    migrate = (
+        f"Run `manage.py migrate --database {alias}`. Where that finds nothing to do, look whether the model has all "
+        "its migrations (`makemigrations --check`), and whether the table was changed by hand."
+    )
     if columns is None:
         yield trouble(f"The database {alias!r} has no table {table}.", migrate, fault="table", **facts)
         return
@@ -140,8 +144,8 @@ def _examine_table(
     if column not in leading:
         yield trouble(
             f"No index of the table {table} begins with {column}, so each request reads all of it.{took}",
-            f"{migrate} It makes the index that the model has."
-            if _has_index(field)
+            f"{migrate} The model has the index."
+            if is_indexed(field, model)
             else f"Give {model._meta.label}.{field.name} unique=True or db_index=True, and make a migration.",
             fault="index",
             **facts,
@@ -167,10 +171,6 @@ def _read_table(alias: str, table: str) -> tuple[set[str] | None, set[str]]:
         constraints = introspection.get_constraints(cursor, table).values()
     searched = [each for each in constraints if each["index"] or each["unique"] or each["primary_key"]]
     return columns, {each["columns"][0] for each in searched if each["columns"]}
-
-
-def _has_index(field: "Field[Any, Any]") -> bool:
-    return field.primary_key or field.unique or getattr(field, "db_index", False)
 
 
 def _time_of_lookup(rows: RowSource) -> float | None:

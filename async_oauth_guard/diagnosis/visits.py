@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ..drivers import interpose_flow
 from ..effects import CallFailedError, Effect, Flow, HttpAnswer, HttpCall, Once
 from ..errors import Reason, TemporarilyUnavailableError
 from ..flows.answers import shown
@@ -68,19 +69,7 @@ def visit(flow: Flow[Any], clock: Clock) -> Visit:
 
 def _noting_flow(flow: Flow[T], note: _Note, clock: Clock) -> Flow[T]:
     """``flow`` itself, and those that it waits for."""
-    try:
-        effect = next(flow)
-        while True:
-            try:
-                result = yield from _noted_flow(effect, note, clock)
-            except Exception as error:
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(result)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
+    return interpose_flow(flow, lambda effect: _noted_flow(effect, note, clock))
 
 
 def _noted_flow(effect: Effect, note: _Note, clock: Clock) -> Flow[Any]:
@@ -161,7 +150,7 @@ def _fault_of_failure(url: str, failure: CallFailedError) -> Finding:
         return trouble(
             f"{where}: there is no TLS connection to be had ({root}).",
             "Its certificate has to be valid, made out for this host name, and signed by an authority that is known "
-            "here: verify= takes a file with the certificate of one of your own.",
+            "here: verify= takes a file with the certificate of one of your own. Or nothing speaks TLS on this port.",
             fault="tls",
         )
     if root == "ConnectionRefusedError":

@@ -1,16 +1,18 @@
 """What the commands have in common: a report for people or for machines, and an exit status that tells how it went."""
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
 from ..console import Console
 
-__all__ = ["CANNOT_LOOK", "Report", "ReportCommand"]
+__all__ = ["CANNOT_LOOK", "Report", "ReportCommand", "printing"]
 
 CANNOT_LOOK = 2
 """The exit status of a command that was used wrongly, or could not do its work; argparse has the same one."""
@@ -57,12 +59,32 @@ class ReportCommand(BaseCommand):
             report = self.examine(options)
         except ImproperlyConfigured as error:
             raise CommandError(str(error), returncode=CANNOT_LOOK) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(report.document, indent=2))
-        else:
-            report.show(Console(cast("TextIO", self.stdout), color=_color(options)))
+        with printing(self.stdout):
+            if options["json"]:
+                self.stdout.write(json.dumps(report.document, indent=2))
+            else:
+                report.show(Console(cast("TextIO", self.stdout), color=_color(options)))
         if report.trouble is not None:
             raise CommandError(report.trouble, returncode=report.status)
+
+
+@contextmanager
+def printing(output: OutputWrapper) -> Iterator[None]:
+    """Around what a command prints. Whoever reads may stop: that is no error, and changes no exit status.
+
+    Raises:
+        CommandError: there is nothing to print to, or it is full.
+    """
+    if output._out is None:
+        raise CommandError("There is no standard output to print to.", returncode=CANNOT_LOOK)
+    try:
+        yield
+        output.flush()
+    except BrokenPipeError:
+        # `head` has seen enough. Python would stumble over it once more on leaving.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+    except OSError as error:
+        raise CommandError(f"It cannot be printed: {error.strerror}.", returncode=CANNOT_LOOK) from error
 
 
 def _color(options: Mapping[str, Any]) -> bool | None:

@@ -5,12 +5,20 @@ from .authorization_server import FakeAuthorizationServer
 from .clients import AsyncOAuthClient, OAuthClient
 from .guarded import assert_guarded
 from .override import override_oauth
+from .server_clock import ServerClock
+from .server_endpoints import Call
+from .server_faults import Fault
+from .server_tokens import SigningKey
 
 __all__ = [
     "AsyncOAuthClient",
+    "Call",
     "FakeAuthorizationServer",
+    "Fault",
     "OAuthClient",
     "Route",
+    "ServerClock",
+    "SigningKey",
     "assert_guarded",
     "iter_routes",
     "override_oauth",

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from django.test import utils as django_utils
-
+from .environment import is_test_environment
 from .forgetting import forget_all
+from .server_arguments import choose, kind_of, read_audience, read_members
 from .server_clock import ServerClock
 from .server_doors import InProcess, Port
 from .server_endpoints import GARBAGE, Answer, Call, Endpoints, Request, refuse_client
-from .server_faults import ENDPOINTS, Fault, Faults, NoAnswerError, choose
+from .server_faults import ENDPOINTS, Fault, Faults, NoAnswerError
 from .server_tokens import ALGORITHMS, Issuer, SigningKey, SigningKeys
 
 __all__ = ["FakeAuthorizationServer"]
@@ -56,8 +56,7 @@ class FakeAuthorizationServer:
         discovery: _Discovery = "both",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        if not urlsplit(issuer).netloc:
-            raise ValueError("issuer: a URL such as 'https://sso.example.test' is wanted")
+        _check_issuer(issuer)
         if clients is not None and not isinstance(clients, Mapping):
             raise TypeError("clients: secrets by client_id are wanted, such as {'api': 'its secret'}")
         choose("discovery", discovery, _DISCOVERY)
@@ -65,10 +64,10 @@ class FakeAuthorizationServer:
         """Moves the time of this server and of all guards: ``clock.move(seconds)``."""
         self._declared_issuer = issuer
         self._clients = None if clients is None else dict(clients)
-        self._audience = audience if isinstance(audience, str) else [*audience]
+        self._audience = read_audience(audience)
         self._algorithms = _read_algorithms(algorithm)
         self._discovery = discovery
-        self._given_metadata = dict(metadata or {})
+        self._given_metadata = read_members("metadata", metadata)
         self._port_number: int | None = None
         self._is_entered = False
         self._called = threading.Condition()
@@ -101,7 +100,13 @@ class FakeAuthorizationServer:
 
     async def __aenter__(self) -> Self:
         # On a thread: the loop is not to wait for another one to end.
-        return await asyncio.to_thread(self.__enter__)
+        entry = _Entry(self)
+        try:
+            await asyncio.to_thread(entry.run)
+        except asyncio.CancelledError:
+            entry.abandon()
+            raise
+        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await asyncio.to_thread(self.__exit__)
@@ -109,7 +114,7 @@ class FakeAuthorizationServer:
     def _check_entry(self) -> None:
         if self._is_entered:
             raise RuntimeError("this server is entered already: write FakeAuthorizationServer() for each `with`")
-        if self._port_number is None and not hasattr(django_utils._TestState, "saved_data"):
+        if self._port_number is None and not is_test_environment():
             raise RuntimeError(
                 "FakeAuthorizationServer stands in for a server within tests only: run it under pytest-django or "
                 "`manage.py test`, or write FakeAuthorizationServer().on_port()"
@@ -126,8 +131,8 @@ class FakeAuthorizationServer:
             self._open_in_process(leaving)
         else:
             self._open_on_port(self._port_number, leaving)
-        self.clock.start()
-        leaving.callback(self.clock.stop)
+        self.clock._start()
+        leaving.callback(self.clock._stop)
         leaving.callback(self._faults.end_all)
         forget_all()
 
@@ -187,6 +192,8 @@ class FakeAuthorizationServer:
     def wait_for_call(self, endpoint: str, timeout: float = 10) -> Call:
         """The first call to an endpoint, as soon as there is one: for what happens on other threads.
 
+        It blocks this one: in an async test write `await_for_call`.
+
         Raises:
             TimeoutError: ``timeout`` seconds have passed, of real time.
             ValueError: there is no such endpoint.
@@ -195,6 +202,10 @@ class FakeAuthorizationServer:
             if not self._called.wait_for(lambda: self.calls_to(endpoint), timeout):
                 raise TimeoutError(f"no call to {endpoint} within {timeout} seconds")
         return self.calls_to(endpoint)[0]
+
+    async def await_for_call(self, endpoint: str, timeout: float = 10) -> Call:  # noqa: ASYNC109 - as its twin has it
+        """See `wait_for_call`: for what happens in other tasks of this loop too, which goes on meanwhile."""
+        return await asyncio.to_thread(self.wait_for_call, endpoint, timeout)
 
     def _check_entered(self) -> None:
         if not self._is_entered:
@@ -237,15 +248,7 @@ class FakeAuthorizationServer:
             ValueError, TypeError: an argument has a value that cannot work.
         """
         self._check_entered()
-        its_claims = self._issuer.claims(
-            scopes,
-            user=user,
-            subject=subject,
-            client_id=client_id,
-            audience=_plain(audience),
-            expires_in=expires_in,
-            claims=claims,
-        )
+        its_claims = self._issuer.claims(scopes, user, subject, client_id, audience, expires_in, claims)
         return self._issuer.jwt(its_claims, header=header, key=key, algorithm=algorithm)
 
     def opaque(
@@ -259,17 +262,13 @@ class FakeAuthorizationServer:
         expires_in: float | None = 3600,
         claims: Mapping[str, Any] | None = None,
     ) -> str:
-        """A token that says nothing, and that introspection knows; see `jwt`. ``claims``: what is said of it."""
+        """A token that says nothing, and that introspection knows; see `jwt`. ``claims``: what is said of it.
+
+        Raises:
+            ValueError, TypeError: an argument has a value that cannot work.
+        """
         self._check_entered()
-        its_claims = self._issuer.claims(
-            scopes,
-            user=user,
-            subject=subject,
-            client_id=client_id,
-            audience=_plain(audience),
-            expires_in=expires_in,
-            claims=claims,
-        )
+        its_claims = self._issuer.claims(scopes, user, subject, client_id, audience, expires_in, claims)
         return self._issuer.opaque(its_claims)
 
     def revoke(self, token: str) -> None:
@@ -368,17 +367,42 @@ class FakeAuthorizationServer:
         if fault := self._faults.find("slow", place):
             if self._port_number is None:
                 raise NoAnswerError(fault)
-            fault.wait()
+            fault._wait()
+
+
+def _check_issuer(issuer: Any) -> None:
+    if not isinstance(issuer, str) or not urlsplit(issuer).netloc:
+        raise ValueError("issuer: a URL such as 'https://sso.example.test' is wanted")
+
+
+class _Entry:
+    """An entry on a thread, which nobody can stop. Where nobody waits for its end any more, it is undone."""
+
+    def __init__(self, server: FakeAuthorizationServer) -> None:
+        self._server = server
+        self._lock = threading.Lock()
+        self._is_abandoned = False
+        self._has_entered = False
+
+    def run(self) -> None:
+        with self._lock:
+            if not self._is_abandoned:
+                self._server.__enter__()
+                self._has_entered = True
+
+    def abandon(self) -> None:
+        self._is_abandoned = True
+        with self._lock:
+            if self._has_entered:
+                self._server.__exit__()
 
 
 def _read_algorithms(algorithm: Any) -> tuple[str, ...]:
+    if not isinstance(algorithm, Collection):
+        raise TypeError(f"algorithm: write 'RS256', or ['RS256', 'ES256'], not {kind_of(algorithm)}")
     algorithms = (algorithm,) if isinstance(algorithm, str) else tuple(algorithm)
     for name in algorithms:
         choose("algorithm", name, ALGORITHMS)
     if not algorithms:
         raise ValueError("algorithm: one at least is wanted, such as 'RS256'")
     return algorithms
-
-
-def _plain(audience: Any) -> Any:
-    return audience if audience is None or isinstance(audience, str) else [*audience]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FunctionType, TracebackType
 from typing import Any, Self, TypeVar
 
-from django.test import utils
-
 from ..credentials import Credentials, PresentedToken, Secret
 from ..errors import GuardError, Reason, UnsupportedTokenTypeError
 from ..flows.authorization import Inquiry
 from ..runtime import is_async
 from ..stand_ins import STAND_IN, Layer, StandIn
+from .environment import is_test_environment
 from .stand_in_error import copy_of, is_of_credentials, read_error
 from .stand_in_token import StandInValidator, check_token, make_token_factory
 
@@ -44,7 +43,8 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
         token: the whole token, in place of its parts: an `AccessToken`, or an instance of a token model, which need
             not be saved. It is judged by its own methods.
         attributes: ``client_id``, ``subject``, ``expires_at`` (seconds since the epoch, or a datetime), ``issuer``,
-            ``audience``, ``token_type``, ``header``; each other is a claim, and an attribute of the token as well.
+            ``audience``, ``token_type``, ``header``; each other is a claim, and an attribute of the token as well, but
+            none whose name is nearly one of these.
 
     Raises:
         TypeError, ValueError: an argument cannot be used as it is; the message says what to write.
@@ -80,7 +80,7 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
             raise TypeError(f"{name}: nothing else can be given beside it: leave out {', '.join(others)}")
 
     def __enter__(self) -> Self:
-        if not hasattr(utils._TestState, "saved_data"):
+        if not is_test_environment():
             raise RuntimeError(
                 "override_oauth() is for tests: run them with `manage.py test` or with pytest-django, or call "
                 "django.test.utils.setup_test_environment() before"
@@ -165,6 +165,7 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
 
 def _presenting(make_token: Callable[[], Any]) -> StandIn:
     def credentials(schemes: Collection[str]) -> Credentials | GuardError:
+        _check_environment()
         scheme = _scheme_of(schemes)
         # As whatever is presented, where a protector serves no scheme at all.
         return UnsupportedTokenTypeError() if scheme is None else Credentials(scheme, _PRESENTED)
@@ -177,6 +178,7 @@ def _refusing(error: GuardError) -> StandIn:
         raise _with_scope(copy_of(error), inquiry)
 
     def credentials(schemes: Collection[str]) -> Credentials | GuardError:
+        _check_environment()
         refusal, scheme = copy_of(error), _scheme_of(schemes)
         if refusal.reason is Reason.MALFORMED_CREDENTIALS:
             refusal.scheme = refusal.scheme or scheme
@@ -185,6 +187,11 @@ def _refusing(error: GuardError) -> StandIn:
     if is_of_credentials(error):
         return StandIn(credentials, (StandInValidator(refuse),))
     return StandIn(_presenting(lambda: None).credentials, (StandInValidator(refuse),))
+
+
+def _check_environment() -> None:
+    if not is_test_environment():
+        raise RuntimeError("an override_oauth() is still in force, although no tests run: it was never left")
 
 
 def _scheme_of(schemes: Collection[str]) -> str | None:

@@ -46,7 +46,7 @@ class ServerClock:
             raise RuntimeError("this clock stands still: move it within `with FakeAuthorizationServer() as server:`")
         self.moved += seconds
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Be the clock of all guards; together with others, if there are any."""
         self.moved = 0.0
         with _lock:
@@ -56,7 +56,7 @@ class ServerClock:
                 CLOCK.chance = lambda: _NO_CHANCE
             _running.append(self)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Take back what it was moved by. The last one to stop leaves the clock as it was found."""
         with _lock:
             _running.remove(self)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx
 
 from ..transport import STAND_INS
+from .environment import is_test_environment
 from .server_endpoints import Answer, Request
 from .server_faults import NoAnswerError
 
@@ -54,6 +55,9 @@ class InProcess:
         return httpx.AsyncClient(transport=httpx.MockTransport(self._respond), trust_env=False)
 
     def _respond(self, sent: httpx.Request) -> httpx.Response:
+        if not is_test_environment():
+            # Whoever forgot to leave it must not have it trusted in earnest.
+            raise httpx.ConnectError("this server answers within tests only", request=sent)
         headers = {name.lower(): value for name, value in sent.headers.items()}
         try:
             answer = self._answer(Request(sent.method, str(sent.url), headers, sent.content))

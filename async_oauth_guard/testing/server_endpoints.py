@@ -12,7 +12,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
 
-from .server_tokens import Issuer, present, sign_jwt, write_scope
+from .server_arguments import read_scope
+from .server_tokens import Issuer, sign_jwt, without_none
 
 __all__ = ["GARBAGE", "Answer", "Call", "Endpoints", "Request", "origin_of", "refuse_client"]
 
@@ -89,7 +90,7 @@ class Call:
     status: int | None = None
 
     @property
-    def authenticated(self) -> bool:
+    def is_authenticated(self) -> bool:
         """Whether a client proved who it is."""
         return self.client is not None
 
@@ -107,7 +108,7 @@ class Endpoints:
         self._issuer = issuer
         self._name = issuer.name
         self._clients = clients
-        self.metadata = present(_usual_metadata(issuer.name, issuer.algorithms) | _absolute(issuer.name, metadata))
+        self.metadata = without_none(_usual_metadata(issuer.name, issuer.algorithms) | _absolute(issuer.name, metadata))
         addresses = {self.metadata[name]: place for name, (place, _) in _ADDRESSES.items() if name in self.metadata}
         addresses |= dict.fromkeys(_well_known(issuer.name, discovery), "metadata")
         self.origins = {origin_of(issuer.name), *map(origin_of, addresses)}
@@ -173,7 +174,7 @@ class Endpoints:
         """RFC 6749 §4.4: a token for the client itself."""
         if request.form.get("grant_type") != "client_credentials":
             return _refusal(400, "unsupported_grant_type")
-        scope = write_scope(request.form.get("scope"))
+        scope = read_scope(request.form.get("scope"))
         claims = self._issuer.claims(scope, client_id=client or "client", expires_in=_EXPIRES_IN)
         answer = {"access_token": self._issuer.jwt(claims), "token_type": "Bearer", "expires_in": _EXPIRES_IN}
         return _json(answer | ({} if scope is None else {"scope": scope}), {"Cache-Control": "no-store"})
@@ -182,9 +183,11 @@ class Endpoints:
         """Whether the client may ask, and who it is."""
         form = request.form
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme == "Bearer":
+        # RFC 9110 §11.1: "a case-insensitive token to identify the authentication scheme"
+        scheme = scheme.lower()
+        if scheme == "bearer":
             return self._know_bearer(credentials)
-        if scheme == "Basic":
+        if scheme == "basic":
             return self._know_secret(*_read_basic(credentials))
         if form.get("client_assertion_type") == _ASSERTION:
             return self._know_assertion(form.get("client_id", ""), form.get("client_assertion", ""), request.url)

@@ -1,11 +1,13 @@
 """The faults of that server, by name."""
 
-import difflib
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Self
+from typing import Final, Self
 
-__all__ = ["ENDPOINTS", "FAULTS", "Fault", "Faults", "NoAnswerError", "choose"]
+from .server_arguments import choose
+
+__all__ = ["ENDPOINTS", "FAULTS", "Fault", "Faults", "NoAnswerError"]
 
 FAULTS: Final[Mapping[str, str]] = {
     "down": "connections are refused; on a port, closed without an answer",
@@ -36,14 +38,16 @@ class NoAnswerError(Exception):
 
 
 class Fault:
-    """A fault that has begun. ``with`` ends it, and so does `end`, or ``server.recover()``."""
+    """A fault that has begun. ``with`` ends it, and so does `end`, or ``server.recover()``.
 
-    def __init__(
-        self, name: str, endpoints: Collection[str], end: Callable[["Fault"], None], undo: Callable[[], None]
-    ) -> None:
+    Attributes:
+        name: of the fault.
+        endpoints: where the server fails.
+    """
+
+    def __init__(self, name: str, endpoints: Collection[str], end: Callable[["Fault"], None]) -> None:
         self.name = name
         self.endpoints = endpoints
-        self.undo = undo
         self._end = end
         self._is_over = threading.Event()
 
@@ -51,14 +55,14 @@ class Fault:
         return f"<Fault {self.name!r}>"
 
     def end(self) -> None:
-        """Let the server be well again, as far as this fault goes."""
+        """Let the server be well again, as far as this fault goes. A fault that has ended stays ended."""
         self._end(self)
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Let go what waits for the end of this fault."""
         self._is_over.set()
 
-    def wait(self) -> None:
+    def _wait(self) -> None:
         """Wait for the end, on a thread that has nothing better to do."""
         self._is_over.wait()
 
@@ -78,12 +82,15 @@ class Fault:
 class Faults:
     """The faults of one server that have begun, and not ended.
 
-    ``effects`` has what some do to the server when they begin; each gives what takes it back.
+    ``effects`` has what some do to the server when they begin; each gives what takes it back, which happens when no
+    other fault of that name is left.
     """
 
     def __init__(self, effects: Mapping[str, Callable[[], Callable[[], None]]]) -> None:
         self._effects = effects
         self._begun: list[Fault] = []
+        # By the names of faults, in the order in which these began.
+        self._undoing: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     def begin(self, name: str, at: str | None) -> Fault:
         """Begin a fault; at one endpoint only, if one is named.
@@ -97,40 +104,29 @@ class Faults:
             if name not in _OF_ANSWERS:
                 raise ValueError(f"at: {name} is a fault of the whole server; leave it out")
         everywhere = _AUTHENTICATING if name == "refuses_us" else frozenset(ENDPOINTS)
-        undo = self._effects.get(name, lambda: _nothing)()
-        fault = Fault(name, everywhere if at is None else {at}, self.end, undo)
+        if (effect := self._effects.get(name)) is not None:
+            self._undoing[name].append(effect())
+        fault = Fault(name, everywhere if at is None else {at}, self.end)
         self._begun.append(fault)
         return fault
 
     def end(self, fault: Fault) -> None:
         """End one, unless it has ended."""
-        if fault in self._begun:
-            self._begun.remove(fault)
-            fault.undo()
-            fault.release()
+        if fault not in self._begun:
+            return
+        self._begun.remove(fault)
+        if all(other.name != fault.name for other in self._begun):
+            for undo in reversed(self._undoing.pop(fault.name, [])):
+                undo()
+        fault._release()
 
     def end_all(self) -> None:
         """End all of them."""
-        for fault in reversed(self._begun):
+        for fault in [*self._begun]:
             self.end(fault)
 
     def find(self, name: str, endpoint: str) -> Fault | None:
         """The fault of this name at that endpoint."""
-        return next((fault for fault in self._begun if fault.name == name and endpoint in fault.endpoints), None)
-
-
-def choose(argument: str, name: Any, names: Collection[str]) -> None:
-    """Refuse a name that is none of ``names``, and say which was meant.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    if name in names:
-        return
-    near = difflib.get_close_matches(str(name).lower(), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{argument}: {name!r} is none of {', '.join(names)}{hint}")
-
-
-def _nothing() -> None:
-    """What takes back a fault that changes nothing but answers."""
+        # A copy: others may end on other threads meanwhile, and none that has not is to be passed over.
+        begun = [*self._begun]
+        return next((fault for fault in begun if fault.name == name and endpoint in fault.endpoints), None)

@@ -14,19 +14,33 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-__all__ = ["ALGORITHMS", "Issuer", "SigningKey", "SigningKeys", "present", "sign_jwt", "write_scope"]
+from .server_arguments import (
+    check_name,
+    choose,
+    kind_of,
+    read_audience,
+    read_lifetime,
+    read_members,
+    read_scope,
+    read_username,
+)
+
+__all__ = ["ALGORITHMS", "Issuer", "SigningKey", "SigningKeys", "sign_jwt", "without_none"]
 
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _EDWARDS = {"EdDSA": "Ed25519", "Ed25519": "Ed25519"}
-_ALGORITHMS_OF = {"RSA": "RS256", "oct": "HS256", "Ed25519": "EdDSA"} | {curve: name for name, curve in _CURVES.items()}
 _HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
 ALGORITHMS = (*_RSA, *_CURVES, *_EDWARDS)
 """Those for which a server has keys."""
+
+# By the types of keys; the first is the usual one.
+_SIGNED_BY = {"RSA": _RSA, "EC": (*_CURVES,), "OKP": (*_EDWARDS,), "oct": (*_HASHES,)}
+_ON_CURVES = {curve: algorithm for algorithm, curve in _CURVES.items()}
 
 _RSA_BITS = 2048
 
@@ -37,7 +51,13 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SigningKey:
-    """A private key, and the name by which tokens refer to it."""
+    """A private key, and the name by which tokens refer to it.
+
+    Attributes:
+        kid: the name.
+        algorithm: how it signs, unless a token is told otherwise.
+        private: the key itself, one of joserfc's.
+    """
 
     kid: str | None
     algorithm: str
@@ -111,12 +131,6 @@ def _family_of(algorithm: str) -> str:
     return "RSA" if algorithm in _RSA else _CURVES.get(algorithm) or _EDWARDS[algorithm]
 
 
-def _algorithm_of(key: Any) -> str:
-    if isinstance(key, str | bytes):
-        return "HS256"
-    return str(key.get("alg") or _ALGORITHMS_OF[key.get("crv", key.key_type)])
-
-
 def _generate(family: str) -> Any:
     if family == "RSA":
         return RSAKey.generate_key(_RSA_BITS)
@@ -151,19 +165,6 @@ def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def write_scope(scopes: Any) -> str | None:
-    """``scopes`` as a token names them; ``None`` for none at all.
-
-    Raises:
-        TypeError: it is neither a string nor several.
-    """
-    if scopes is None or isinstance(scopes, str):
-        return scopes
-    if isinstance(scopes, list | tuple | set | frozenset) and all(isinstance(scope, str) for scope in scopes):
-        return " ".join(sorted(scopes) if isinstance(scopes, set | frozenset) else scopes)
-    raise TypeError(f"scopes: write 'profile email' or ['profile', 'email'], not a {type(scopes).__name__}")
-
-
 class Issuer:
     """Issues tokens, and knows what became of them."""
 
@@ -189,7 +190,6 @@ class Issuer:
     def claims(
         self,
         scopes: Any,
-        *,
         user: Any = None,
         subject: str | None = None,
         client_id: str = "client",
@@ -197,22 +197,30 @@ class Issuer:
         expires_in: float | None = 3600,
         claims: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """RFC 9068 §2.2: those that a token has to have, unless told otherwise. ``None`` leaves one out."""
+        """RFC 9068 §2.2: those that a token has to have, unless told otherwise. ``None`` leaves one out.
+
+        The arguments are those of `FakeAuthorizationServer.jwt`, in its order.
+
+        Raises:
+            ValueError, TypeError: an argument has a value that cannot work.
+        """
+        check_name("subject", subject, "str(user.pk)")
+        check_name("client_id", client_id, "'reports'")
         now = int(self.now())
-        username = None if user is None else _username(user)
+        username = read_username(user)
         usual = {
             "iss": self.name,
             # RFC 9068 §2.2: of a client's own token, "the client application".
             "sub": subject or username or client_id,
-            "aud": self._audience if audience is None else audience,
+            "aud": self._audience if audience is None else read_audience(audience),
             "client_id": client_id,
-            "scope": write_scope(scopes),
+            "scope": read_scope(scopes),
             "username": username,
             "jti": f"token-{next(self._serial)}",
             "iat": now,
-            "exp": None if expires_in is None else now + int(expires_in),
+            "exp": None if expires_in is None else now + read_lifetime(expires_in),
         }
-        return present(usual | dict(claims or {}))
+        return without_none(usual | read_members("claims", claims))
 
     def jwt(
         self,
@@ -222,12 +230,17 @@ class Issuer:
         key: Any = None,
         algorithm: str | None = None,
     ) -> str:
-        """A JWT with these claims, signed with ``key`` or else with the server's own."""
+        """A JWT with these claims, signed with ``key`` or else with the server's own.
+
+        Raises:
+            ValueError, TypeError: an argument has a value that cannot work.
+        """
         own = key is None
         chosen = self._choose(key, algorithm)
         kid = self.unknown_kid if own and self.unknown_kid is not None else chosen.kid
         usual = {"typ": "at+jwt", "alg": chosen.algorithm, "kid": kid}
-        token = sign_jwt(present(usual | dict(header or {})), claims, chosen.algorithm, chosen.private)
+        members = without_none(usual | read_members("header", header))
+        token = sign_jwt(members, claims, chosen.algorithm, chosen.private)
         if own:
             self._known[token] = claims
         return token
@@ -253,13 +266,15 @@ class Issuer:
         return isinstance(expires_at, int | float) and expires_at <= self.now()
 
     def _choose(self, key: Any, algorithm: str | None) -> SigningKey:
-        if isinstance(key, SigningKey):
-            return SigningKey(key.kid, algorithm or key.algorithm, key.private)
-        if key is not None:
-            return SigningKey(getattr(key, "kid", None), algorithm or _algorithm_of(key), key)
-        algorithm = algorithm or self.default_algorithm
+        if algorithm is not None:
+            choose("algorithm", algorithm, (*ALGORITHMS, *_HASHES, "none"))
+        return self._own_key(algorithm or self.default_algorithm) if key is None else _read_key(key, algorithm)
+
+    def _own_key(self, algorithm: str) -> SigningKey:
         if algorithm == "none":
             return SigningKey(self.keys.current(self.default_algorithm).kid, algorithm, None)
+        if algorithm in _HASHES:
+            raise ValueError(f"algorithm: {algorithm} signs with a secret: write key='the secret' beside it")
         if algorithm not in self.algorithms:
             raise ValueError(
                 f"algorithm: this server has no key for {algorithm!r}; "
@@ -268,10 +283,20 @@ class Issuer:
         return self.keys.current(algorithm)
 
 
-def present(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are not ``None``."""
+def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that have a value."""
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _username(user: Any) -> str:
-    return user if isinstance(user, str) else str(user.get_username())
+def _read_key(key: Any, algorithm: str | None) -> SigningKey:
+    if isinstance(key, SigningKey):
+        given = SigningKey(key.kid, algorithm or key.algorithm, key.private)
+    elif isinstance(key, str | bytes):
+        given = SigningKey(None, algorithm or "HS256", key)
+    elif isinstance(key, RSAKey | ECKey | OKPKey | OctKey):
+        usual = key.get("alg") or _ON_CURVES.get(str(key.get("crv"))) or _SIGNED_BY[key.key_type][0]
+        given = SigningKey(key.kid, algorithm or str(usual), key)
+    else:
+        raise TypeError(f"key: server.foreign_key(), a key of joserfc's, or a secret is wanted, not {kind_of(key)}")
+    choose("algorithm of that key", given.algorithm, (*_SIGNED_BY[getattr(given.private, "key_type", "oct")], "none"))
+    return given

@@ -1,5 +1,6 @@
 """The token that stands in for what requests present, and who judges it: by the rules for tokens of its kind."""
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,18 @@ _CLAIMS: Mapping[str, str] = {
     "expires_at": "exp",
     "issuer": "iss",
     "subject": "sub",
+}
+
+_ARGUMENTS = ("scopes", "user", "claims", "error", "token", "token_type", "header", *_CLAIMS)
+# How alike two names are that are one, and a slip of the pen.
+_NEAR = 0.8
+# What these say is called otherwise here: as claims they would say nothing to a guard, and a test would test nothing.
+_CALLED_HERE: Mapping[str, str] = {
+    "scope": "scopes=...",
+    "client": "client_id=...",
+    "expires_in": "expires_at=..., or error='expired'",
+    "expired": "expires_at=..., or error='expired'",
+    "revoked": "error='revoked'",
 }
 
 
@@ -180,8 +193,15 @@ def _check_user(user: Any) -> None:
 
 
 def _check_attributes(attributes: Mapping[str, Any]) -> None:
-    if "scope" in attributes:
-        raise TypeError("scope: the scopes of the token are given as scopes=")
     for name in attributes:
         if name.startswith("_") or (hasattr(AccessToken, name) and name not in _CLAIMS):
             raise TypeError(f"{name}: tokens have something else of that name: give it in claims=")
+        meant = _CALLED_HERE.get(name) or _misspelt(name)
+        if meant is not None:
+            raise TypeError(f"{name}: write {meant}; a claim of that name is given in claims=")
+
+
+def _misspelt(name: str) -> str | None:
+    """What to write for ``name``, if it is nearly an argument, but not quite."""
+    near = [] if name in _ARGUMENTS else difflib.get_close_matches(name, _ARGUMENTS, n=1, cutoff=_NEAR)
+    return f"{near[0]}=..." if near else None

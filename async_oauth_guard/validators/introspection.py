@@ -212,7 +212,8 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         method = self.client_auth
         methods = get_args(ClientAuth)
         if method not in methods:
-            raise ValueError(f"client_auth: {method!r} is none of {', '.join(methods)}")
+            # What stands there may be the secret, which has its place in the next line.
+            raise ValueError(f"client_auth: one of {', '.join(methods)} is wanted")
         if self.client_id is None and method not in ("bearer", "none"):
             raise ValueError(f"client_id: {method} needs one")
         if not self._client_secret.reveal() and method != "none":

@@ -1,17 +1,17 @@
 """Where rows are looked up by one column: the queryset, and which lookups may share a query."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, ImproperlyConfigured
-from django.db.models import Manager, Model, QuerySet
+from django.db.models import Field, Manager, Model, QuerySet, UniqueConstraint
 from django.utils.functional import cached_property
 
 from ..credentials import Secret
 from ..effects import Row
 from ..flows.database import LookupColumn
 
-__all__ = ["RowSource"]
+__all__ = ["RowSource", "is_indexed"]
 
 # By what a manager makes the querysets that are asked here.
 _MAKERS = ("get_queryset", "all", "using")
@@ -153,3 +153,21 @@ def _overrides(cls: type, base: type) -> bool:
     """Whether ``cls`` has a method or property of its own where ``base`` has one; what it adds does not count."""
     own = {name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent)}
     return any(hasattr(base, name) for name in own - _EVERY_CLASS)
+
+
+def is_indexed(field: "Field[Any, Any]", model: type[Model]) -> bool:
+    """Whether the model gives its table an index of every row that begins with the column."""
+    # Of a model that inherits its column, the parent's table has it.
+    options = getattr(field, "model", model)._meta
+    leading = [tuple(fields[:1]) for fields in (*_indexes(options), *options.unique_together)]
+    return field.primary_key or field.unique or getattr(field, "db_index", False) or (field.name,) in leading
+
+
+def _indexes(options: Any) -> Iterator[Sequence[str]]:
+    """The fields of each index of a whole table; one with a condition does not have every row."""
+    for index in options.indexes:
+        if index.condition is None:
+            yield [name for name, _ in index.fields_orders]
+    for constraint in options.constraints:
+        if isinstance(constraint, UniqueConstraint) and constraint.condition is None:
+            yield constraint.fields

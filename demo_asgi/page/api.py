@@ -15,6 +15,8 @@ from .tokens import all_tokens
 
 _MOST_NAMES = 1000
 _METHOD = re.compile(r"[A-Z]{1,10}")
+# As it stands in a request: visible ASCII. Two slashes would begin the name of a host.
+_PATH = re.compile(r"/(?!/)[!-~]*")
 
 
 @require_safe
@@ -50,7 +52,7 @@ async def explain(message: Message) -> Message:
     method, path, authorization = message.get("method"), message.get("path"), message.get("authorization")
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
         raise BadCallError("method: the name of a method is wanted.")
-    if not isinstance(path, str) or not path.startswith("/"):
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise BadCallError("path: a path is wanted, with its slash.")
     if authorization is not None and not isinstance(authorization, str):
         raise BadCallError("authorization: a string or null is wanted.")

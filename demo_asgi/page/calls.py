@@ -50,7 +50,8 @@ def is_from_page(request: HttpRequest) -> bool:
 def read_message(body: bytes) -> Message:
     try:
         message = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # No JSON, or deeper than Python reads it.
         message = None
     if not isinstance(message, dict):
         raise BadCallError("A JSON object is wanted.")

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from async_oauth_guard import ResourceProtector
 from async_oauth_guard.explanation import aexplain
-from async_oauth_guard.routes import route_of
+from async_oauth_guard.routes import Route, route_of
 
 from .calls import BadCallError
 
@@ -54,7 +54,7 @@ def catalogue() -> Sequence[Mapping[str, object]]:
 
 
 def _described(shown: Shown) -> Mapping[str, object]:
-    route = route_of(shown.path)
+    route = _route(shown.path)
     return {
         "path": shown.path,
         "method": shown.method,
@@ -73,7 +73,7 @@ async def explanation_of(method: str, path: str, authorization: str | None) -> d
         BadCallError: no view answers there.
     """
     try:
-        route = route_of(path)
+        route = _route(path)
     except LookupError:
         raise BadCallError("path: no view answers there.") from None
     explanations = [
@@ -81,3 +81,9 @@ async def explanation_of(method: str, path: str, authorization: str | None) -> d
         for guard in route.guards_for(method)
     ]
     return {"guards": [explanation.as_json() for explanation in explanations]}
+
+
+# The URLs of the demo stay what they are.
+@functools.lru_cache(maxsize=64)
+def _route(path: str) -> Route:
+    return route_of(path)

@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from ..models import OAuth2Token
 from ..seed import LOAD_PREFIX, LOAD_TOKENS
+from .turns import turn
 
 GUARDED = "/profile"
 PLAIN = "/page/plain"
@@ -78,7 +79,7 @@ class Recording:
 
 _recording: Recording | None = None
 # One load at a time: another one would be in its figures.
-_turn = asyncio.Lock()
+_lock = threading.Lock()
 
 
 @contextlib.asynccontextmanager
@@ -121,7 +122,7 @@ async def run() -> dict[str, object]:
     """The same load on both views, one after the other."""
     # A handler of its own, without server and sockets: what is measured is what the views do.
     handler = ASGIHandler()
-    async with _turn:
+    async with turn(_lock):
         return {
             "requests": len(LOAD_TOKENS),
             "guarded": (await _load(handler, GUARDED)).as_json(),

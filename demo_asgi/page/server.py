@@ -1,6 +1,9 @@
 """The authorization server, as the page sees it and switches it."""
 
+import asyncio
+import functools
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +53,8 @@ async def call(
         ServerTroubleError: there is none.
     """
     try:
-        async with httpx.AsyncClient(base_url=settings.ISSUER, timeout=TIMEOUT, trust_env=False) as client:
+        # A client for each call, so that none belongs to an event loop that has ended.
+        async with await asyncio.to_thread(_client) as client:
             response = await client.request(method, path, data=form, auth=auth)
     except httpx.TimeoutException:
         raise ServerTroubleError("The authorization server is too slow.") from None
@@ -61,10 +65,20 @@ async def call(
     return _read(response.content)
 
 
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=settings.ISSUER, timeout=TIMEOUT, trust_env=False, verify=_tls_context())
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    # Reads a file of certificates: that takes longer than everything else here.
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _read(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise ServerTroubleError("The authorization server answers with something else than JSON.")

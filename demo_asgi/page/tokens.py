@@ -1,12 +1,13 @@
 """The tokens that the page presents, by name: rows of the database, and what the authorization server issues."""
 
-import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..authority.clients import CLIENT_CREDENTIALS, JWT_APP, NAMED_USER, OPAQUE_APP, DemoClient
 from . import server
+from .turns import turn
 
 ISSUED_AGAIN_AFTER = 1800.0
 """Seconds after which tokens of the authorization server are fetched anew: they live for an hour."""
@@ -63,13 +64,13 @@ class Wallet:
 
 _wallet = Wallet({})
 # Two pages that open at once fetch once.
-_lock = asyncio.Lock()
+_lock = threading.Lock()
 
 
 async def all_tokens(*, fresh: bool) -> dict[str, object]:
     """Every specimen with its token, or without, where the authorization server does not issue it; and why not."""
     trouble = None
-    async with _lock:
+    async with turn(_lock):
         if fresh or _wallet.is_old():
             try:
                 _wallet.issued, _wallet.at = await _fetch(), time.monotonic()

@@ -208,6 +208,18 @@ def no_index(site: Site) -> None:
     site.guard(BearerTokenValidator("site.OAuth2Token", lookup="client_id"))
 
 
+def index_of_meta(site: Site) -> None:
+    class Listed(models.Model):
+        scope = models.CharField(max_length=50)
+
+        class Meta:
+            app_label = "site"
+            db_table = "site_oauth2token"
+            indexes = (models.Index(fields=["scope"], name="by_scope"),)
+
+    site.guard(BearerTokenValidator(Listed, lookup="scope"))
+
+
 def missing_table(site: Site) -> None:
     class Gone(models.Model):
         access_token = models.CharField(max_length=50, unique=True)
@@ -392,6 +404,7 @@ FAULTS = [
     Fault(broken_cache, "cache", "cache", "ConnectionError", "CACHES['broken']"),
     Fault(no_index, "database", "index", "begins with client_id", "db_index=True"),
     Fault(index_of_no_migration, "database", "index", "begins with scope", "manage.py migrate"),
+    Fault(index_of_meta, "database", "index", "begins with scope", "The model has the index"),
     Fault(missing_table, "database", "table", "no table site_of_no_migration", "manage.py migrate"),
     Fault(missing_column, "database", "column", "no column token_hash", "manage.py migrate"),
     Fault(database_down, "database", "database", "'other' cannot be asked (OperationalError)", "DATABASES['other']"),
@@ -405,7 +418,7 @@ FAULTS = [
     Fault(overloaded, "keys", "status", "status 503", "own log"),
     Fault(broken_off, "keys", "unreachable", "RemoteProtocolError", "proxies"),
     Fault(compressed, "keys", "answer", "a content coding", "without compression"),
-    Fault(no_jwks_uri, "discovery", "address", "no usable jwks_uri", "give the address itself"),
+    Fault(no_jwks_uri, "discovery", "address", "no usable jwks_uri", "give jwks_uri="),
     Fault(unknown_certificate, "discovery", "tls", "SSLCertVerificationError", "verify="),
     Fault(broken_client, "discovery", "client", "raised LookupError", "http_client="),
     Fault(broken_callable, "keys", "unexpected", "LookupError was raised", "look for the error there"),

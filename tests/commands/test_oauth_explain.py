@@ -530,6 +530,21 @@ def test_bad_input(given: bytes, sentence: str) -> None:
     assert run(given) == Told(2, "", sentence)
 
 
+def test_streams(authority: Authority) -> None:
+    """Standard input may be of bytes or of text, whichever a program hands over."""
+    token = PROFILE(authority)
+    with override_settings(OAUTH_GUARD=in_model()):
+        for stdin in (io.BytesIO(token.encode()), io.StringIO(token)):
+            call_command("oauth_explain", stdin=stdin, stdout=io.StringIO())
+
+
+def test_closed_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell's ``<&-`` leaves nothing to read from."""
+    monkeypatch.setattr("sys.stdin", None)
+    with override_settings(OAUTH_GUARD=in_model()), pytest.raises(CommandError, match="^Standard input is empty"):
+        call_command("oauth_explain", stdout=io.StringIO())
+
+
 def test_terminal(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
     """At a terminal the token is asked for without an echo."""
     prompts: list[str] = []

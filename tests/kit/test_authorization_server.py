@@ -8,15 +8,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.test import override_settings
 from django.test.utils import _TestState
-from joserfc.jwk import ECKey, OctKey
+from joserfc import jwt as joserfc_jwt
+from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from async_oauth_guard import (
     BearerTokenValidator,
@@ -27,7 +29,15 @@ from async_oauth_guard import (
     outgoing,
     transport,
 )
-from async_oauth_guard.testing import FakeAuthorizationServer, server_tokens
+from async_oauth_guard.testing import (
+    Call,
+    FakeAuthorizationServer,
+    Fault,
+    ServerClock,
+    SigningKey,
+    authorization_server,
+    server_tokens,
+)
 from async_oauth_guard.validators.remote import CLOCK
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, SECRET, introspecting, site, verifying
 from tests.sites import COLOURS
@@ -195,11 +205,115 @@ def test_users(who: dict[str, Any], subject: str, username: str | None) -> None:
         assert server.jwt(**who) != server.jwt(**who)
 
 
-@pytest.mark.parametrize("scopes", [1, b"profile", ["profile", 1], {"profile": True}])
-def test_unknown_type_of_scopes(scopes: Any) -> None:
-    """Scopes of another type are an error that says what to write."""
-    with fake() as server, pytest.raises(TypeError, match=r"scopes: write 'profile email' or \['profile', 'email'\]"):
-        server.opaque(scopes)
+@pytest.mark.parametrize("method", ["jwt", "opaque"])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"scopes": 1}, TypeError, r"scopes: write 'profile email' or \['profile', 'email'\], not int"),
+        ({"scopes": b"profile"}, TypeError, "scopes: .*, not bytes"),
+        ({"scopes": ["profile", 1]}, TypeError, "scopes: .*, not list"),
+        ({"scopes": {"profile": True}}, TypeError, "scopes: .*, not dict"),
+        ({"user": 5}, TypeError, "user: write a user of the site or a user name, not int; leave it out for nobody"),
+        ({"user": AnonymousUser()}, TypeError, "user: .*, not AnonymousUser; leave it out for nobody"),
+        ({"user": User}, TypeError, "user: .*, not the class User"),
+        ({"user": User.objects.none()}, TypeError, "user: .*, not QuerySet"),
+        ({"subject": 5}, TypeError, r"subject: write a string, such as str\(user\.pk\), not int; .* into claims="),
+        ({"client_id": 5}, TypeError, "client_id: write a string, such as 'reports', not int"),
+        ({"audience": 5}, TypeError, "audience: a string is wanted, or a list of strings, not int"),
+        ({"audience": ["a", 5]}, TypeError, "audience: a string is wanted, or a list of strings, not list"),
+        ({"expires_in": "x"}, TypeError, "expires_in: write seconds, or None, not str"),
+        ({"expires_in": True}, TypeError, "expires_in: write seconds, or None, not bool"),
+        ({"expires_in": timedelta(minutes=1)}, TypeError, "expires_in: write seconds, or None, not timedelta"),
+        ({"expires_in": float("inf")}, ValueError, "expires_in: write seconds, or None, not inf"),
+        ({"claims": ["x"]}, TypeError, "claims: a mapping is wanted, such as {'name': 'value'}, not list"),
+        ({"claims": {"at": date(2001, 1, 1)}}, TypeError, "claims: values are wanted that JSON has: .* date"),
+    ],
+)
+def test_arguments_of_tokens(method: str, given: dict[str, Any], error: type[Exception], message: str) -> None:
+    """An argument of a token that cannot work is an error that says what to write, for tokens of either form."""
+    with fake() as server, pytest.raises(error, match=f"^{message}"):
+        getattr(server, method)(**given)
+
+
+SECRET_KEY = OctKey.import_key("only for tests, and as long as it has to be")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"header": [1]}, TypeError, "header: a mapping is wanted, such as {'name': 'value'}, not list"),
+        ({"header": {"x": {1}}}, TypeError, "header: values are wanted that JSON has: .* set"),
+        ({"key": object()}, TypeError, r"key: server\.foreign_key\(\), a key of joserfc's, or a secret .*, not object"),
+        ({"key": ECKey}, TypeError, "key: .*, not the class ECKey"),
+        ({"key": {"kty": "oct"}}, TypeError, "key: .*, not dict"),
+        (
+            {"key": "s", "algorithm": "RS256"},
+            ValueError,
+            "algorithm of that key: 'RS256' is none of HS256, HS384, HS512",
+        ),
+        ({"key": SECRET_KEY, "algorithm": "ES256"}, ValueError, "algorithm of that key: 'ES256' is none of HS256"),
+        ({"key": ECKey.generate_key("P-256"), "algorithm": "HS256"}, ValueError, "algorithm of that key: .* of ES256"),
+        ({"algorithm": "HS256"}, ValueError, "algorithm: HS256 signs with a secret: write key='the secret' beside it"),
+        ({"algorithm": "RS999"}, ValueError, "algorithm: 'RS999' is none of RS256, .*, none"),
+        ({"algorithm": "es256"}, ValueError, "algorithm: 'es256' is none of .*; did you mean 'ES256'"),
+        ({"algorithm": ["ES256"]}, ValueError, r"algorithm: \['ES256'\] is none of RS256, "),
+        ({"algorithm": 5, "key": "s"}, ValueError, "algorithm: 5 is none of RS256, "),
+    ],
+)
+def test_arguments_of_jwts(given: dict[str, Any], error: type[Exception], message: str) -> None:
+    """So is one that only a JWT has; no secret is repeated."""
+    with fake() as server, pytest.raises(error, match=f"^{message}") as caught:
+        server.jwt(**given)
+    assert "only for tests" not in str(caught.value)
+
+
+def test_algorithm_of_a_foreign_key() -> None:
+    """A foreign key signs as keys of its kind do, or not at all."""
+    with fake() as server:
+        assert parts_of(server.jwt(key=server.foreign_key(), algorithm="ES384"))[0]["alg"] == "ES384"
+        assert server.jwt(key=server.foreign_key(), algorithm="none").endswith(".")
+        assert server.jwt(key="a secret", algorithm="none").endswith(".")
+        with pytest.raises(ValueError, match="algorithm of that key: 'RS256' is none of ES256, ES384, ES512, none"):
+            server.jwt(key=server.foreign_key(), algorithm="RS256")
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        ("a secret", "HS256"),
+        (SECRET_KEY, "HS256"),
+        (ECKey.generate_key("P-384"), "ES384"),
+        (ECKey.generate_key("secp256k1"), "ES256"),
+        (ECKey.generate_key("P-256", {"alg": "ES512"}), "ES512"),
+        (OKPKey.generate_key("Ed25519"), "EdDSA"),
+        (OKPKey.generate_key("Ed448"), "EdDSA"),
+    ],
+)
+def test_usual_algorithm_of_a_key(key: Any, algorithm: str) -> None:
+    """A key that is given signs by the algorithm that it names, or else by that of its curve or its type."""
+    with fake() as server:
+        assert parts_of(server.jwt(key=key))[0]["alg"] == algorithm
+
+
+@pytest.mark.parametrize(("algorithm", "bits"), [("HS256", 256), ("HS384", 384), ("HS512", 512)])
+def test_secrets_sign(algorithm: str, bits: int) -> None:
+    """RFC 7518 §3.2: a signature by a secret is as long as its algorithm says, and verifies."""
+    with fake() as server:
+        token = server.jwt(key=SECRET_KEY, algorithm=algorithm)
+    assert len(base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")) * 8 == bits
+    assert joserfc_jwt.decode(token, OctKey.import_key(SECRET_KEY), algorithms=[algorithm]).claims["client_id"]
+
+
+@pytest.mark.parametrize("endpoint", ["introspection", "revocation", "token"])
+def test_clients_that_are_refused(endpoint: str) -> None:
+    """``refuses_us`` holds at each endpoint where clients authenticate."""
+    form, me = {"grant_type": "client_credentials", "token": "x"}, basic("api", "a+secret%3A+of+ours%2B9bQ4")
+    with fake(clients=CLIENTS) as server:
+        address = server.metadata[f"{endpoint}_endpoint"]
+        assert ask(address, form, me).status_code == 200
+        with server.fail("refuses_us"):
+            answer = ask(address, form, me)
+        assert (answer.status_code, answer.json()) == (401, {"error": "invalid_client"})
 
 
 @both_colours
@@ -296,7 +410,7 @@ def test_client_authentication(colour: str, method: Any) -> None:
     validator = introspecting(client_auth=method, **options)
     with fake(clients={"api": known}) as server, site(colour, validator) as guarded:
         assert guarded.outcome(server.opaque("profile")) == (200, None)
-        assert [(call.client, call.authenticated) for call in server.calls_to("introspection")] == [("api", True)]
+        assert [(call.client, call.is_authenticated) for call in server.calls_to("introspection")] == [("api", True)]
     with fake(clients={"other": known, "api": "another"}) as server, site(colour, validator) as guarded:
         expected = (200, None) if method == "bearer" else (503, Reason.SERVER_REFUSES_US)
         assert guarded.outcome(server.opaque("profile")) == expected
@@ -333,7 +447,18 @@ def test_refused_clients(headers: dict[str, str], form: dict[str, str]) -> None:
         for name in ("introspection", "revocation", "token"):
             response = ask(server.metadata[f"{name}_endpoint"], {"token": token, **form}, headers)
             assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
-        assert {call.authenticated for call in server.calls} == {False}
+        assert {call.is_authenticated for call in server.calls} == {False}
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC"])
+def test_schemes_in_letters_of_any_size(scheme: str) -> None:
+    """RFC 9110 §11.1: the scheme by which a client proves who it is may be written in letters of any size."""
+    with fake(clients={"api": "secret"}) as server:
+        url = server.metadata["introspection_endpoint"]
+        credentials = basic("api", "secret")["Authorization"].removeprefix("Basic ")
+        assert ask(url, {"token": "x"}, {"Authorization": f"{scheme} {credentials}"}).status_code == 200
+        assert ask(url, {"token": "x"}, {"Authorization": "bEARER secret"}).status_code == 200
+        assert [call.client for call in server.calls] == ["api", "api"]
 
 
 @pytest.mark.parametrize(
@@ -409,6 +534,14 @@ def test_one_fetch_serves_all(colour: str) -> None:
         assert len(server.calls) == 2
 
 
+def test_what_is_handed_out() -> None:
+    """What a server hands out is of classes that the kit has by name."""
+    with fake() as server:
+        ask(server.metadata["jwks_uri"])
+        handed_out = (server.calls[0], server.fail("down"), server.foreign_key(), server.clock)
+        assert [type(each) for each in handed_out] == [Call, Fault, SigningKey, ServerClock]
+
+
 def test_calls_hold_no_secret() -> None:
     """A call tells who asked what; neither token nor secret is in it."""
     with fake(clients=CLIENTS) as server, site("def", introspecting()) as guarded:
@@ -431,6 +564,21 @@ def test_waiting_for_a_call() -> None:
         thread.join()
         with pytest.raises(TimeoutError, match="no call to token within 0 seconds"):
             server.wait_for_call("token", timeout=0)
+
+
+async def test_waiting_for_a_call_on_a_loop() -> None:
+    """A call that another task of the same loop makes can be waited for as well, while it is under way."""
+    async with fake().on_port() as server:
+        with site("async def", introspecting(server.issuer)) as guarded, server.fail("slow"):
+            waiting = asyncio.create_task(guarded.aget(server.opaque("profile")))
+            call = await server.await_for_call("metadata")
+            assert (call.status, waiting.done()) == (None, False)
+            server.recover()
+            assert (await waiting).status == 200
+        with pytest.raises(TimeoutError, match="no call to token within 0 seconds"):
+            await server.await_for_call("token", timeout=0)
+        with pytest.raises(ValueError, match="did you mean 'introspection'"):
+            await server.await_for_call("introspect")
 
 
 # --- the clock -------------------------------------------------------------------------------------------------------
@@ -514,6 +662,48 @@ def test_nothing_is_left(colour: str) -> None:
         with fake() as server:
             assert guarded.outcome(server.jwt("profile")) == (200, None)
             assert len(server.calls_to("keys")) == 1
+
+
+@both_colours
+def test_nobody_is_answered_outside_of_tests(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was never left is trusted by nobody once no tests run any more: its issuer cannot be reached."""
+    with fake() as server, site(colour, verifying()) as guarded:
+        token = server.jwt("profile")
+        with monkeypatch.context() as outside:
+            outside.delattr(_TestState, "saved_data")
+            assert guarded.outcome(token) == (503, Reason.SERVER_UNREACHABLE)
+        assert server.calls == []
+
+
+async def test_entry_that_nobody_waits_for() -> None:
+    """A task that is cancelled while it enters leaves nothing, whenever the thread that enters gets to it."""
+    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
+    for turns in range(4):
+        server = fake()
+        entering = asyncio.ensure_future(server.__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        await asyncio.to_thread(lambda: None)
+        assert transport.STAND_INS == {}
+        assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
+
+
+def test_entry_that_ends_before_it_is_cancelled() -> None:
+    """What has been entered when the cancellation comes is left, and what nobody had begun to enter is not entered."""
+    server = fake()
+    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
+    entry = authorization_server._Entry(server)
+    entry.run()
+    assert server.issuer == ISSUER
+    entry.abandon()
+    late = authorization_server._Entry(server)
+    late.abandon()
+    late.run()
+    assert transport.STAND_INS == {}
+    assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
 
 
 def _break_off(guarded: Any) -> None:
@@ -641,6 +831,13 @@ def test_methods_of_a_server_that_does_not_run(call: Any) -> None:
         ({"issuer": "sso.example.test"}, ValueError, "issuer: a URL such as 'https://sso.example.test' is wanted"),
         ({"clients": [("api", "x")]}, TypeError, "clients: secrets by client_id are wanted, such as "),
         ({"algorithm": "HS256"}, ValueError, "algorithm: 'HS256' is none of RS256, .*did you mean 'RS256'"),
+        ({"issuer": 5}, ValueError, "issuer: a URL such as "),
+        ({"audience": 5}, TypeError, "audience: a string is wanted, or a list of strings, not int"),
+        ({"audience": None}, TypeError, "audience: .*, not NoneType"),
+        ({"metadata": [1]}, TypeError, "metadata: a mapping is wanted, such as {'name': 'value'}, not list"),
+        ({"metadata": {"x": {1}}}, TypeError, "metadata: values are wanted that JSON has: .* set"),
+        ({"algorithm": 5}, TypeError, r"algorithm: write 'RS256', or \['RS256', 'ES256'\], not int"),
+        ({"algorithm": [5]}, ValueError, "algorithm: 5 is none of RS256, "),
         ({"algorithm": []}, ValueError, "algorithm: one at least is wanted"),
         ({"discovery": "oidc"}, ValueError, "discovery: 'oidc' is none of both, rfc8414, openid, none"),
     ],

@@ -32,6 +32,16 @@ def _nothing_is_left() -> Iterator[None]:
 # Who sees it
 
 
+@pytest.mark.parametrize("given", [{"scopes": "profile"}, {"error": "missing_credentials"}, {"error": "expired"}])
+def test_nobody_sees_it_outside_of_tests(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was never left lets nobody in once no tests run any more: the request is an error, of ours."""
+    with override_oauth(**given), monkeypatch.context() as outside:
+        outside.delattr(utils._TestState, "saved_data")
+        for path in ("/sync/function", "/async/function"):
+            with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in force"):
+                get(path)
+
+
 @every_view
 def test_sync_clients(path: str) -> None:
     """A view of any kind and colour sees the token through Django's client, whatever the request presents."""

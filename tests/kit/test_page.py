@@ -1,55 +1,86 @@
-"""The tests on the page about tests pass."""
+"""The tests on the pages about tests pass, in a site with the README's model and what the page says to install."""
 
-import inspect
+import asyncio
+import os
 import re
+import subprocess
 import sys
-import unittest
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.test import SimpleTestCase, override_settings
 
-from tests.site import models
-from tests.sites import Urls
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+SERVERS_PAGE = (ROOT / "docs" / "fake-authorization-server.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
-CODE = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
-FUNCTIONS = re.findall(r"^(?:async )?def (test_\w+)", CODE, re.MULTILINE)
+SETTINGS = """
+SECRET_KEY = "x"
+USE_TZ = True
+ROOT_URLCONF = "accounts.views"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+INSTALLED_APPS = [
+    "django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider", "accounts", "async_oauth_guard"
+]
+OAUTH_GUARD = {
+    "VALIDATORS": [
+        {"BACKEND": "async_oauth_guard.BearerTokenValidator", "OPTIONS": {"token_model": "accounts.OAuth2Token"}}
+    ]
+}
+"""
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The names that the page defines, with its views being the site."""
-    for name in ("accounts", "accounts.models"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    sys.modules["accounts.models"].OAuth2Token = models.OAuth2Token  # type: ignore[attr-defined]
+def site(tmp_path: Path) -> Path:
+    """A reader's site: views and tests are the page's, and the model is the README's."""
+    views, *tests = BLOCK.findall(PAGE)
+    (model,) = (block for block in BLOCK.findall(README) if block.startswith("# accounts/models.py\n"))
+    files = {
+        "pytest.ini": re.findall(r"```ini\n# pytest\.ini\n(.*?)```", PAGE, re.DOTALL)[0],
+        "mysite/__init__.py": "",
+        "mysite/settings.py": SETTINGS,
+        "accounts/__init__.py": "",
+        "accounts/models.py": model,
+        "accounts/views.py": views,
+        "accounts/tests.py": "\n\n".join(tests),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    """What a command prints that ends well."""
+    others = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    ran = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=others | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    return ran.stdout
+
+
+def test_with_pytest(site: Path) -> None:
+    """All of them do under pytest with the page's own settings for it, and nothing is warned of."""
+    written = sum(len(re.findall(r"^ *(?:async )?def test_\w+", block, re.MULTILINE)) for block in BLOCK.findall(PAGE))
+    assert f"\n{written} passed" in run(site, "pytest", "-q", "-Werror", "-pno:cacheprovider")
+
+
+def test_with_django(site: Path) -> None:
+    """Those in Django's test cases do under Django's runner, async ones too, which needs nothing of pytest's."""
+    assert "\nRan 3 tests" in run(site, "django", "test", DJANGO_SETTINGS_MODULE="mysite.settings")
+
+
+def test_on_the_page_of_the_server() -> None:
+    """The async test on the other page passes."""
     names: dict[str, Any] = {"__name__": "tests.kit.page"}
-    exec(compile(CODE, str(PAGE), "exec"), names)
-    with override_settings(ROOT_URLCONF=Urls(*names["urlpatterns"])):
-        yield names
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions(page: dict[str, Any], name: str, request: pytest.FixtureRequest) -> None:
-    """Each test function, with the fixtures that it asks for."""
-    test = page[name]
-    if marks := getattr(test, "pytestmark", []):
-        assert [mark.args for mark in marks] == [("as_alice",)]
-        request.getfixturevalue("oauth_token")("profile", user=page["alice"])
-    fixtures = {each: request.getfixturevalue(each) for each in inspect.signature(test).parameters}
-    assert (async_to_sync(test) if inspect.iscoroutinefunction(test) else test)(**fixtures) is None
-
-
-def test_classes(page: dict[str, Any]) -> None:
-    """Each test case, and each test of the other class."""
-    cases = [each for each in page.values() if isinstance(each, type) and issubclass(each, SimpleTestCase)]
-    for case in cases[1:]:
-        result = unittest.defaultTestLoader.loadTestsFromTestCase(case).run(unittest.TestResult())
-        assert (result.errors, result.failures) == ([], [])
-    assert [case.__name__ for case in cases[1:]] == ["MeTests", "ClientTests"]
-    tests = [each for name, each in vars(page["TestMe"]).items() if name.startswith("test")]
-    assert [test(None) for test in tests] == [None, None]
+    exec("\n".join(BLOCK.findall(SERVERS_PAGE)), names)
+    asyncio.run(names["test_while_a_request_waits"]())

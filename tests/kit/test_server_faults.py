@@ -9,7 +9,7 @@ import pytest
 
 from async_oauth_guard import Reason
 from async_oauth_guard.testing import FakeAuthorizationServer
-from async_oauth_guard.testing.server_faults import FAULTS
+from async_oauth_guard.testing.server_faults import FAULTS, Faults
 from tests.answers import Answer
 from tests.kit.guarded_sites import CLIENTS, introspecting, site, verifying
 from tests.sites import COLOURS
@@ -153,6 +153,48 @@ def test_several_at_once() -> None:
         inner.end()
         server.clock.move(1)
         assert guarded.outcome(server.opaque("profile")) == (200, None)
+
+
+@pytest.mark.parametrize("fault", ["unknown_kid", "wrong_issuer"])
+def test_one_begun_twice(fault: str) -> None:
+    """A fault that was begun twice is over when both are, in whatever order they end."""
+    with FakeAuthorizationServer(algorithm="ES256") as server, site("def", verifying()) as guarded:
+        well = (dict(server.jwks), guarded.outcome(server.jwt("profile")))
+        first, second = server.fail(fault), server.fail(fault)
+        for ending in (first, first, second):
+            assert guarded.outcome(server.jwt("profile")) == OUTCOMES[fault]["jwt, later"]
+            ending.end()
+        server.clock.move(60)
+        assert (dict(server.jwks), guarded.outcome(server.jwt("profile"))) == well == (well[0], (200, None))
+
+
+def test_rotated_twice() -> None:
+    """Under two rotations no older key is published until both have ended, and then all of them are again."""
+    with FakeAuthorizationServer(algorithm="ES256") as server:
+        first, second = server.fail("rotate"), server.fail("rotate")
+        assert [key["kid"] for key in server.jwks["keys"]] == ["key-3"]
+        first.end()
+        assert [key["kid"] for key in server.jwks["keys"]] == ["key-3"]
+        second.end()
+        assert {key["kid"] for key in server.jwks["keys"]} == {"key-1", "key-2", "key-3"}
+
+
+def test_one_ends_while_another_is_looked_for() -> None:
+    """A fault that is under way is found, although another one ends on another thread just then."""
+    faults = Faults({})
+
+    class Ending(set[str]):
+        def __contains__(self, endpoint: object) -> bool:
+            ending.end()
+            return False
+
+    ending = faults.begin("down", "keys")
+    ending.endpoints = Ending()
+    assert faults.find("down", "introspection") is None
+    ending = faults.begin("down", "keys")
+    ending.endpoints = Ending()
+    everywhere = faults.begin("down", None)
+    assert faults.find("down", "introspection") is everywhere
 
 
 async def test_in_an_async_test() -> None:

@@ -1,6 +1,8 @@
 """The token of ``override_oauth``: how it is given, what a view sees of it, and what is asked of it."""
 
+import inspect
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -13,7 +15,7 @@ from oauth2_provider.models import AccessToken as ToolkitToken
 from oauth2_provider.models import Application
 
 from async_oauth_guard import AccessToken, GuardError, Reason, token_rejected
-from async_oauth_guard.testing import override_oauth
+from async_oauth_guard.testing import AsyncOAuthClient, OAuthClient, override_oauth, stand_in_token
 from async_oauth_guard.validators.remote import CLOCK
 from tests.kit.asking import alice, answer_of, both_colours, reason_of, token_seen
 from tests.kit.urls import rows
@@ -123,7 +125,7 @@ def test_defaults() -> None:
         ("  a   b ", "a b"),
         (["a", "b"], "a b"),
         (("b", "a"), "b a"),
-        ({"c", "b", "a"}, "a b c"),
+        (set("hgfedcba"), "a b c d e f g h"),
         (frozenset({"b", "a"}), "a b"),
         ((scope for scope in ("a", "b")), "a b"),
         ({"a": 1}.keys(), "a"),
@@ -249,7 +251,6 @@ SECRET = "the-text-of-a-token"
         ({"scopes": ["a b"]}, ValueError, r"scopes: 'a b' is not one scope: write 'a b' or \['a', 'b'\]"),
         ({"scopes": [""]}, ValueError, "scopes: '' is not one scope"),
         ({"scopes": 'a"'}, ValueError, "scopes: 'a\"' has characters that a scope cannot have"),
-        ({"scope": "a"}, TypeError, "scope: the scopes of the token are given as scopes="),
         ({"user": "alice"}, TypeError, r"user: .* such as user=User\.objects\.get\(\.\.\.\), not str"),
         ({"user": 7}, TypeError, "user: .*, not int"),
         ({"user": User}, TypeError, "user: .*, not the class User"),
@@ -278,3 +279,58 @@ def test_bad_input(given: dict[str, Any], error: type[Exception], message: str) 
     with pytest.raises(error, match=message) as refused:
         override_oauth(**given)
     assert SECRET not in str(refused.value)
+
+
+MISTAKEN = {
+    "scope": "scopes=...",
+    "scops": "scopes=...",
+    "usr": "user=...",
+    "users": "user=...",
+    "claim": "claims=...",
+    "eror": "error=...",
+    "tokens": "token=...",
+    "headers": "header=...",
+    "client": "client_id=...",
+    "clientid": "client_id=...",
+    "subjet": "subject=...",
+    "issuers": "issuer=...",
+    "audiences": "audience=...",
+    "expires": "expires_at=...",
+    "expires_in": r"expires_at=\.\.\., or error='expired'",
+    "expired": r"expires_at=\.\.\., or error='expired'",
+    "revoked": "error='revoked'",
+}
+DOORS: dict[str, Callable[..., Any]] = {
+    "override_oauth": override_oauth,
+    "OAuthClient": lambda **given: OAuthClient().oauth(**given),
+    "AsyncOAuthClient": lambda **given: AsyncOAuthClient().oauth(**given),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(("name", "meant"), MISTAKEN.items())
+def test_mistaken_names(door: str, name: str, meant: str) -> None:
+    """A keyword that is misspelt, or borrowed from elsewhere, is refused with the one that was meant: it is no claim.
+
+    A claim that has such a name is given with the other claims.
+    """
+    with pytest.raises(TypeError, match=rf"^{name}: write {meant}; a claim of that name is given in claims=$"):
+        DOORS[door](**{name: "x"})
+    with override_oauth(claims={name: "x"}):
+        assert token_seen()[name] == "x"
+
+
+def test_other_names() -> None:
+    """The names of claims that are in use are no mistakes."""
+    names = ["acr", "amr", "auth_time", "azp", "cid", "email", "entitlements", "groups", "jti", "name", "oid"]
+    names += ["preferred_username", "realm_access", "roles", "scp", "sid", "sub", "tenant", "tid", "username"]
+    with override_oauth(**dict.fromkeys(names, "x")):
+        assert {*names} <= {*token_seen()}
+
+
+def test_arguments_are_known() -> None:
+    """What is held against a misspelt name is every argument that there is."""
+    parameters = inspect.signature(override_oauth).parameters.values()
+    named = {each.name for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD}
+    documented = {"client_id", "subject", "expires_at", "issuer", "audience", "token_type", "header"}
+    assert set(stand_in_token._ARGUMENTS) == named | documented

@@ -14,7 +14,7 @@ from typing import Any
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from async_oauth_guard import IntrospectTokenValidator, JWTBearerTokenValidator
-from async_oauth_guard.testing.server_tokens import present, sign_jwt
+from async_oauth_guard.testing.server_tokens import sign_jwt, without_none
 from tests.faults import Behaviour, Exchange, FaultServer, Json, Received, Status
 
 AUDIENCE = "https://api.example.com"
@@ -105,7 +105,7 @@ class Authority:
         """A token that no other equals, signed with ``key``, or else with the first that is published."""
         key = key or self.keys[0]
         own = {"typ": "at+jwt", "alg": key.get("alg"), "kid": key.kid} | dict(header or {})
-        return sign_jwt(present(own), self.claims(**claims), str(own["alg"]), key)
+        return sign_jwt(without_none(own), self.claims(**claims), str(own["alg"]), key)
 
     def introspecting(self, **options: Any) -> IntrospectTokenValidator:
         """A validator that asks here; its deadline is short."""

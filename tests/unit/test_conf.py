@@ -254,7 +254,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (introspection(cache_ttl=-1), "cache_ttl: a number of seconds is wanted, 0 or more"),
     (jwt(profile="keycloack"), "profile: 'keycloack' is none of "),
     (introspection(client_secret=None), "client_secret: client_secret_basic needs one"),
-    (introspection(client_auth="basic"), "client_auth: 'basic' is none of client_secret_basic, client_secret_post, "),
+    (introspection(client_auth="basic"), "client_auth: one of client_secret_basic, client_secret_post, "),
     (jwt(http_client="tests.nowhere.make"), "http_client: cannot import 'tests.nowhere.make'"),
 ]
 

@@ -21,6 +21,7 @@ from joserfc.jwk import Key, KeySet
 from async_oauth_guard import (
     BearerTokenValidator,
     IntrospectTokenValidator,
+    InvalidTokenError,
     JWTBearerTokenValidator,
     Reason,
     ResourceProtector,
@@ -41,6 +42,7 @@ from async_oauth_guard.explained_rules import (
     ladder_of,
 )
 from async_oauth_guard.explanation import Explanation, aexplain, explain
+from async_oauth_guard.remedies import REMEDIES
 from async_oauth_guard.stand_ins import STAND_IN, StandIn
 from async_oauth_guard.validators.remote import CLOCK
 from tests.conftest import create_token, make_user
@@ -455,6 +457,8 @@ class Own(TokenValidator):
             raise AuthlibInvalidTokenError
         if token_string == "teapot":
             raise OAuth2Error(error="no_such_luck", status_code=418)
+        if token_string == "made-up":
+            raise InvalidTokenError(reason="a word of its own")  # type: ignore[arg-type]
         return Found(expired=token_string == "expired")
 
 
@@ -490,6 +494,22 @@ def test_error_of_an_own_code() -> None:
     """An error of a hook's own code is told as a request would get it."""
     explanation = explain(ResourceProtector(Own()), "Bearer teapot")
     assert (explanation.status, explanation.error, explanation.reason) == (418, "no_such_luck", Reason.REFUSED_BY_HOOK)
+
+
+def test_reason_of_an_own_word() -> None:
+    """A reason that a hook has made up is none, as in the log: it may hold anything."""
+    explanation = explain(ResourceProtector(Own()), "Bearer made-up")
+    assert (explanation.status, explanation.reason) == (401, Reason.REFUSED_BY_HOOK)
+    assert explanation.remedy == REMEDIES[Reason.REFUSED_BY_HOOK]
+    assert failed(explanation) == [("its own decision", Reason.REFUSED_BY_HOOK)]
+
+
+def test_methods_of_any_size() -> None:
+    """A method is what Django makes of it."""
+    seen: list[str] = []
+    guard = guard_of(ResourceProtector(Own()), check=lambda request, token: seen.append(request.method) or True)
+    assert explain(ResourceProtector(Own()), "Bearer good", guard=guard, method="post").verdict == "accepted"
+    assert seen == ["POST"]
 
 
 @pytest.mark.parametrize(

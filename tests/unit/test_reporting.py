@@ -1,6 +1,9 @@
 """What the commands have in common: people, machines, and exit statuses."""
 
+import errno
 import json
+import os
+import sys
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any
@@ -74,3 +77,38 @@ def test_a_command_that_looks_at_nothing() -> None:
     """A command has to say what it looks at."""
     with pytest.raises(NotImplementedError):
         call_command(ReportCommand())
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_readers_that_stop(as_json: bool) -> None:
+    """Whoever reads may have seen enough: nothing is said of it, and the exit status is that of the report."""
+    for found, expected in ((report(), 0), (report(trouble="a is wrong"), 1)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "w") as stream:
+            try:
+                call_command(Looking(found), stdout=stream, json=as_json)
+                status = 0
+            except CommandError as error:
+                status = error.returncode
+        assert status == expected
+
+
+def test_output_that_is_full() -> None:
+    """What cannot be printed is said in a sentence."""
+
+    class Full(StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CommandError, match=r"^It cannot be printed: No space left on device\.$") as caught:
+        call_command(Looking(report()), stdout=Full())
+    assert caught.value.returncode == CANNOT_LOOK
+
+
+def test_output_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell's ``>&-`` leaves nothing to print to."""
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(CommandError, match=r"^There is no standard output to print to\.$") as caught:
+        call_command(Looking(report()))
+    assert caught.value.returncode == CANNOT_LOOK

@@ -25,17 +25,8 @@ from async_oauth_guard import (
     ResourceProtector,
     require_oauth,
 )
-from async_oauth_guard.routes import (
-    Route,
-    describe_validators,
-    endpoint_of,
-    is_allowed,
-    issuers_of,
-    iter_routes,
-    name_of_validator,
-    patterns_of_allowed,
-    route_of,
-)
+from async_oauth_guard.routes import Route, is_allowed, iter_routes, patterns_of_allowed, route_of
+from async_oauth_guard.validators.naming import name_of_validator
 from tests.grid.kinds import KINDS
 from tests.site.models import OAuth2Token
 from tests.sites import COLOURS, Urls, Witness, serving
@@ -192,20 +183,6 @@ def jwt(**options: Any) -> JWTBearerTokenValidator:
 def introspection(**options: Any) -> IntrospectTokenValidator:
     given = {"introspection_endpoint": f"{ISSUER}/introspect?key=s3cret", "client_id": "c", "client_secret": "s3cret"}
     return IntrospectTokenValidator(**{**given, "audience": "https://api.example.com", **options})
-
-
-def test_validators_in_words() -> None:
-    """A validator is named by its class, a remote one by its server as well, without a query that may hold a key."""
-    assert name_of_validator(BearerTokenValidator(OAuth2Token)) == "BearerTokenValidator"
-    assert name_of_validator(jwt()) == f"JWTBearerTokenValidator of {ISSUER}"
-    assert name_of_validator(introspection()) == f"IntrospectTokenValidator of {ISSUER}/introspect"
-    assert name_of_validator(introspection(issuer=ISSUER)) == f"IntrospectTokenValidator of {ISSUER}"
-    assert describe_validators(ResourceProtector(jwt(), introspection())) == (
-        f"JWTBearerTokenValidator of {ISSUER}, IntrospectTokenValidator of {ISSUER}/introspect"
-    )
-    assert describe_validators(ResourceProtector()) == "none"
-    assert (issuers_of(jwt()), issuers_of(object())) == ({ISSUER}, set())
-    assert (endpoint_of(jwt()), endpoint_of(introspection())) == (None, f"{ISSUER}/introspect?key=s3cret")
 
 
 @pytest.mark.parametrize("setting", [{"REALMS": 1}, {"VALIDATORS": [{"BACKEND": "builtins.zip", "OPTIONS": {"x": 1}}]}])

@@ -121,11 +121,15 @@ def _read(stdin: Any, scheme: str) -> Secret[str]:
     """The value of the header, from standard input."""
     if not _SCHEME.fullmatch(scheme):
         raise CommandError("--scheme: this cannot be the name of a scheme.", returncode=CANNOT_LOOK)
-    if stdin.isatty():
-        text = getpass.getpass("Token (not shown): ").encode(errors="replace")
+    if stdin is None:
+        # It was closed.
+        given: Any = b""
+    elif stdin.isatty():
+        given = getpass.getpass("Token (not shown): ")
     else:
-        text = getattr(stdin, "buffer", stdin).read(_MAX_INPUT + 1)
-    return Secret(_header(_line(text), scheme))
+        given = getattr(stdin, "buffer", stdin).read(_MAX_INPUT + 1)
+    data = given.encode(errors="replace") if isinstance(given, str) else given
+    return Secret(_header(_line(data), scheme))
 
 
 def _line(data: bytes) -> str:

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandParser
 
 from ...console import Cell, Console, Tone
-from ...routes import Route, is_allowed, iter_routes, patterns_of_allowed
+from ...routes import TO_GUARD, Route, is_allowed, iter_routes, patterns_of_allowed
 from ..reporting import CANNOT_LOOK, Report, ReportCommand
 
 __all__ = ["Command"]
@@ -40,7 +40,7 @@ class Command(ReportCommand):
         shown = unguarded if options["unguarded"] else routes
         document = {"routes": [{**route.as_json(), "allowed": is_allowed(route, allowed)} for route in shown]}
         if options["unguarded"]:
-            trouble = f"{len(unguarded)} of {len(routes)} routes are unguarded." if unguarded else None
+            trouble = f"Unguarded routes: {len(unguarded)} of {len(routes)}. {TO_GUARD}" if unguarded else None
             return Report(document, lambda console: _show_unguarded(console, unguarded, routes), trouble)
         trouble = _trouble_with_validators(routes)
         return Report(document, lambda console: _show(console, routes, unguarded), trouble, CANNOT_LOOK)

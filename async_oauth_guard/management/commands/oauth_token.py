@@ -22,7 +22,7 @@ from ...flows.database import lookup_key
 from ...protector import ResourceProtector
 from ...validators.model import BearerTokenValidator
 from ...views import require_oauth
-from ..reporting import CANNOT_LOOK
+from ..reporting import CANNOT_LOOK, printing
 
 __all__ = ["Command"]
 
@@ -70,16 +70,18 @@ class Command(BaseCommand):
         """Make the row, see that the guard takes its token, and print that."""
         if not settings.DEBUG:
             raise _refusal("DEBUG is off: tokens for development are made with DEBUG=True only.")
-        try:
-            validator = _validator(options["validator"])
-            maker = _Maker(validator, options)
-            token = maker.make()
-        except ImproperlyConfigured as error:
-            raise _refusal(str(error)) from error
-        if options["verbosity"]:
-            # Not in the colour of errors.
-            self.stderr.write(maker.description, style_func=str)
-        self.stdout.write(token.reveal())
+        # All of it within: where nothing can be printed, no row is made.
+        with printing(self.stdout):
+            try:
+                validator = _validator(options["validator"])
+                maker = _Maker(validator, options)
+                token = maker.make()
+            except ImproperlyConfigured as error:
+                raise _refusal(str(error)) from error
+            if options["verbosity"]:
+                # Not in the colour of errors.
+                self.stderr.write(maker.description, style_func=str)
+            self.stdout.write(token.reveal())
 
 
 def _refusal(sentence: str) -> CommandError:

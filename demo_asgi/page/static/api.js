@@ -13,6 +13,16 @@ export function watch({ gone, back }) {
 
 export const isAway = () => isGone;
 
+// Whoever does not answer is announced to those who watch: here there is nothing to be said of it, or just `otherwise`.
+export async function unlessGone(action, otherwise = () => {}) {
+  try {
+    await action();
+  } catch (error) {
+    if (!(error instanceof Gone)) throw error;
+    otherwise();
+  }
+}
+
 async function send(path, options) {
   // Outside of what follows: a header field that cannot be is no sign of a server that is gone.
   const request = new Request(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options });
@@ -45,9 +55,13 @@ export async function call(path, message) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(message),
   });
-  const document = JSON.parse(response.body);
-  if (response.status !== 200) throw new Error(document.error);
-  return document;
+  if (response.status !== 200) throw new Error(complaintOf(response));
+  return JSON.parse(response.body);
+}
+
+function complaintOf({ status, headers, body }) {
+  if (headers.get("Content-Type") !== "application/json") return `The demo itself has failed, with status ${status}.`;
+  return JSON.parse(body).error;
 }
 
 // Requests have names, so that the page can ask why one was refused: no answer tells.

@@ -2,8 +2,8 @@
 
 import { call, Gone, present } from "./api.js";
 import { byId, element, replace } from "./dom.js";
-import { drawSteps } from "./steps.js";
-import { authorizationOf, glyphOf, named, toneOf, wordOf } from "./words.js";
+import { drawSteps, drawWords } from "./steps.js";
+import { authorizationOf, glyphOf, groupsOf, named, toneOf, wordOf } from "./words.js";
 
 const OWN = "own";
 
@@ -11,6 +11,8 @@ export class Builder {
   constructor() {
     this.views = [];
     this.tokens = [];
+    this.turn = 0;
+    this.hasAnswer = false;
     byId("view").addEventListener("change", () => this.describe());
     byId("token").addEventListener("change", () => this.describe());
     for (const id of ["view", "scheme", "token", "own"]) byId(id).addEventListener("input", () => this.preview());
@@ -29,9 +31,7 @@ export class Builder {
 
   setTokens(tokens) {
     this.tokens = tokens;
-    const groups = [...new Set(tokens.map((token) => token.group))].map((group) =>
-      element("optgroup", { label: group }, ...tokens.filter((token) => token.group === group).map(optionOf)),
-    );
+    const groups = groupsOf(tokens).map(([label, members]) => element("optgroup", { label }, ...members.map(optionOf)));
     refill(byId("token"), [...groups, element("option", { value: OWN }, "Your own…")]);
     this.describe();
     this.preview();
@@ -74,32 +74,66 @@ export class Builder {
   preview() {
     const view = this.view;
     if (!view) return;
-    byId("raw-request").textContent = rawRequest(view, this.authorization);
+    const request = rawRequest(view, this.authorization);
     byId("curl").textContent = curlOf(view, this.authorization);
+    if (byId("raw-request").textContent === request) return;
+    byId("raw-request").textContent = request;
+    // No answer stands beside a request that it is none to.
+    this.turn += 1;
+    this.clear("Nothing was sent yet.");
+    say("");
   }
 
   async send() {
     const { view, authorization } = this;
-    byId("sent").textContent = "Sending…";
-    byId("sent").className = "verdict";
+    const turn = (this.turn += 1);
+    // Whoever has changed the request meanwhile, or sent it again, waits for another answer.
+    const isLatest = () => turn === this.turn;
+    if (!this.hasAnswer) this.clear("Asking…");
+    say("Sending…");
     try {
-      const [answer, explanation] = [
-        await present(view, authorization),
-        await call("/page/explain", { method: view.method, path: view.path, authorization }),
-      ];
+      const answer = await present(view, authorization);
+      if (!isLatest()) return;
+      this.hasAnswer = true;
       byId("raw-answer").textContent = rawAnswer(answer);
-      drawSteps(byId("steps"), explanation.guards);
-      byId("sent").className = `verdict tone-${toneOf(answer.status)}`;
-      replace(
-        byId("sent"),
-        element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(answer.status)),
-        ` ${answer.status}, ${wordOf(answer.status)}`,
-      );
+      say(`${answer.status}, ${wordOf(answer.status)}`, toneOf(answer.status), glyphOf(answer.status));
     } catch (error) {
-      // Of a token that no header field can hold, the browser says so itself.
-      byId("sent").textContent = error instanceof Gone ? "No answer." : `It could not be sent: ${error.message}`;
+      if (!isLatest()) return;
+      this.clear("No answer.");
+      say(whyNotSent(error), "broken");
+      return;
     }
+    const draw = await explained(view, authorization);
+    if (isLatest()) draw(byId("steps"));
   }
+
+  clear(words) {
+    this.hasAnswer = false;
+    byId("raw-answer").textContent = words;
+    drawWords(byId("steps"), words);
+  }
+}
+
+// What draws the steps, or why there are none.
+async function explained({ method, path }, authorization) {
+  try {
+    const { guards } = await call("/page/explain", { method, path, authorization });
+    return (holder) => drawSteps(holder, guards);
+  } catch (error) {
+    return (holder) => drawWords(holder, error.message);
+  }
+}
+
+function say(words, tone, glyph) {
+  const mark = glyph ? [element("span", { class: "glyph", "aria-hidden": "true" }, glyph), " "] : [];
+  byId("sent").className = tone ? `verdict tone-${tone}` : "verdict";
+  replace(byId("sent"), ...mark, words);
+}
+
+function whyNotSent(error) {
+  if (error instanceof Gone) return "No answer.";
+  // What the browser itself says of it is about parts of the script.
+  return error instanceof TypeError ? "It could not be sent: no header field can hold this token." : error.message;
 }
 
 function refill(select, options) {

@@ -16,6 +16,11 @@ export function replace(parent, ...children) {
   parent.replaceChildren(...children);
 }
 
+// Where a long word may go on in the next line: before a slash or a capital, after an underscore.
+export function breakable(word) {
+  return word.split(/(?=\/)|(?<=_)|(?=[A-Z][a-z])/).flatMap((part, index) => (index ? [element("wbr"), part] : [part]));
+}
+
 function filled(made, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== undefined && value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);

@@ -1,8 +1,8 @@
 // Views × tokens: each verdict with its status, challenge and reason.
 
 import { present, reasonsOf } from "./api.js";
-import { byId, element, replace } from "./dom.js";
-import { authorizationOf, gistOf, glyphOf, named, spoken, toneOf, wordOf } from "./words.js";
+import { breakable, byId, element, replace } from "./dom.js";
+import { authorizationOf, gistOf, glyphOf, groupsOf, isCode, named, spoken, toneOf, wordOf } from "./words.js";
 
 export class Grid {
   constructor(chosen) {
@@ -12,19 +12,32 @@ export class Grid {
     this.trouble = null;
     this.cells = [];
     this.current = null;
+    this.shown = null;
+    this.shape = null;
     this.round = 0;
     this.hasTrouble = false;
     byId("grid").addEventListener("keydown", (event) => this.move(event));
   }
 
   draw() {
+    // What keeps its shape is not drawn again: verdicts stay in sight until there are others, and so does the focus.
+    const shape = JSON.stringify([this.views, this.tokens.map((token) => ({ ...token, token: token.token !== null }))]);
+    if (shape === this.shape) return this.rename();
+    this.shape = shape;
     this.cells = [];
     this.current = null;
+    this.shown = null;
     replace(
       byId("grid"),
       element("thead", {}, element("tr", {}, element("td", {}), ...this.views.map(heading))),
       ...groupsOf(this.tokens).map(([group, tokens]) => this.drawGroup(group, tokens)),
     );
+  }
+
+  // The same tokens by their names, with other values.
+  rename() {
+    const tokens = new Map(this.tokens.map((token) => [token.name, token]));
+    for (const cell of this.cells) cell.token = tokens.get(cell.token.name);
   }
 
   drawGroup(group, tokens) {
@@ -53,7 +66,7 @@ export class Grid {
     const round = (this.round += 1);
     const asked = this.cells.filter((cell) => cell.token.token !== null);
     byId("grid").setAttribute("aria-busy", "true");
-    byId("grid-summary").textContent = "Asking…";
+    this.say("Asking…");
     const began = performance.now();
     try {
       const answers = await Promise.all(asked.map(({ view, token }) => present(view, authorizationOf("Bearer", token.token))));
@@ -63,10 +76,17 @@ export class Grid {
       if (round !== this.round) return;
       this.hasTrouble = answers.some(({ status }) => toneOf(status) === "trouble");
       asked.forEach((cell, index) => this.fill(cell, answers[index], reasons[answers[index].name]));
-      byId("grid-summary").textContent = this.summary(answers, seconds);
+      this.say(this.summary(answers, seconds));
+    } catch (error) {
+      if (round === this.round) this.say("No answer.");
+      throw error;
     } finally {
       if (round === this.round) byId("grid").removeAttribute("aria-busy");
     }
+  }
+
+  say(words) {
+    byId("grid-summary").textContent = words;
   }
 
   fill(cell, answer, reason) {
@@ -77,13 +97,16 @@ export class Grid {
     replace(
       button,
       element("span", { class: "status" }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(answer.status)), ` ${answer.status}`),
-      element("span", { class: "gist" }, ...breakable(gist || wordOf(answer.status))),
+      element("span", { class: isCode(gist) ? "gist code" : "gist" }, ...breakable(gist || wordOf(answer.status))),
       element("span", { class: "reason" }, reason ? spoken(reason) : ""),
     );
     button.setAttribute("aria-label", spokenVerdict(cell, answer, gist, reason));
     button.dataset.status = answer.status;
     button.dataset.reason = reason ?? "";
-    const show = () => showDetail(cell, answer, reason);
+    const show = () => {
+      this.shown = cell;
+      showDetail(cell, answer, reason);
+    };
     button.onfocus = () => {
       this.setCurrent(cell);
       show();
@@ -92,6 +115,7 @@ export class Grid {
     button.onclick = () => this.chosen(cell.view, cell.token);
     if (!before) replace(cell.holder, button);
     if (!this.current) this.setCurrent(cell);
+    if (this.shown === cell) show();
   }
 
   // One verdict is on the way of the Tab key; the arrows lead from it to the others.
@@ -128,7 +152,8 @@ export class Grid {
     for (const { status } of answers) count.set(status, (count.get(status) ?? 0) + 1);
     const parts = [...count].sort(([one], [other]) => one - other).map(([status, number]) => `${number}\u00a0×\u00a0${status}`);
     const trouble = this.trouble ? ` ${this.trouble} So some tokens are missing.` : "";
-    return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${trouble}`;
+    const later = this.hasTrouble ? " Each 503 is asked for again, once the server is well." : "";
+    return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${later}${trouble}`;
   }
 }
 
@@ -139,17 +164,6 @@ function heading(view) {
     element("span", { class: "path" }, ...breakable(view.path)),
     element("span", { class: "about" }, `${view.colour} · ${view.requirement}`),
   );
-}
-
-// Where a long word may go on in the next line: before a slash, after an underscore.
-function breakable(word) {
-  return word.split(/(?=\/)|(?<=_)/).flatMap((part) => [part, element("wbr")]);
-}
-
-function groupsOf(tokens) {
-  const groups = new Map();
-  for (const token of tokens) groups.set(token.group, [...(groups.get(token.group) ?? []), token]);
-  return [...groups];
 }
 
 function spokenVerdict({ view, token }, answer, gist, reason) {
@@ -168,8 +182,10 @@ function showDetail({ view, token }, answer, reason) {
   ];
   const wait = answer.headers.get("Retry-After");
   if (wait) rows.push(["Retry-After", `${wait} s`]);
+  // The table goes on being described by it.
+  byId("grid-help").hidden = true;
   replace(
-    byId("cell"),
+    byId("detail"),
     element("dl", {}, ...rows.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text)))),
   );
 }

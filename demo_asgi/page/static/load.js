@@ -64,7 +64,6 @@ function chart(title, load, requests, scale, room) {
   const width = Math.max(240, outer - 34);
   const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT };
   const x = (seconds) => MARGIN.left + (seconds / scale) * inner.width;
-  x.end = width - MARGIN.right;
   const y = (count) => MARGIN.top + inner.height - (count / requests) * inner.height;
   const label = `${title}. ${spokenFigures(load)}`;
   return element(
@@ -77,13 +76,13 @@ function chart(title, load, requests, scale, room) {
       ...timeAxis(scale, x, y(0), width),
       ...countAxis(requests, x(0), width - MARGIN.right, y),
       answeredLine(load.answered, x, y),
-      ...queryBars(load.queries, x, y),
+      ...queryBars(load.queries, x, y, MARGIN.left + inner.width / 2),
     ),
   );
 }
 
 // Each query is as high as the lookups in it are many, and as long as it took; one stands on the other.
-function queryBars(queries, x, y) {
+function queryBars(queries, x, y, middle) {
   let below = 0;
   return queries.flatMap(({ began, ended, tokens }) => {
     const [bottom, top] = [y(below), y((below += tokens))];
@@ -92,7 +91,7 @@ function queryBars(queries, x, y) {
     const bar = svg("rect", { class: "query", x: left, y: top, width, height: height > 4 ? height - 1 : height, rx: height > 4 ? 2 : 0 });
     if (height < LABELLED) return [bar];
     // Beside the bar, on the side where there is room.
-    const before = left > (x(0) + x.end) / 2;
+    const before = left > middle;
     const at = { class: "bar-label", x: before ? left - 6 : left + width + 6, y: (top + bottom) / 2 + 4, "text-anchor": before ? "end" : "start" };
     return [bar, svg("text", at, `${tokens} lookups`)];
   });

@@ -1,6 +1,6 @@
 // The parts of the page, put together.
 
-import { call, Gone, isAway, read, watch } from "./api.js";
+import { call, isAway, read, unlessGone, watch } from "./api.js";
 import { Builder } from "./builder.js";
 import { byId } from "./dom.js";
 import { Grid } from "./grid.js";
@@ -30,29 +30,22 @@ async function begin() {
   await grid.ask();
 }
 
-// Whoever cannot be reached is announced by `watch`: nothing else is to be said of it.
-async function unlessGone(action) {
-  try {
-    await action();
-  } catch (error) {
-    if (!(error instanceof Gone)) throw error;
-  }
+async function renew() {
+  grid.say("Fetching new tokens…");
+  await fetchTokens(true);
+  grid.draw();
+  await grid.ask();
 }
 
 byId("ask").addEventListener("click", () => unlessGone(() => grid.ask()));
-byId("renew").addEventListener("click", () =>
-  unlessGone(async () => {
-    await fetchTokens(true);
-    grid.draw();
-    await grid.ask();
-  }),
-);
+byId("renew").addEventListener("click", () => unlessGone(renew, () => grid.say("No answer.")));
 
 watch({
   gone() {
     document.body.classList.add("is-gone");
     byId("gone").textContent =
       "The demo is not running any more. Start it again with “python -m demo_asgi”: this page notices, and goes on.";
+    switches.forget();
   },
   back() {
     document.body.classList.remove("is-gone");
@@ -63,11 +56,14 @@ watch({
 
 // A guard whose server failed waits before it asks again: once that is well, its verdicts are asked for until they come.
 async function poll() {
-  await unlessGone(async () => {
-    await switches.refresh();
-    if (switches.isWell && grid.hasTrouble) await grid.ask();
-  });
-  setTimeout(poll, isAway() ? POLL_WHILE_GONE : POLL);
+  try {
+    await unlessGone(async () => {
+      await switches.refresh();
+      if (switches.isWell && grid.hasTrouble) await grid.ask();
+    });
+  } finally {
+    setTimeout(poll, isAway() ? POLL_WHILE_GONE : POLL);
+  }
 }
 
 await unlessGone(begin);

@@ -1,6 +1,6 @@
 // The steps of a decision, as the guard explains itself.
 
-import { element, replace } from "./dom.js";
+import { breakable, element, replace } from "./dom.js";
 import { glyphOf, spoken, toneOf } from "./words.js";
 
 const OUTCOMES = {
@@ -17,17 +17,19 @@ const VERDICTS = {
 };
 
 export function drawSteps(holder, guards) {
-  if (!guards.length) {
-    replace(holder, element("p", { class: "hint" }, "Nothing guards this view, so there is no decision."));
-    return;
-  }
-  replace(holder, ...guards.map(drawGuard));
+  if (guards.length) replace(holder, ...guards.map(drawGuard));
+  else drawWords(holder, "Nothing guards this view, so there is no decision.");
+}
+
+// In the place of steps.
+export function drawWords(holder, words) {
+  replace(holder, element("p", { class: "hint" }, words));
 }
 
 function drawGuard(told) {
   return element(
     "div",
-    { class: "guard" },
+    {},
     element(
       "p",
       { class: `outcome tone-${toneOf(told.status)}` },
@@ -98,9 +100,4 @@ function claims(known) {
 // What stands between backticks is code.
 function withCode(text) {
   return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
-}
-
-// A long name of a class may break before its capitals.
-function breakable(name) {
-  return name.split(/(?=[A-Z][a-z])/).flatMap((part) => [element("wbr"), part]);
 }

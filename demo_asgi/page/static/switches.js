@@ -1,13 +1,16 @@
 // The authorization server: its state, its faults, its keys.
 
-import { call, Gone, read } from "./api.js";
+import { call, read, unlessGone } from "./api.js";
 import { byId } from "./dom.js";
 
 const FAULTS = ["down", "slow"];
+const ROTATIONS = ["rotate-keep", "rotate-remove"];
+const NOTHING_KNOWN = { running: false, down: false, slow: false, kids: [] };
 
 export class Switches {
   constructor(changed) {
     this.changed = changed;
+    this.isRunning = false;
     this.isWell = false;
     for (const name of FAULTS) {
       byId(name).addEventListener("click", () => this.set({ [name]: byId(name).getAttribute("aria-checked") !== "true" }));
@@ -20,23 +23,26 @@ export class Switches {
     this.show((await read("/page/status")).authority);
   }
 
+  // The demo, which would know, is gone.
+  forget() {
+    this.show(NOTHING_KNOWN, "Not known");
+  }
+
   async set(message) {
-    try {
+    if (!this.isRunning) return;
+    await unlessGone(async () => {
       const { authority, trouble } = await call("/page/authority", message);
       this.show(authority, trouble);
       await this.changed();
-    } catch (error) {
-      if (!(error instanceof Gone)) throw error;
-    }
+    });
   }
 
   show(server, trouble) {
+    this.isRunning = server.running;
     this.isWell = server.running && !FAULTS.some((name) => server[name]);
-    for (const name of FAULTS) {
-      byId(name).setAttribute("aria-checked", String(server[name]));
-      byId(name).disabled = !server.running;
-    }
-    for (const id of ["rotate-keep", "rotate-remove"]) byId(id).disabled = !server.running;
+    for (const name of FAULTS) byId(name).setAttribute("aria-checked", String(server[name]));
+    // Not `disabled`, which would take the focus away.
+    for (const id of [...FAULTS, ...ROTATIONS]) byId(id).setAttribute("aria-disabled", String(!server.running));
     const [tone, words] = stateOf(server, trouble);
     const state = byId("server-state");
     // Said once: a live region that is filled again is read again.

@@ -18,17 +18,26 @@ export function toneOf(status) {
 export const glyphOf = (status) => TONES[toneOf(status)].glyph;
 export const wordOf = (status) => TONES[toneOf(status)].word;
 
-// What a challenge says, in a word or two.
+// What a challenge says, in a word or two: of an error, its code.
 export function gistOf(challenge) {
   if (challenge === null) return "no challenge";
   const error = /\berror="([^"]*)"/.exec(challenge);
   return error ? error[1] : "bare challenge";
 }
 
+// Words of ours, beside the codes, have a space.
+export const isCode = (gist) => gist !== "" && !gist.includes(" ");
+
 // The value of the Authorization header; `null` for none.
 export function authorizationOf(scheme, token) {
   if (token === "") return null;
   return scheme ? `${scheme} ${token}` : token;
+}
+
+export function groupsOf(tokens) {
+  const groups = new Map();
+  for (const token of tokens) groups.set(token.group, [...(groups.get(token.group) ?? []), token]);
+  return [...groups];
 }
 
 export const named = (view) => `${view.method} ${view.path}`;
