@@ -225,7 +225,8 @@ class Judge:
         names = [type(validator).__name__ for validator in serving]
         return [
             replace(
-                next(told for known, told in self._told if known is validator),
+                # An author's `acquire_token` may have asked more than once: what it was told last, it went by.
+                next(told for known, told in reversed(self._told) if known is validator),
                 validator=name if names.count(name) == 1 else f"{name} {names[: number + 1].count(name)}",
             )
             for number, (validator, name) in enumerate(zip(serving, names, strict=True))

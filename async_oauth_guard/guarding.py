@@ -4,13 +4,11 @@ What cannot be told counts as no guard: a view that is named although it is guar
 although it is not costs more.
 """
 
-import ast
-import builtins
 import functools
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
-from types import CodeType, FunctionType, MethodType, ModuleType, WrapperDescriptorType
+from types import FunctionType, MethodType, ModuleType, WrapperDescriptorType
 from typing import Any
 
 from django.utils import decorators as djangos
@@ -18,6 +16,7 @@ from django.views import View
 from django.views.generic import base
 
 from . import decorators
+from .source import ANY, Mention, mentions_of_dispatch, names_assigned, value_of
 from .view_guard import ViewGuard
 from .views import ProtectedResourceMixin
 
@@ -29,14 +28,11 @@ _MAX_LAYERS = 100
 # What runs before Django calls `dispatch`, and may put another in its place.
 _MAKING = ("__new__", "__init__", "__setattr__", "setup")
 
-# Stands for every name, where code may assign any.
-_ANY = "*"
-
 # Whoever assigns one of these decides what Django calls.
-_DECISIVE = {_ANY, "__class__", "__dict__", "setup", "dispatch"}
+_DECISIVE = {ANY, "__class__", "__dict__", "setup", "dispatch"}
 
 # And whoever assigns one of these, which handlers there are.
-_HANDLERS = {_ANY, "http_method_names"}
+_HANDLERS = {ANY, "http_method_names"}
 
 # What Django's `dispatch` and `options` call beside handlers.
 _BESIDE_HANDLERS = ("http_method_not_allowed", "_allowed_methods")
@@ -101,7 +97,7 @@ def guarding_of_callback(callback: Any) -> Guarding:
     steps = _steps_of(callback)
     innermost = steps[-1].layer
     if _is_made_by_as_view(innermost):
-        inner = _guarding_of_class(_value_of("cls", innermost), _value_of("initkwargs", innermost))
+        inner = _guarding_of_class(value_of("cls", innermost), value_of("initkwargs", innermost))
         return replace(inner, steps=(*steps, *inner.steps))
     if not inspect.isroutine(innermost):
         steps += _steps_of(_found(type(innermost), "__call__"))
@@ -143,7 +139,7 @@ def class_behind(layer: Any) -> type | None:
     """The class, if ``layer`` is one or is what Django's ``as_view()`` made of it; for what wraps that, ``None``."""
     if isinstance(layer, type):
         return layer
-    cls: type | None = _value_of("cls", layer) if _is_made_by_as_view(layer) else None
+    cls: type | None = value_of("cls", layer) if _is_made_by_as_view(layer) else None
     return cls
 
 
@@ -180,14 +176,14 @@ def _decorated(layer: Any) -> Any:
     """What a call of a method decorated with ``method_decorator`` puts together, ``None`` for anything else."""
     if not _is_of(djangos, layer, "_wrapper"):
         return None
-    method = _value_of("method", layer)
+    method = value_of("method", layer)
 
     @functools.wraps(method)
     def view(*args: Any, **kwargs: Any) -> Any:  # pragma: no cover - a stand-in, as Django itself makes one
         raise NotImplementedError
 
     try:
-        return functools.reduce(lambda view, decorate: decorate(view), _value_of("decorators", layer), view)
+        return functools.reduce(lambda view, decorate: decorate(view), value_of("decorators", layer), view)
     except Exception:
         # A decorator of the site's own, which may want more than a stand-in.
         return None
@@ -251,134 +247,13 @@ def _assigned(cls: type, methods: Iterable[str]) -> Set[str]:
 
 def _assigned_by(method: Any) -> Iterator[str]:
     if isinstance(method, WrapperDescriptorType) or inspect.isbuiltin(method):
-        # Python's own, of `object` or of an exception.
+        # Python's own, of `object`.
         return
     for layer in layers_of(method):
         if isinstance(layer, FunctionType):
-            yield from _names_assigned(layer.__code__)
+            yield from names_assigned(layer.__code__)
         elif not isinstance(layer, staticmethod):
-            yield _ANY
-
-
-# What a function's code and its source tell.
-
-
-@dataclass(frozen=True, slots=True)
-class _Mention:
-    """``dispatch`` of the class that goes by the name ``cls``, or of ``super()`` after it.
-
-    ``is_call``: it is called right there, for the object itself.
-    """
-
-    cls: str
-    is_super: bool
-    is_call: bool
-
-
-# By the code: functions would keep their classes. Most classes share their `dispatch`.
-@functools.lru_cache(maxsize=4096)
-def _mentions(code: CodeType) -> tuple[_Mention, ...]:
-    body = _body_of(code)
-    calls = {id(node.func): node for node in _run_by(body) if isinstance(node, ast.Call)}
-    me = code.co_varnames[0] if code.co_argcount else ""
-    mentions = (
-        _mention_of(node.value, calls.get(id(node)), me)
-        for node in _within(body)
-        if isinstance(node, ast.Attribute) and node.attr == "dispatch"
-    )
-    return tuple(mention for mention in mentions if mention is not None)
-
-
-def _mention_of(owner: ast.expr, call: ast.Call | None, me: str) -> _Mention | None:
-    match owner:
-        case ast.Call(func=ast.Name(id="super"), args=[]):
-            return _Mention("__class__", is_super=True, is_call=call is not None)
-        case ast.Call(func=ast.Name(id="super"), args=[ast.Name(id=cls), ast.Name(id=owner_name)]) if owner_name == me:
-            return _Mention(cls, is_super=True, is_call=call is not None)
-        case ast.Name(id=cls):
-            first = call.args[0] if call is not None and call.args else None
-            return _Mention(cls, is_super=False, is_call=isinstance(first, ast.Name) and first.id == me)
-        case _:
-            return None
-
-
-@functools.lru_cache(maxsize=4096)
-def _names_assigned(code: CodeType) -> frozenset[str]:
-    body = _body_of(code)
-    if not body:
-        return frozenset({_ANY})
-    is_constructor = code.co_name in ("__new__", "__init__")
-    return frozenset(name for node in _within(body) for name in _assigned_in(node, is_constructor))
-
-
-def _assigned_in(node: ast.AST, is_constructor: bool) -> Iterator[str]:
-    match node:
-        case ast.Name(id="setattr" | "vars") | ast.Attribute(attr="setattr" | "__setattr__" | "__dict__"):
-            yield _ANY
-        case ast.Attribute(attr="http_method_names"):
-            # A list, which need not be assigned to be changed.
-            yield "http_method_names"
-        case ast.Attribute(attr=name, ctx=ast.Store()):
-            yield name
-        case ast.keyword(arg=str(name)) | ast.Constant(value=str(name)) if is_constructor:
-            # `View.__init__` assigns whatever keyword it is given.
-            yield name
-        case _:
-            return
-
-
-def _within(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    return (node for statement in body for node in ast.walk(statement))
-
-
-def _run_by(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """What runs when a function is called: not the functions within, whose names may mean something else."""
-    for node in body:
-        if not isinstance(node, _SCOPES):
-            yield node
-            yield from _run_by(ast.iter_child_nodes(node))
-
-
-_SCOPES = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Lambda,
-    ast.ListComp,
-    ast.SetComp,
-    ast.DictComp,
-    ast.GeneratorExp,
-)
-
-
-@functools.lru_cache(maxsize=4096)
-def _body_of(code: CodeType) -> tuple[ast.stmt, ...]:
-    """The statements of a function; none where its source is not there, or is no ``def``."""
-    try:
-        source = inspect.getsource(code)
-        # A method's is indented, which cannot be undone: lines of long strings within need not be.
-        tree = ast.parse(f"if True:\n{source}" if source[:1].isspace() else source)
-    except Exception:
-        # No file, or one that is no longer what was imported.
-        return ()
-    outermost = next(
-        (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)), None
-    )
-    return () if outermost is None or outermost.name != code.co_name else tuple(outermost.body)
-
-
-def _value_of(name: str, function: Any) -> Any:
-    """What a name within a function stands for, whenever it is called; ``None`` for what each call has anew."""
-    code = function.__code__
-    if name in code.co_varnames or name in code.co_cellvars:
-        return None
-    if name not in code.co_freevars:
-        return function.__globals__.get(name, vars(builtins).get(name))
-    try:
-        return function.__closure__[code.co_freevars.index(name)].cell_contents
-    except ValueError:
-        # Not yet assigned.
-        return None
+            yield ANY
 
 
 # The way through `dispatch`.
@@ -412,7 +287,7 @@ def _passage(cls: type, given: Mapping[str, Any], assigned: Set[str], after: int
 
 
 def _guard_of_mixin(cls: Any, given: Mapping[str, Any], assigned: Set[str]) -> ViewGuard | None:
-    if not assigned.isdisjoint({_ANY, "protector"}):
+    if not assigned.isdisjoint({ANY, "protector"}):
         return None
     try:
         scopes, optional, protector = (
@@ -428,21 +303,23 @@ def _guard_of_mixin(cls: Any, given: Mapping[str, Any], assigned: Set[str]) -> V
 def _called(function: Any, classes: tuple[type, ...]) -> list[int]:
     """The numbers of those among ``classes`` from which on a ``dispatch`` looks for the next that it calls."""
     if _is_inherited(function):
-        cls = _value_of("cls", function)
+        cls = value_of("cls", function)
         return [classes.index(cls) + 1] if cls in classes else []
     if not isinstance(function, FunctionType):
         return []
-    found = [(_number_of(mention, function, classes), mention.is_call) for mention in _mentions(function.__code__)]
+    found = [
+        (_number_of(mention, function, classes), mention.is_call) for mention in mentions_of_dispatch(function.__code__)
+    ]
     # What is named without a call may be called under another name, and may not be called at all.
     is_called = any(is_call for number, is_call in found if number is not None)
     return [number for number, _ in found if number is not None and is_called]
 
 
-def _number_of(mention: _Mention, function: FunctionType, classes: tuple[type, ...]) -> int | None:
-    cls = _value_of(mention.cls, function)
+def _number_of(mention: Mention, function: FunctionType, classes: tuple[type, ...]) -> int | None:
+    cls = value_of(mention.cls, function)
     if not mention.is_super:
         # Parent.dispatch(self, request)
         cls = next((each for each in getattr(cls, "__mro__", ()) if "dispatch" in vars(each)), None)
-    elif _value_of("super", function) is not super:
+    elif value_of("super", function) is not super:
         return None
     return classes.index(cls) + mention.is_super if cls in classes else None

@@ -20,7 +20,6 @@ from django.utils.regex_helper import normalize
 
 from .conf import SETTING, GuardSettings
 from .guarding import Guarding, class_behind, guarding_of, guarding_of_callback, layers_of
-from .requirements import describe_requirements
 from .runtime import is_async
 from .session_checks import EXEMPT_WHILE_CHECKED
 from .validators.naming import describe_validators
@@ -29,6 +28,7 @@ from .view_guard import ViewGuard
 __all__ = [
     "TO_GUARD",
     "Route",
+    "dotted_path",
     "guards_of",
     "import_urls",
     "is_allowed",
@@ -163,17 +163,25 @@ def route_of(path: str, urlconf: Any = None) -> Route:
     # First of all, that a broken configuration is said as one.
     patterns = list(_walk(resolver, _Trail()))
     try:
-        match = resolver.resolve(unquote(urlsplit(path).path))
+        match = resolver.resolve(_path_of(path))
     except Resolver404:
         raise LookupError(f"no view answers {path!r}") from None
-    except ValueError:
-        # Brackets that make no IPv6 address.
-        raise LookupError(f"{path!r} is no URL") from None
     for found in patterns:
         if found.written == match.route and found.callback is match.func:
             return found.route()
     # Of a resolver that finds views in ways of its own.
     return _Found(match.route, f"/{match.route}", match.view_name if match.url_name else None, match.func).route()
+
+
+def _path_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        # It is read for this alone: a number that is no port.
+        _ = parts.port
+    except ValueError:
+        # Or brackets that make no IPv6 address.
+        raise LookupError(f"{url!r} is no URL") from None
+    return unquote(parts.path)
 
 
 def patterns_of_allowed() -> tuple[str, ...] | None:
@@ -256,16 +264,15 @@ def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[_Found]:
 
 
 def _patterns(resolver: URLResolver) -> Sequence[URLPattern | URLResolver]:
+    is_imported = False
     try:
-        written = getattr(resolver.urlconf_module, "urlpatterns", resolver.urlconf_module)
-        patterns = list(resolver.url_patterns) if isinstance(written, Iterable) else None
+        is_imported = bool(resolver.urlconf_module)
+        patterns = list(resolver.url_patterns)
     except (Exception, SystemExit) as error:
         # Whatever a module may raise when it is imported. One that ends the process would end it with its own status.
-        raise ImproperlyConfigured(
-            f"the URL configuration {_name_of_urlconf(resolver)} cannot be loaded: {_describe_error(error)}"
-        ) from error
-    if patterns is None:
-        raise ImproperlyConfigured(f"the URL configuration {_name_of_urlconf(resolver)} has no list of patterns")
+        has_no_list = is_imported and isinstance(error, ImproperlyConfigured)
+        said = "has no list of patterns" if has_no_list else f"cannot be loaded: {_describe_error(error)}"
+        raise ImproperlyConfigured(f"the URL configuration {_name_of_urlconf(resolver)} {said}") from error
     for pattern in patterns:
         if not isinstance(pattern, URLPattern | URLResolver):
             raise ImproperlyConfigured(
@@ -318,15 +325,16 @@ def _describe_view(callback: Any) -> tuple[str, str]:
     layers = list(layers_of(callback))
     innermost = layers[-1]
     if (cls := class_behind(innermost)) is not None:
-        return _dotted_path(cls), "class"
+        return dotted_path(cls), "class"
     if not inspect.isroutine(innermost):
-        return _dotted_path(type(innermost)), "object"
+        return dotted_path(type(innermost)), "object"
     if any(isinstance(layer, partial) for layer in layers):
-        return _dotted_path(innermost), "partial"
-    return _dotted_path(innermost), "method" if isinstance(innermost, MethodType) else "function"
+        return dotted_path(innermost), "partial"
+    return dotted_path(innermost), "method" if isinstance(innermost, MethodType) else "function"
 
 
-def _dotted_path(view: Any) -> str:
+def dotted_path(view: Any) -> str:
+    """Where a view is written; of an object, its class."""
     # Some of Python's own have no module, and objects no name of their own.
     module = getattr(view, "__module__", None)
     name = getattr(view, "__qualname__", type(view).__qualname__)
@@ -334,9 +342,4 @@ def _dotted_path(view: Any) -> str:
 
 
 def _describe_guards(guards: Iterable[ViewGuard]) -> str:
-    return " and then ".join(map(_describe_guard, guards)) or _UNGUARDED
-
-
-def _describe_guard(guard: ViewGuard) -> str:
-    words = describe_requirements(guard.requirements)
-    return f"optional: {words}" if guard.optional else words
+    return " and then ".join(guard.describe() for guard in guards) or _UNGUARDED

@@ -3,6 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import BaseCache, caches
@@ -126,24 +127,25 @@ def examine_rows(rows: RowSource, things: str) -> Iterator[Finding]:
 def _examine_table(
     rows: RowSource, model: type[Model], field: "Field[Any, Any]", alias: str, things: str
 ) -> Iterator[Finding]:
-    table, column = model._meta.db_table, str(field.column)
-    columns, leading = _read_table(alias, table)
-    facts = {"database": alias, "table": table, "column": column}
+    name, column = model._meta.db_table, str(field.column)
+    table = _read_table(alias, name)
+    facts = {"database": alias, "table": name, "column": column}
     migrate = (
         f"Run `manage.py migrate --database {alias}`. Where that finds nothing to do, look whether the model has all "
         "its migrations (`makemigrations --check`), and whether the table was changed by hand."
     )
-    if columns is None:
-        yield trouble(f"The database {alias!r} has no table {table}.", migrate, fault="table", **facts)
+    if table is None:
+        yield trouble(f"The database {alias!r} has no table {name}.", migrate, fault="table", **facts)
         return
-    if column not in columns:
-        yield trouble(f"The table {table} has no column {column}.", migrate, fault="column", **facts)
+    if column not in table.columns:
+        yield trouble(f"The table {name} has no column {column}.", migrate, fault="column", **facts)
         return
+    has_index = column in table.indexed
     seconds = _time_of_lookup(rows)
     took = "" if seconds is None else f" A lookup took {seconds * 1000:.1f} ms."
-    if column not in leading:
+    if not has_index and not table.is_view:
         yield trouble(
-            f"No index of the table {table} begins with {column}, so each request reads all of it.{took}",
+            f"No index of the table {name} begins with {column}, so each request reads all of it.{took}",
             f"{migrate} The model has the index."
             if is_indexed(field, model)
             else f"Give {model._meta.label}.{field.name} unique=True or db_index=True, and make a migration.",
@@ -152,25 +154,40 @@ def _examine_table(
         )
     elif seconds is not None and seconds > _SLOW_LOOKUP:
         yield warning(
-            f"To look up {things} in {table} takes long, though {column} has an index.{took}",
-            "Look at the database's load and at the network, and have it analyse the table.",
+            f"To look up {things} in {name} takes long{f', though {column} has an index' if has_index else ''}.{took}",
+            _SLOW_TABLE if has_index else _SLOW_VIEW,
             fault="slow",
             **facts,
         )
     else:
-        yield ok(f"{table}.{column} has an index.{took}", **facts)
+        known = f"{name}.{column} has an index" if has_index else f"{name} is a view, whose tables may have an index"
+        yield ok(f"{known}.{took}", **facts)
 
 
-def _read_table(alias: str, table: str) -> tuple[set[str] | None, set[str]]:
-    """The columns of ``table``, ``None`` where there is no such, and those with which an index begins."""
+_SLOW_TABLE = "Look at the database's load and at the network, and have it analyse the table."
+_SLOW_VIEW = "Look whether the tables below the view have an index, and at the database's load and the network."
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What the database has under the name of a table: its columns, and those with which an index begins."""
+
+    columns: set[str]
+    indexed: set[str]
+    is_view: bool
+
+
+def _read_table(alias: str, name: str) -> _Table | None:
     introspection = connections[alias].introspection
     with connections[alias].cursor() as cursor:
-        if table not in introspection.table_names(cursor, include_views=True):
-            return None, set()
-        columns = {each.name for each in introspection.get_table_description(cursor, table)}
-        constraints = introspection.get_constraints(cursor, table).values()
+        # "t" is a table, "p" one in partitions, "v" a view, which has no index of its own unless it is materialized.
+        kinds = {each.name: each.type for each in introspection.get_table_list(cursor)}
+        if name not in kinds:
+            return None
+        columns = {each.name for each in introspection.get_table_description(cursor, name)}
+        constraints = introspection.get_constraints(cursor, name).values()
     searched = [each for each in constraints if each["index"] or each["unique"] or each["primary_key"]]
-    return columns, {each["columns"][0] for each in searched if each["columns"]}
+    return _Table(columns, {each["columns"][0] for each in searched if each["columns"]}, kinds[name] == "v")
 
 
 def _time_of_lookup(rows: RowSource) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..guarding import guarding_of
-from ..routes import TO_GUARD, Route, is_allowed, iter_routes, patterns_of_allowed, route_of
+from ..routes import TO_GUARD, Route, dotted_path, is_allowed, iter_routes, patterns_of_allowed, route_of
 
 __all__ = ["assert_guarded"]
 
@@ -36,8 +36,7 @@ def assert_guarded(url_or_view: Any = None, *, urlconf: Any = None) -> None:
     elif not callable(url_or_view):
         raise TypeError(f"a path, the name of a URL, or a view is wanted, not {type(url_or_view).__name__}")
     elif not guarding_of(url_or_view).is_whole:
-        name = getattr(url_or_view, "__qualname__", type(url_or_view).__qualname__)
-        raise AssertionError(f"unguarded: {url_or_view.__module__}.{name}")
+        raise AssertionError(f"unguarded: {dotted_path(url_or_view)}")
 
 
 def _routes_called(url: str, urlconf: Any) -> list[Route]:

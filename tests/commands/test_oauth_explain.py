@@ -541,7 +541,7 @@ def test_streams(authority: Authority) -> None:
 def test_closed_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell's ``<&-`` leaves nothing to read from."""
     monkeypatch.setattr("sys.stdin", None)
-    with override_settings(OAUTH_GUARD=in_model()), pytest.raises(CommandError, match="^Standard input is empty"):
+    with override_settings(OAUTH_GUARD=in_model()), pytest.raises(CommandError, match=r"^Standard input is empty"):
         call_command("oauth_explain", stdout=io.StringIO())
 
 

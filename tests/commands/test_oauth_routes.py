@@ -1,7 +1,12 @@
 """``oauth_routes``: what is listed, and the exit status that a pipeline goes by."""
 
 import json
+import re
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -9,8 +14,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 from django.urls import path
+from django.views import View
 
 from async_oauth_guard import BearerTokenValidator, ResourceProtector, require_oauth
+from async_oauth_guard.routes import TO_GUARD
+from async_oauth_guard.testing import assert_guarded
 from tests.kit.test_guarded import HERE, PLANTED, guarded_site, plain
 from tests.site.models import OAuth2Token
 from tests.sites import Urls, serving
@@ -68,7 +76,7 @@ def test_planted_views() -> None:
     with serving([*guarded_site(), *PLANTED]):
         status, output, trouble = run("--unguarded")
     assert [cells(line)[0] for line in output.splitlines()] == ["PATH", "/plain", "/async", "/in/class", "/half"]
-    assert (status, trouble) == (1, "4 of 21 routes are unguarded.")
+    assert (status, trouble) == (1, f"Unguarded routes: 4 of 21. {TO_GUARD}")
 
 
 def test_nothing_unguarded() -> None:
@@ -106,7 +114,7 @@ def test_json() -> None:
         assert [(route["path"], route["allowed"]) for route in routes[1:3]] == [("/plain", True), ("/async", False)]
         status, output, trouble = run("--unguarded", "--json")
     assert [route["path"] for route in json.loads(output)["routes"]] == ["/async", "/in/class", "/half"]
-    assert (status, trouble) == (1, "3 of 5 routes are unguarded.")
+    assert (status, trouble) == (1, f"Unguarded routes: 3 of 5. {TO_GUARD}")
 
 
 def test_other_urlconf() -> None:
@@ -133,6 +141,20 @@ def test_broken_urlconf() -> None:
     for arguments in ([], ["--unguarded"], ["--json"]):
         status, output, trouble = run(*arguments, urlconf="tests.nowhere")
         assert (status, output, trouble[: len(expected)]) == (2, "", expected)
+
+
+def test_urlconf_that_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that ends the process when it is imported does not pass for one that was looked at."""
+
+    class Urls:
+        @property
+        def urlpatterns(self) -> Any:
+            sys.exit(0)
+
+    with override_settings(ROOT_URLCONF=Urls()):
+        status, output, trouble = run("--unguarded")
+    assert (status, output) == (2, "")
+    assert trouble.startswith("the URL configuration Urls cannot be loaded: SystemExit (test_oauth_routes.py, line ")
 
 
 def test_guard_without_validators() -> None:
@@ -166,3 +188,118 @@ def test_wrong_list() -> None:
     """A list of allowed routes that cannot be read allows nothing, and is said before all else."""
     with serving(PLANTED, OAUTH_GUARD={"UNGUARDED": "/plain"}):
         assert run("--unguarded") == (2, "", "OAUTH_GUARD['UNGUARDED']: a list of patterns is wanted, not str")
+
+
+# The page.
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "routes.md").read_text(encoding="utf-8")
+
+SHOP = """
+@require_oauth(["profile email", "user"])
+async def profile(request): ...
+
+async def health(request): ...
+
+@require_oauth(optional=True)
+def timeline(request): ...
+
+class Orders(View):
+    @require_oauth("orders:read")
+    def get(self, request): ...
+    def post(self, request): ...
+
+@require_oauth({"GET": "stock"})
+class Stock(View):
+    async def get(self, request, pk): ...
+"""
+
+
+def shop() -> Any:
+    """The site of the page."""
+    views: Any = ModuleType("shop.views")
+    views.require_oauth, views.View = protector, View
+    exec(SHOP, vars(views))
+    return serving(
+        [
+            path("health", views.health),
+            path("profile", views.profile),
+            path("timeline", views.timeline),
+            path("orders", views.Orders.as_view()),
+            path("stock/<int:pk>", views.Stock.as_view()),
+        ]
+    )
+
+
+def shown_below(line: str) -> str:
+    """What a block of the page shows, from the line after this one on."""
+    return PAGE.partition(f"{line}\n")[2].partition("```")[0]
+
+
+def test_table_of_the_page() -> None:
+    """The page shows what the command prints, to the space."""
+    with shop():
+        status, output, _ = run()
+    assert (status, output) == (0, shown_below("$ python manage.py oauth_routes"))
+
+
+def test_failure_of_the_page() -> None:
+    """And what the test says that fails."""
+    with shop(), pytest.raises(AssertionError) as caught:
+        assert_guarded()
+    assert f"AssertionError: {caught.value}\n" == shown_below("```text")
+
+
+ADMIN = """
+import sys
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.http import HttpResponse
+
+class Site:
+    urlpatterns = []
+
+CONTRIB = ["admin", "auth", "contenttypes", "sessions", "messages"]
+MIDDLEWARE = ["sessions.middleware.Session", "auth.middleware.Authentication", "messages.middleware.Message"]
+settings.configure(
+    SECRET_KEY="only for this test, and as long as Django wants it to be",
+    ROOT_URLCONF=Site(),
+    INSTALLED_APPS=[*(f"django.contrib.{app}" for app in CONTRIB), "async_oauth_guard"],
+    MIDDLEWARE=[f"django.contrib.{middleware}Middleware" for middleware in MIDDLEWARE],
+    TEMPLATES=[{
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": [
+            "django.template.context_processors.request",
+            "django.contrib.auth.context_processors.auth",
+            "django.contrib.messages.context_processors.messages",
+        ]},
+    }],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    OAUTH_GUARD={"UNGUARDED": sys.argv[1:]},
+)
+django.setup()
+
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.urls import path
+
+assert {User, Group} == {*admin.site._registry}
+Site.urlpatterns += [path("health", lambda request: HttpResponse()), path("admin/", admin.site.urls)]
+call_command("check", fail_level="WARNING")
+call_command("oauth_routes", "--unguarded")
+"""
+
+
+def test_patterns_of_the_page() -> None:
+    """The patterns that the page gives for an example cover all of Django's admin, and none of them in vain."""
+    (written,) = re.findall(r'"UNGUARDED": (\[.*\]),', PAGE)
+    command = [sys.executable, "-c", ADMIN, *json.loads(written)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "System check identified no issues (0 silenced).",
+        "Every route is guarded or allowed.",
+    ]

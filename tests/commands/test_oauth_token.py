@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
+from django.db.models import NOT_PROVIDED
 from oauth2_provider.models import AccessToken as ToolkitToken
 from oauth2_provider.models import Application
 
@@ -17,6 +18,8 @@ from tests.site.models import (
     Client,
     ClientToken,
     HashedToken,
+    LifetimeToken,
+    ListToken,
     NumberToken,
     OAuth2Token,
     PlainUserToken,
@@ -83,8 +86,10 @@ def test_passes_the_guard(validator: dict[str, Any], settings: Any) -> None:
     assert alice.pk in (getattr(found, "user_id", None), found.user_id)
 
 
-async def test_passes_the_guard_of_an_async_view(settings: Any, transactional_db: None) -> None:
+@pytest.mark.parametrize("model", [OAuth2Token, LifetimeToken])
+async def test_passes_the_guard_of_an_async_view(model: Any, settings: Any, transactional_db: None) -> None:
     """An event loop finds the row too."""
+    use(settings, in_model(model))
     token = await sync_to_async(make)("--scopes", "profile")
     assert (await require_oauth.avalidate_token(token, "profile")).get_scope() == "profile"
 
@@ -97,6 +102,31 @@ def test_fields(settings: Any) -> None:
     assert (row.user.username, row.scope, row.client_id) == ("alice", "a b", "app")
     assert row.expires_at is not None
     assert 0 < row.expires_at - time.time() <= 60
+
+
+def test_authlibs_columns(settings: Any) -> None:
+    """Authlib's columns are filled: type, issue, lifetime; one that has the date of a revocation is left empty."""
+    use(settings, in_model(LifetimeToken))
+    began = int(time.time())
+    token = make("--scopes", "profile", "--expires-in", "60")
+    row = LifetimeToken.objects.get(access_token=token)
+    assert (row.token_type, row.expires_in, row.revoked) == ("Bearer", 60, None)
+    assert began <= row.issued_at <= time.time()
+    assert require_oauth.validate_token(token, "profile").get_scope() == "profile"
+
+
+def test_list_of_scopes(settings: Any) -> None:
+    """Where scopes are kept as a list, they are one; a text that may be empty is not asked for."""
+    use(settings, in_model(ListToken))
+    row = ListToken.objects.get(access_token=make("--scopes", "a b"))
+    assert (row.scopes, row.note) == (["a", "b"], "")
+
+
+def test_name_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users are named as the site names them."""
+    alice = make_user("alice")
+    monkeypatch.setattr(type(alice), "USERNAME_FIELD", "email")
+    assert OAuth2Token.objects.get(access_token=make("--user", "alice@example.com")).user == alice
 
 
 def test_usual_fields() -> None:
@@ -142,6 +172,8 @@ def test_set(settings: Any) -> None:
     assert refusal() == "site.ClientToken needs more than is known here: give --client."
     token = make("--set", f"application={client.pk}", "--set", "scope=profile")
     assert ClientToken.objects.get(access_token=token).application == client
+    token = make("--set", f"application_id={client.pk}")
+    assert ClientToken.objects.get(access_token=token).application == client
     token = make("--client", "app")
     assert ClientToken.objects.get(access_token=token).application == client
 
@@ -162,6 +194,19 @@ def test_needed_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model whose tokens all have a user asks for one."""
     monkeypatch.setattr(OAuth2Token._meta.get_field("user"), "null", False)
     assert refusal() == "site.OAuth2Token needs more than is known here: give --user."
+
+
+def test_needed_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that says whether a token is revoked says no, whether it has a default or not."""
+    monkeypatch.setattr(OAuth2Token._meta.get_field("revoked"), "default", NOT_PROVIDED)
+    assert OAuth2Token.objects.get(access_token=make()).revoked is False
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_another_database(settings: Any) -> None:
+    """The row is made where the validator looks."""
+    use(settings, in_model(OAuth2Token, using="other"))
+    assert OAuth2Token.objects.using("other").filter(access_token=make()).exists()
 
 
 class Replicas:
@@ -276,10 +321,22 @@ def test_only_while_developing(settings: Any) -> None:
     assert OAuth2Token.objects.count() == 0
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--expires-in", "0"], ["--expires-in", "-5"], ["--expires-in", "9e9"], ["--set", "a"]]
-)
-def test_wrong_arguments(arguments: list[str]) -> None:
-    """A lifetime is a number of seconds, and a field is given with its value."""
-    with pytest.raises(CommandError, match="is wanted"):
-        call_command("oauth_token", *arguments)
+@pytest.mark.parametrize("seconds", ["1", "315360000"])
+def test_lifetimes(seconds: str, settings: Any) -> None:
+    """A lifetime is a second at least, and ten years at most."""
+    # Its tokens never end, so none does meanwhile.
+    use(settings, in_model(ListToken))
+    assert ListToken.objects.filter(access_token=make("--expires-in", seconds)).exists()
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "1.5", "9e9", "soon", "315360001"])
+def test_lifetimes_that_cannot_be(seconds: str) -> None:
+    """Any other lifetime is refused, with what is wanted."""
+    with pytest.raises(CommandError, match="a number of seconds is wanted, of ten years at most"):
+        call_command("oauth_token", f"--expires-in={seconds}")
+
+
+def test_field_without_a_value() -> None:
+    """A field is given with its value."""
+    with pytest.raises(CommandError, match="FIELD=VALUE is wanted"):
+        call_command("oauth_token", "--set", "a")

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 TIMEOUT = 30_000
 """Milliseconds for anything that a test waits for."""
 MANY_TABS = 40
+NOT_ASKED = re.compile(r"^(Asking…)?$")
 ASKED = re.compile(r"\d+ requests in [\d.]+ s: ([^A-Z]+)\.")
 UNAVAILABLE = re.compile(r"×\s503")
 WITHOUT_TROUBLE = re.compile(r"s: (?!.*503)[^A-Z]+\.$")
@@ -89,7 +90,7 @@ class Visit:
         self.page.get_by_label("Token", exact=True).select_option(token)
         self.page.locator("#steps").evaluate("steps => steps.replaceChildren()")
         self.page.get_by_role("button", name="Send the request").click()
-        self.page.wait_for_selector("#steps :is(.guard, .hint)")
+        expect(self.page.locator("#steps")).not_to_have_text(NOT_ASKED)
 
 
 @pytest.fixture
@@ -122,9 +123,37 @@ def test_the_whole_challenge_of_a_verdict_is_shown(visit: Visit, client: PageCli
     """To point at a verdict, or to come to it with the keyboard, shows the challenge as it was sent."""
     challenge = client.http.get("/contact", headers=bearer("demo-robot")).headers["WWW-Authenticate"]
     visit.cell("Rows of the database, A machine", "/contact").focus()
-    assert challenge in visit.page.locator("#cell").inner_text()
+    assert challenge in visit.page.locator("#detail").inner_text()
     visit.cell("Rows of the database, Expired", "/me").hover()
-    assert "expired" in visit.page.locator("#cell dd").last.inner_text()
+    assert "expired" in visit.page.locator("#detail dd").last.inner_text()
+
+
+def test_what_is_said_of_a_verdict_is_in_sight_with_it(visit: Visit) -> None:
+    """Whoever points at the first row need not go below the last; the table stays described by how it is used."""
+    detail = visit.page.locator("#detail dl")
+    for token in ("Nothing, No token", "JWTs, For others"):
+        visit.cell(token, "/me").hover()
+        expect(detail).to_contain_text(token.partition(", ")[0])
+        expect(detail).to_be_in_viewport(ratio=1)
+    assert "arrow keys" in visit.page.get_by_role("grid").evaluate(
+        "grid => document.getElementById(grid.getAttribute('aria-describedby')).textContent"
+    )
+
+
+def test_verdicts_that_are_asked_for_again_stay_where_they_are(visit: Visit, client: PageClient) -> None:
+    """New answers are filled in: what has the focus keeps it, and what is said of it follows."""
+    page = visit.page
+    cell = visit.cell("Opaque tokens, Alice", "/introspection/fresh")
+    cell.focus()
+    expect(page.locator("#detail")).to_contain_text("200 OK")
+    with client.fault("down"):
+        page.evaluate("document.getElementById('ask').click()")
+        expect(page.locator("#detail")).to_contain_text("503")
+        assert "Each 503 is asked for again" in page.locator("#grid-summary").inner_text()
+    page.evaluate("document.getElementById('renew').click()")
+    expect(cell).to_have_attribute("data-status", "200")
+    expect(page.locator("#detail")).to_contain_text("200 OK")
+    expect(cell).to_be_focused()
 
 
 def test_the_grid_is_a_table_with_headings(visit: Visit) -> None:
@@ -178,7 +207,26 @@ def test_a_token_of_ones_own(visit: Visit) -> None:
     page.wait_for_selector("#sent:has-text('200, let in')")
     page.get_by_label("Your own token").fill("döner\u2026")
     page.get_by_role("button", name="Send the request").click()
-    page.wait_for_selector("#sent:has-text('It could not be sent')")
+    expect(page.locator("#sent")).to_have_text("It could not be sent: no header field can hold this token.")
+    assert page.locator("#raw-answer").inner_text() == "No answer."
+
+
+def test_no_answer_stands_beside_another_request(visit: Visit) -> None:
+    """Whoever puts another request together sees no longer what came of the last one."""
+    page = visit.page
+    visit.choose("GET /profile", "row-expired")
+    page.get_by_label("Scheme").select_option("Basic")
+    assert page.locator("#raw-request").inner_text().splitlines()[-1] == "Authorization: Basic demo-alice-expired"
+    parts = ("sent", "raw-answer", "steps")
+    assert [page.locator(f"#{part}").inner_text() for part in parts] == ["", *["Nothing was sent yet."] * 2]
+
+
+def test_a_failure_of_the_demo_is_told(visit: Visit) -> None:
+    """The answer stays; in the place of the steps it is said that there are none."""
+    visit.page.route("**/page/explain", lambda route: route.fulfill(status=500, body="<h1>Server Error (500)</h1>"))
+    visit.choose("GET /profile", "row")
+    assert visit.page.locator("#sent").inner_text() == "✓ 200, let in"
+    assert visit.page.locator("#steps").inner_text() == "The demo itself has failed, with status 500."
 
 
 # --- The load ---------------------------------------------------------------------------------------------------------
@@ -217,9 +265,9 @@ def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
     assert visit.cell("Rows of the database, Alice", "/profile").get_attribute("data-status") == "200"
     assert during[503] > 0
     page.get_by_role("button", name="Fetch new tokens").click()
-    page.wait_for_selector("#grid-summary:has-text('answers with status 503')")
+    summary = page.locator("#grid-summary")
+    expect(summary).to_contain_text("answers with status 503. So no new tokens were fetched.")
     down.click()
-    page.get_by_role("button", name="Fetch new tokens").click()
     assert visit.until_asked(WITHOUT_TROUBLE) == before
     assert page.locator("#server-state").inner_text() == "Running"
     until(client.is_answered)
@@ -246,6 +294,8 @@ def test_rotation(visit: Visit) -> None:
     page.get_by_role("button", name="New key, remove the old").click()
     page.wait_for_selector("#keys:has-text('its only key')")
     cell = visit.cell("JWTs, Alice", "/jwt/async")
+    # By itself: the guard learns of it when it has to fetch keys.
+    expect(cell).to_have_attribute("data-reason", "unknown_key")
     page.get_by_role("button", name="Fetch new tokens").click()
     # The guard may have fetched the keys a moment ago: then it fetches them again a moment later.
     while cell.get_attribute("data-status") != "200":
@@ -275,9 +325,15 @@ def test_a_demo_that_is_stopped_and_started_again(
         page.wait_for_selector("#gone:not(:empty)")
         assert "The demo is not running any more." in page.get_by_role("alert").inner_text()
         assert page.locator("#sent").inner_text() == "No answer."
+        page.get_by_role("button", name="Ask again").click()
+        expect(page.locator("#grid-summary")).to_have_text("No answer.")
+        assert page.locator("#server-state").inner_text() == "Not known"
+        cell = visit.cell("Rows of the database, Bob", "/contact")
+        cell.focus()
         with running("demo_asgi", *arguments):
             page.wait_for_selector("#gone:empty", state="attached")
             assert visit.until_asked()[200] > 0
+            expect(cell).to_be_focused()
             visit.choose("GET /profile", "row")
             assert page.locator("#sent").inner_text() == "✓ 200, let in"
             page.close()
@@ -330,6 +386,39 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClie
     page.keyboard.press("Enter")
     page.wait_for_selector(".figures")
     assert focused(page) == "run-load"
+
+
+@pytest.mark.parametrize("width", [390, 1000, 1280])
+def test_nothing_lies_over_what_has_the_focus(visit: Visit, width: int) -> None:
+    """WCAG 2.2, 2.4.11: headings that stay in sight, and what is said of a verdict, leave it free."""
+    page = visit.page
+    page.set_viewport_size({"width": width, "height": 800})
+    visit.cell("No tokens at all, Two at once", "/any/sync").focus()
+    for key in ("ArrowUp", "ArrowLeft", "ArrowDown", "ArrowRight"):
+        for _ in range(7):
+            page.keyboard.press(key)
+            assert page.evaluate(IS_FREE), (key, focused(page))
+
+
+IS_FREE = """() => {
+  const { x, y, right, bottom } = document.activeElement.getBoundingClientRect();
+  const corners = [[x + 4, y + 4], [right - 4, y + 4], [x + 4, bottom - 4], [right - 4, bottom - 4]];
+  return corners.every((at) => document.activeElement.contains(document.elementFromPoint(...at)));
+}"""
+
+
+def test_switches_are_seen_in_the_colours_of_the_system(visit: Visit, client: PageClient) -> None:
+    """Where the system chooses the colours, a switch and its state stand out from what is behind them."""
+    page = visit.page
+    page.emulate_media(forced_colors="active", color_scheme="dark")
+    with client.fault("slow"):
+        expect(page.locator("#slow")).to_have_attribute("aria-checked", "true")
+        colours: list[list[str]] = [page.locator(f"#{name} .knob").evaluate(KNOB) for name in ("down", "slow")]
+    assert [ground != knob for ground, knob in colours] == [True, True]
+    assert colours[0][0] != colours[1][0]
+
+
+KNOB = "knob => [null, '::after'].map((part) => getComputedStyle(knob, part).backgroundColor)"
 
 
 def test_what_happens_is_said(visit: Visit) -> None:

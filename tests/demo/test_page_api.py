@@ -110,10 +110,18 @@ def test_calls_are_posts(page: PageClient, name: str) -> None:
     [
         ("tokens", "[]", "A JSON object is wanted."),
         ("tokens", "{", "A JSON object is wanted."),
+        pytest.param("tokens", "[" * 100_000, "A JSON object is wanted.", id="deep list"),
+        pytest.param("tokens", '{"fresh": ' * 100_000, "A JSON object is wanted.", id="deep object"),
         ("reasons", "{}", "names: a list of 1000 at most is wanted."),
         ("explain", "{}", "method: the name of a method is wanted."),
         ("explain", '{"method": "GET"}', "path: a path is wanted, with its slash."),
         ("explain", '{"method": "GET", "path": "/nowhere"}', "path: no view answers there."),
+        ("explain", '{"method": "GET", "path": "/[/f"}', "path: no view answers there."),
+        ("explain", '{"method": "GET", "path": "//[/f"}', "path: a path is wanted, with its slash."),
+        ("explain", '{"method": "GET", "path": "//elsewhere/profile"}', "path: a path is wanted, with its slash."),
+        # What makes `//` of it is left out where URLs are read.
+        ("explain", '{"method": "GET", "path": "/\\t/[/f"}', "path: a path is wanted, with its slash."),
+        ("explain", '{"method": "GET", "path": "/users/\\ud800/diary"}', "path: a path is wanted, with its slash."),
         (
             "explain",
             '{"method": "GET", "path": "/me", "authorization": 1}',
@@ -250,7 +258,7 @@ def test_load_is_coalesced_by_the_guard_and_not_by_the_plain_view(page: PageClie
     assert max(query["tokens"] for query in loads["guarded"]["queries"]) == 100
 
 
-@pytest.mark.parametrize("path", ["/profile", "/any/sync"])
+@pytest.mark.parametrize("path", ["/profile", "/any/sync", "/users/alice/diary"])
 def test_the_steps_lead_to_the_answer(page: PageClient, path: str) -> None:
     """What is explained is what was answered: the same status, challenge and reason, with every token."""
     for name, token in page.tokens().items():

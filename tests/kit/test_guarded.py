@@ -129,6 +129,12 @@ def test_open_object() -> None:
         assert_guarded(Pages())
 
 
+def test_what_has_no_module() -> None:
+    """Some of Python's own functions are in no module; whatever they would answer, no guard stands before them."""
+    with pytest.raises(AssertionError, match=r"^unguarded: str\.upper$"):
+        assert_guarded(str.upper)
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "include()"])
 def test_guarded_views(kind: str, colour: str) -> None:

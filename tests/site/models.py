@@ -156,3 +156,40 @@ class ClientToken(Token):
 
     access_token = models.CharField(max_length=255, unique=True)
     application = models.ForeignKey(Client, models.CASCADE, related_name="+")
+
+
+class LifetimeToken(models.Model):
+    """Authlib's own columns: when it was issued, and for how long it is good. None of these has a default."""
+
+    access_token = models.CharField(max_length=255, unique=True)
+    token_type = models.CharField(max_length=40)
+    scope = models.TextField()
+    issued_at = models.PositiveBigIntegerField()
+    expires_in = models.PositiveIntegerField()
+    revoked = models.DateTimeField(null=True)
+
+    def is_expired(self) -> bool:
+        return self.issued_at + self.expires_in <= time.time()
+
+    def is_revoked(self) -> bool:
+        return self.revoked is not None
+
+    def get_scope(self) -> str:
+        return self.scope
+
+
+class ListToken(models.Model):
+    """Keeps its scopes as a list, never ends, and says more of itself where somebody wants to."""
+
+    access_token = models.CharField(max_length=255, unique=True)
+    scopes = models.JSONField()
+    note = models.CharField(max_length=40, blank=True)
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def get_scope(self) -> str:
+        return " ".join(self.scopes)

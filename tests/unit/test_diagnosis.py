@@ -13,7 +13,9 @@ from django.core import checks as django_checks
 from django.core.cache import BaseCache
 from django.core.checks import CheckMessage, registry
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, models
 from django.test import override_settings
+from django.test.utils import isolate_apps
 from joserfc.jwk import ECKey, KeySet, OctKey
 
 from async_oauth_guard import (
@@ -32,6 +34,7 @@ from async_oauth_guard.diagnosis.visits import Exchange, Visit, fault_of
 from async_oauth_guard.effects import CallFailedError, HttpAnswer
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
 from async_oauth_guard.flows.backoff import Attempt
+from async_oauth_guard.flows.keysets import RemoteKeys
 from async_oauth_guard.jose import DEFAULT_ALGORITHMS
 from async_oauth_guard.validators.remote import CLOCK
 from async_oauth_guard.validators.row_source import RowSource
@@ -317,6 +320,28 @@ def test_keys_of_signed_answers(authority: Authority) -> None:
     assert own.audiences is signed.audiences
 
 
+def test_what_a_validator_knows(authority: Authority) -> None:
+    """What the doctor learns while it verifies a signed answer, the validator has not learned."""
+    signed = authority.jwt(header={"typ": "token-introspection+jwt"}, aud="api", token_introspection={"active": False})
+    headers = {"Content-Type": "application/token-introspection+jwt"}
+    authority.server.answer(INTROSPECTION, Status(200, headers, signed.encode()))
+    validator = authority.introspecting(issuer=authority.issuer, signed_responses="required")
+    examiner = ServerExaminer(validator)
+    assert [is_ok(only(look())) for look in (examiner.discovery, examiner.keys, examiner.introspection)] == [True] * 3
+    assert validator._metadata._document is None
+    assert isinstance(validator._own_keys, RemoteKeys)
+    assert validator._own_keys._current is None
+
+
+def test_failures_are_the_doctors(authority: Authority) -> None:
+    """A call of the doctor's that fails keeps no request from asking."""
+    authority.server.answer(INTROSPECTION, HangUp())
+    validator = authority.introspecting()
+    assert only(ServerExaminer(validator).introspection()).verdict is Verdict.TROUBLE
+    authority.recover()
+    assert validator.introspect_token(authority.opaque())["active"] is True
+
+
 @pytest.mark.parametrize("place", ["jwks", "jwks_uri"])
 def test_signed_answers_with_given_keys(place: str, authority: Authority) -> None:
     """Keys that are configured are used as they are; an address that is configured is asked."""
@@ -425,6 +450,13 @@ def test_skew_of_a_kept_answer() -> None:
     assert servers._skew_of(answered(NOW, NOW, Date=date(NOW - 600), Age="x")) == -599.0
 
 
+def test_age_that_is_none() -> None:
+    """An age of more digits than anybody has lived for is no failure of the doctor's."""
+    skew = servers._skew_of(answered(NOW, NOW, Date=date(NOW - 600), Age="9" * 5000))
+    assert skew is not None
+    assert skew > 0
+
+
 @pytest.mark.parametrize("fields", [{}, {"Date": "yesterday"}, {"Date": ""}])
 def test_no_date(fields: dict[str, str]) -> None:
     """An answer without a time tells nothing of the clock, and nor does a call without an answer."""
@@ -526,6 +558,16 @@ def test_no_cache(has_remote: bool, words: str) -> None:
     assert words in finding.found
 
 
+@pytest.mark.parametrize("aliases", [*itertools.permutations(["default", "shared", None])])
+def test_caches_in_order(aliases: tuple[str | None, ...]) -> None:
+    """Each cache is looked at once, whichever protectors use it, and in one order; first, that one has none."""
+    caches = {alias: {"BACKEND": "django.core.cache.backends.dummy.DummyCache"} for alias in ("default", "shared")}
+    with override_settings(CACHES=caches):
+        protectors = [ResourceProtector(BearerTokenValidator(OAuth2Token), cache=alias) for alias in aliases * 2]
+        found = [each.finding.facts.get("alias") for each in diagnosis._examine_caches(protectors)]
+    assert found == [None, "default", "shared"]
+
+
 def test_lost_entry() -> None:
     """A cache that answers, and has kept nothing, is in trouble."""
     with (
@@ -549,6 +591,42 @@ def test_lookup_is_tried(model: Any) -> None:
     assert "has an index. A lookup took" in finding.found
 
 
+@pytest.fixture
+def database_view(transactional_db: None) -> Iterator[str]:
+    """A view of the database, over the table of tokens."""
+    quoted = [connection.ops.quote_name(name) for name in ("site_view", OAuth2Token._meta.db_table)]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE VIEW {} AS SELECT * FROM {}".format(*quoted))
+        try:
+            yield "site_view"
+        finally:
+            cursor.execute(f"DROP VIEW {quoted[0]}")
+
+
+@isolate_apps("tests.site")
+def test_view_of_the_database(database_view: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view is as good as a table. It has no index of its own, and only the time tells of those below it."""
+
+    class Viewed(models.Model):
+        access_token = models.CharField(max_length=255, unique=True)
+
+        class Meta:
+            app_label = "site"
+            managed = False
+            db_table = database_view
+
+    rows = BearerTokenValidator(Viewed).rows
+    finding = only(storage.examine_rows(rows, "tokens"))
+    assert is_ok(finding)
+    assert finding.found.startswith("site_view is a view, whose tables may have an index. A lookup took ")
+    monkeypatch.setattr(CLOCK, "steady", itertools.count(10.0).__next__)
+    finding = only(storage.examine_rows(rows, "tokens"))
+    assert (finding.verdict, finding.facts["fault"]) == (Verdict.WARNING, "slow")
+    assert finding.found == "To look up tokens in site_view takes long. A lookup took 1000.0 ms."
+    assert finding.remedy is not None
+    assert "tables below the view" in finding.remedy
+
+
 @pytest.mark.django_db
 def test_column_that_holds_no_token() -> None:
     """A column for which no token can be made up is not looked up in."""
@@ -564,7 +642,11 @@ def test_slow_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CLOCK, "steady", itertools.count(10.0).__next__)
     finding = only(storage.examine_rows(BearerTokenValidator("site.OAuth2Token").rows, "tokens"))
     assert (finding.verdict, finding.facts["fault"]) == (Verdict.WARNING, "slow")
-    assert "A lookup took 1000.0 ms." in finding.found
+    assert finding.found == (
+        "To look up tokens in site_oauth2token takes long, though access_token has an index. A lookup took 1000.0 ms."
+    )
+    assert finding.remedy is not None
+    assert "analyse the table" in finding.remedy
 
 
 @pytest.mark.django_db

@@ -1,5 +1,6 @@
 """Why a token is let in or refused: the ladders of rules, their true order, and what is told of a token."""
 
+import asyncio
 import itertools
 import json
 import time
@@ -14,17 +15,19 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6750 import InvalidTokenError as AuthlibInvalidTokenError
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import OperationalError
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import Key, KeySet
 
 from async_oauth_guard import (
     BearerTokenValidator,
+    InsufficientScopeError,
     IntrospectTokenValidator,
     InvalidTokenError,
     JWTBearerTokenValidator,
     Reason,
     ResourceProtector,
+    TemporarilyUnavailableError,
     TokenValidator,
     token_authenticated,
     token_rejected,
@@ -38,7 +41,6 @@ from async_oauth_guard.explained_rules import (
     INTROSPECTION,
     JWT,
     OWN,
-    REQUIREMENTS,
     ladder_of,
 )
 from async_oauth_guard.explanation import Explanation, aexplain, explain
@@ -112,6 +114,7 @@ class Draft:
     ending: str = ""
     passes_check: bool = True
     recognised: bool = True
+    answers: bool = True
 
     def token(self) -> str:
         algorithm = self.header["alg"]
@@ -154,15 +157,45 @@ BROKEN: dict[str, tuple[Callable[[Draft], Any], Reason]] = {
     "speaks for a user": (_ask_as_client, Reason.NO_USER),
     "check": (lambda draft: setattr(draft, "passes_check", False), Reason.CHECK_FAILED),
 }
+REQUIRED = ["method is granted", "scopes", "groups", "roles", "entitlements", "speaks for a user", "check"]
+# The same for what a server says of a token. One of another form it is not asked about.
+ANSWERED: dict[str, tuple[Callable[[Draft], Any], Reason]] = {
+    "the server's word": (lambda draft: setattr(draft, "answers", False), Reason.SERVER_UNREACHABLE),
+    "active": (lambda draft: draft.claims.update(active=False), Reason.INACTIVE_TOKEN),
+    "issuer": BROKEN["issuer"],
+    "audience": BROKEN["audience"],
+    "times": BROKEN["times"],
+    "needs no proof of possession": BROKEN["needs no proof of possession"],
+    "authorization_details": BROKEN["authorization_details"],
+    "user": BROKEN["user"],
+    **{rule: BROKEN[rule] for rule in REQUIRED},
+}
+BY_KIND = {"jwt": BROKEN, "introspection": ANSWERED}
+RULES = {"jwt": list(BROKEN), "introspection": ["form that this validator takes", *ANSWERED]}
 
 
 class Recognising(JWTBearerTokenValidator):
     """Takes tokens as it is told."""
 
-    recognised = True
+    def __init__(self, draft: Draft) -> None:
+        super().__init__(ISSUER, API, jwks=KeySet([KEY]), algorithms=["ES256"], user_lookup=_user_of)
+        self.draft = draft
 
     def recognises(self, token: str) -> bool:
-        return self.recognised
+        return self.draft.recognised
+
+
+class Telling(IntrospectTokenValidator):
+    """Says of a token what it is told."""
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__(issuer=ISSUER, audience=API, user_lookup=_user_of)
+        self.draft = draft
+
+    def introspect_token(self, token_string: str) -> Any:
+        if not self.draft.answers:
+            raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE)
+        return {"active": True} | self.draft.claims
 
 
 def verifying(cls: type[JWTBearerTokenValidator] = JWTBearerTokenValidator, **options: Any) -> Any:
@@ -174,11 +207,18 @@ def _user_of(claims: Mapping[str, Any]) -> Any:
     return SimpleNamespace(pk=1) if claims["sub"] == "alice-5cT1" else None
 
 
-def judge(draft: Draft) -> Explanation:
+def explain_on_a_loop(*arguments: Any, **keywords: Any) -> Explanation:
+    """What `aexplain` says."""
+    return asyncio.run(aexplain(*arguments, **keywords))
+
+
+EXPLAIN = {"def": explain, "async def": explain_on_a_loop}
+both_colours = pytest.mark.parametrize("colour", EXPLAIN)
+
+
+def judge(draft: Draft, kind: str = "jwt", colour: str = "def") -> Explanation:
     """What is said of a token by a guard that asks for all there is."""
-    validator = verifying(Recognising)
-    validator.recognised = draft.recognised
-    protector = ResourceProtector(validator)
+    protector = ResourceProtector(Recognising(draft) if kind == "jwt" else Telling(draft))
     guard = guard_of(
         protector,
         {"GET": "profile"},
@@ -188,43 +228,50 @@ def judge(draft: Draft) -> Explanation:
         require_user=True,
         check=lambda request, token: draft.passes_check,
     )
-    return explain(protector, f"Bearer {draft.token()}", guard=guard, method=draft.method)
+    token = draft.token() if kind == "jwt" else "opaque"
+    return EXPLAIN[colour](protector, f"Bearer {token}", guard=guard, method=draft.method)
 
 
-def test_the_whole_ladder_of_jwts() -> None:
-    """A good token passes every rule there is, in the order of the ladder; the one of a hook's is not among them."""
-    explanation = judge(Draft())
+@both_colours
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_the_whole_ladder(kind: str, colour: str) -> None:
+    """A good token passes every rule there is, in the order of the ladder."""
+    explanation = judge(Draft(), kind, colour)
     assert explanation.verdict == "accepted"
     steps = explanation.validators[0].steps
-    assert [(step.rule, step.outcome) for step in steps] == [(rule, "passed") for rule in BROKEN]
-    assert [rung.rule for rung in JWT if rung.rule != "issuer, by validate_iss()"] == list(BROKEN)
+    assert [(step.rule, step.outcome) for step in steps] == [(rule, "passed") for rule in RULES[kind]]
 
 
-@pytest.mark.parametrize("rule", BROKEN)
-def test_one_rule_is_broken(rule: str) -> None:
+@both_colours
+@pytest.mark.parametrize(("kind", "rule"), [(kind, rule) for kind, broken in BY_KIND.items() for rule in broken])
+def test_one_rule_is_broken(kind: str, rule: str, colour: str) -> None:
     """A token that breaks one rule fails there: what comes before is passed, what comes after is not reached."""
-    break_it, reason = BROKEN[rule]
+    break_it, reason = BY_KIND[kind][rule]
     draft = Draft()
     break_it(draft)
-    explanation = judge(draft)
-    place = list(BROKEN).index(rule)
+    explanation = judge(draft, kind, colour)
     assert explanation.reason == reason
     steps = explanation.validators[0].steps
     # The view's check is no matter of a validator that the guard does not ask.
-    rules = [each for each in BROKEN if draft.recognised or each != "check"]
+    rules = [each for each in RULES[kind] if draft.recognised or each != "check"]
+    place = rules.index(rule)
     outcomes = ["passed"] * place + ["failed"] + ["not_reached"] * (len(rules) - place - 1)
     assert [(step.rule, step.outcome) for step in steps] == list(zip(rules, outcomes, strict=True))
     assert {step.reason for step in steps if step.outcome != "failed"} == {None}
 
 
-@pytest.mark.parametrize(("earlier", "later"), list(itertools.pairwise(BROKEN)))
-def test_the_order_is_true(earlier: str, later: str) -> None:
+PAIRS = [(kind, *pair) for kind, broken in BY_KIND.items() for pair in itertools.pairwise(broken)]
+
+
+@both_colours
+@pytest.mark.parametrize(("kind", "earlier", "later"), PAIRS)
+def test_the_order_is_true(kind: str, earlier: str, later: str, colour: str) -> None:
     """A token that breaks two rules that stand side by side is refused for the earlier one."""
+    broken = BY_KIND[kind]
     draft = Draft()
-    BROKEN[later][0](draft)
-    BROKEN[earlier][0](draft)
-    explanation = judge(draft)
-    assert failed(explanation) == [(earlier, BROKEN[earlier][1])]
+    broken[later][0](draft)
+    broken[earlier][0](draft)
+    assert failed(judge(draft, kind, colour)) == [(earlier, broken[earlier][1])]
 
 
 AMBIGUOUS: dict[str, tuple[dict[str, Any], str]] = {
@@ -243,6 +290,15 @@ def test_which_of_several_rules(changed: dict[str, Any], rule: str) -> None:
     draft = Draft()
     draft.claims.update(changed)
     assert [step for step, _ in failed(judge(draft))] == [rule]
+
+
+def test_issuer_that_is_not_told() -> None:
+    """A server that says ``null`` for the issuer has not named the one that it is; one that says nothing is believed."""
+    draft = Draft()
+    draft.claims["iss"] = None
+    assert failed(judge(draft, "introspection")) == [("issuer", Reason.MISSING_CLAIM)]
+    del draft.claims["iss"]
+    assert judge(draft, "introspection").verdict == "accepted"
 
 
 def test_headers_of_jwts() -> None:
@@ -512,21 +568,37 @@ def test_methods_of_any_size() -> None:
     assert seen == ["POST"]
 
 
+RULES_OF_ROWS = [
+    "form that this validator takes",
+    "database answers",
+    "one row has it, not two",
+    "a row has it",
+    "not expired",
+    "not revoked",
+    "resource",
+    "client is usable",
+    "user is active",
+    *REQUIRED,
+]
+SIGNED = list(BROKEN).index("signature") + 1
+RULES_OF_JWTS = [*list(BROKEN)[:SIGNED], "issuer, by validate_iss()", *list(BROKEN)[SIGNED:]]
+
+
 @pytest.mark.parametrize(
-    ("validator", "ladder"),
+    ("validator", "rules"),
     [
-        (BearerTokenValidator(OAuth2Token), DATABASE),
-        (BearerTokenValidator.for_django_oauth_toolkit(), DATABASE),
-        (verifying(), JWT),
-        (verifying(OwnIssuer), JWT),
-        (AnswersItself(audience=API), INTROSPECTION),
-        (Own(), (*OWN, *REQUIREMENTS)),
-        (OwnVerdict(OAuth2Token), (*OWN, *REQUIREMENTS)),
+        (BearerTokenValidator(OAuth2Token), RULES_OF_ROWS),
+        (BearerTokenValidator.for_django_oauth_toolkit(), RULES_OF_ROWS),
+        (verifying(), RULES_OF_JWTS),
+        (verifying(OwnIssuer), RULES_OF_JWTS),
+        (AnswersItself(audience=API), RULES["introspection"]),
+        (Own(), ["its own decision", *REQUIRED]),
+        (OwnVerdict(OAuth2Token), ["its own decision", *REQUIRED]),
     ],
 )
-def test_ladder_of_a_class(validator: Any, ladder: Any) -> None:
-    """A subclass has the ladder of its kind, unless it finds or judges tokens itself."""
-    assert ladder_of(validator) == ladder
+def test_ladder_of_a_class(validator: Any, rules: list[str]) -> None:
+    """A subclass has the ladder of its kind, rule by rule, unless it finds or judges tokens itself."""
+    assert [rung.rule for rung in ladder_of(validator)] == rules
 
 
 def test_bug_of_a_check() -> None:
@@ -593,12 +665,74 @@ def test_own_acquire_token() -> None:
     assert (other.status, other.reason) == (401, Reason.UNSUPPORTED_SCHEME)
 
 
-def test_own_acquire_token_and_a_hooks_error() -> None:
-    """An error of a hook's goes through ``acquire_token`` as it was, and is told once, with its challenge."""
-    explanation = explain(OwnProtector(Own(realm="own")), "Bearer authlib")
-    assert (explanation.reason, explanation.status) == (Reason.REFUSED_BY_HOOK, 401)
-    assert explanation.challenge is not None
-    assert 'realm="own"' in explanation.challenge
+class SecondThoughts(ResourceProtector):
+    """Asks once more, for less, where a token is not good for everything."""
+
+    def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:
+        try:
+            return super().acquire_token(request, "everything")
+        except InsufficientScopeError:
+            return super().acquire_token(request, scopes, **requirements)
+
+
+class AsyncSecondThoughts(ResourceProtector):
+    """The same for event loops."""
+
+    async def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:  # type: ignore[override]
+        try:
+            return await ResourceProtector.aacquire_token(self, request, "everything")
+        except InsufficientScopeError:
+            return await ResourceProtector.aacquire_token(self, request, scopes, **requirements)
+
+
+@pytest.mark.parametrize(
+    ("cls", "colour"), [(SecondThoughts, "def"), (SecondThoughts, "async def"), (AsyncSecondThoughts, "async def")]
+)
+def test_second_thoughts(cls: Any, colour: str) -> None:
+    """Where an ``acquire_token`` asks twice, the last answer counts, and its steps are told."""
+    protector = cls(verifying())
+    token = f"Bearer {Draft().token()}"
+    refused = EXPLAIN[colour](protector, token, guard=guard_of(protector, groups="guests"))
+    assert (refused.reason, failed(refused)) == (Reason.INSUFFICIENT_GROUPS, [("groups", Reason.INSUFFICIENT_GROUPS)])
+    let_in = EXPLAIN[colour](protector, token, guard=guard_of(protector, "profile"))
+    assert (let_in.verdict, let_in.validators[0].verdict, failed(let_in)) == ("accepted", "accepted", [])
+
+
+class Shy(Own):
+    """Takes no token for its own."""
+
+    def recognises(self, token: str) -> bool:
+        return False
+
+
+class PassingOn(ResourceProtector):
+    """Asks for a scope of its own, and raises what a hook raised."""
+
+    def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:
+        try:
+            return super().acquire_token(request, "own")
+        except OAuth2Error as error:
+            raise error.__cause__ or error from None
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("cls", "header", "told"),
+    [
+        (OwnProtector, "Bearer authlib", 'realm="own"'),
+        (PassingOn, "Bearer authlib", 'realm="own"'),
+        (PassingOn, None, 'scope="own"'),
+    ],
+)
+def test_own_acquire_token_and_its_errors(cls: Any, header: str | None, told: str, colour: str) -> None:
+    """An error that goes through ``acquire_token`` is told once, with the challenge that a request gets."""
+    protector = cls(Shy(realm="another"), Own(realm="own"))
+    explanation = EXPLAIN[colour](protector, header)
+    headers = {} if header is None else {"Authorization": header}
+    response: Any = protector()(view)(RequestFactory().get("/", headers=headers))
+    assert (explanation.status, explanation.challenge) == (401, response["WWW-Authenticate"])
+    assert told in response["WWW-Authenticate"]
+    assert explanation.reason == (Reason.MISSING_CREDENTIALS if header is None else Reason.REFUSED_BY_HOOK)
 
 
 # --- what is handed over ---------------------------------------------------------------------------------------------
@@ -717,6 +851,19 @@ CLAIMS: dict[str, tuple[Any, Any]] = {
     "a list": ({"aud": ["a", {"b": 1}]}, {"aud": ["a", "<dict>"]}),
     "a long list": ({"aud": ["a"] * 60}, {"aud": ["a"] * 50}),
     "a date": ({"exp": 0}, {"exp": 0, "exp_date": "1970-01-01T00:00:00Z"}),
+    "every time": (
+        {"exp": 60, "nbf": 0, "iat": 1.5},
+        {
+            "exp": 60,
+            "exp_date": "1970-01-01T00:01:00Z",
+            "nbf": 0,
+            "nbf_date": "1970-01-01T00:00:00Z",
+            "iat": 1.5,
+            "iat_date": "1970-01-01T00:00:01Z",
+        },
+    ),
+    "a number that is no time": ({"iss": 5}, {"iss": 5}),
+    "a list in a list": ({"aud": [["x"]]}, {"aud": ["<list>"]}),
     "no date": ({"exp": "soon"}, {"exp": "soon"}),
     "a year that is none": ({"exp": 10**15}, {"exp": 10**15}),
     "no number that there is": ({"exp": 10**400}, {"exp": "<a very large number>"}),

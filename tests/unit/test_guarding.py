@@ -1,12 +1,14 @@
 """What guards a view: nothing guarded is missed, and nothing unguarded is taken for guarded."""
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from django.views import View
@@ -15,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET
 
 from async_oauth_guard import BearerTokenValidator, ProtectedResourceMixin, ResourceProtector, require_oauth
-from async_oauth_guard.guarding import class_behind, guarding_of, layers_of
+from async_oauth_guard.guarding import class_behind, guarding_of, guarding_of_callback, layers_of
 from async_oauth_guard.requirements import describe_requirements
 from async_oauth_guard.routes import guards_of
 from tests.grid.kinds import KINDS, view_class
@@ -130,21 +132,24 @@ def test_class_behind() -> None:
 
 
 def test_callable_objects() -> None:
-    """A guard may stand on the ``__call__`` of an object's class, and a child's may come to its parent's."""
+    """A guard may stand on the ``__call__`` of an object's class; a child's own may answer before it comes to that."""
 
     class Guarded:
         @protector("a")
         def __call__(self, request: HttpRequest) -> HttpResponse: ...
 
+    class Heir(Guarded):
+        pass
+
     class Child(Guarded):
         def __call__(self, request: HttpRequest) -> HttpResponse:
-            return super().__call__(request)
+            return HttpResponse() if request.GET else super().__call__(request)
 
     class Open(Guarded):
         def __call__(self, request: HttpRequest) -> HttpResponse: ...
 
-    assert words(Guarded()) == words(Child()) == ["a"]
-    assert words(Open()) == []
+    assert words(Guarded()) == words(Heir()) == ["a"]
+    assert words(Child()) == words(Open()) == []
 
 
 @both_colours
@@ -199,8 +204,16 @@ class CallingAndAwaiting(Parent):
 
 class GrandChild(Calling):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        self.kept = super().dispatch
-        return self.kept(request, *args, **kwargs)
+        self.kept = super().dispatch(request, *args, **kwargs)
+        return self.kept
+
+
+class CallingAroundText(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        request.text = """
+that is not indented
+"""  # type: ignore[attr-defined]
+        return super().dispatch(request, *args, **kwargs)
 
 
 class ThroughDecorator(Parent):
@@ -225,6 +238,7 @@ REACHING = [
     CallingByName,
     CallingAndAwaiting,
     GrandChild,
+    CallingAroundText,
     ThroughDecorator,
     Mixed,
 ]
@@ -279,6 +293,84 @@ class CallingNobody(Parent):
         return request.dispatch(nothing.dispatch)  # type: ignore[attr-defined,name-defined] # noqa: F821
 
 
+class Naming(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        request.doc = super().dispatch.__doc__  # type: ignore[attr-defined]
+        return self.get(request)
+
+
+class CallingUnderAnotherName(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        other = View.dispatch
+        return super().dispatch(request) if request.GET else other(self, request)
+
+
+class CallingForAnother(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        other = Heir()
+        super(CallingForAnother, other).dispatch(request)  # type: ignore[misc]
+        return Parent.dispatch(other, request)
+
+
+class CallingWithNothing(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return Parent.dispatch()  # type: ignore[call-arg]
+
+
+class CallingLater(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        def later() -> Any:
+            return Parent.dispatch(self, request)
+
+        return next(Parent.dispatch(self, request) for Parent in (View,)) or later
+
+
+class CallingWhatItWasGiven(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, Parent: Any = View, **kwargs: Any) -> Any:  # noqa: N803
+        return Parent.dispatch(self, request)
+
+
+class CallingWhatItKeeps(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, Parent: Any = View, **kwargs: Any) -> Any:  # noqa: N803
+        self.keep = lambda: Parent
+        return Parent.dispatch(self, request)
+
+
+class CallingItsOwnSuper(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, super: Any = Heir, **kwargs: Any) -> Any:  # noqa: A002
+        return super().dispatch(request)
+
+
+class WithoutName(Parent):
+    dispatch = lambda self, request: super(WithoutName, self).dispatch(request)  # type: ignore[assignment]  # noqa: E731, UP008
+
+
+class WithoutArguments(Parent):
+    def dispatch(*args: Any) -> Any:  # type: ignore[override]
+        return Parent.dispatch(*args)
+
+
+def calling_what_is_not_there() -> Any:
+    class Child(Parent):
+        def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            return Later.dispatch(self, request)
+
+    if not Child:
+        Later = Parent  # noqa: N806
+    return Child
+
+
+class Unhashable:
+    def __call__(self, request: HttpRequest) -> HttpResponse: ...
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class CallingAnObject(Parent):
+    dispatch = functools.update_wrapper(Unhashable(), answer)  # type: ignore[assignment]
+    del dispatch.__wrapped__
+
+
 class OpenMixin:
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return HttpResponse()
@@ -301,6 +393,18 @@ NOT_REACHING = [
     CallingASide,
     CallingItself,
     CallingNobody,
+    Naming,
+    CallingUnderAnotherName,
+    CallingForAnother,
+    CallingWithNothing,
+    CallingLater,
+    CallingWhatItWasGiven,
+    CallingWhatItKeeps,
+    CallingItsOwnSuper,
+    WithoutName,
+    WithoutArguments,
+    calling_what_is_not_there(),
+    CallingAnObject,
     Shadowed,
 ]
 
@@ -317,6 +421,23 @@ def test_code_without_a_source() -> None:
     names: dict[str, Any] = {"Parent": Parent}
     exec("class Child(Parent):\n  def dispatch(self, request):\n    return super(Child, self).dispatch(request)", names)
     assert not guarding_of(names["Child"]).is_whole
+
+
+def test_source_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many classes share a ``dispatch``, and however often they are asked about, its source is read once."""
+
+    class Shared(Parent):
+        def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            return super().dispatch(request, *args, **kwargs)
+
+    read: list[Any] = []
+    monkeypatch.setattr(
+        inspect, "getsource", lambda code, getsource=inspect.getsource: read.append(code) or getsource(code)
+    )
+    for _ in range(3):
+        assert guarding_of(type("Child", (Shared,), {}).as_view()).is_whole
+    assert read.count(Shared.dispatch.__code__) == 1
+    assert len(read) == len(set(read))
 
 
 def test_borrowed_dispatch() -> None:
@@ -370,19 +491,23 @@ def test_one_open_method() -> None:
 
 
 def test_inherited_methods() -> None:
-    """A method that comes to its parent's guarded one is guarded; one that does not is open."""
+    """A guarded method is inherited. A child's own is open: it may answer before it comes to its parent's, if ever."""
 
     class Page(View):
         get = protector("read")(answer)
 
+    class Heir(Page):
+        pass
+
     class CallingGet(Page):
         def get(self, request: HttpRequest) -> HttpResponse:
-            return super().get(request)
+            return HttpResponse() if request.GET else super().get(request)
 
     class IgnoringGet(Page):
         def get(self, request: HttpRequest) -> HttpResponse: ...
 
-    assert guarding_of(CallingGet).is_whole
+    assert guarding_of(Heir).is_whole
+    assert not guarding_of(CallingGet).is_whole
     assert not guarding_of(IgnoringGet).is_whole
 
 
@@ -417,6 +542,7 @@ def test_classes_without_methods() -> None:
     """Fail closed: a class that answers nothing has nothing that is guarded, nor has one that is no view."""
     assert not guarding_of(View.as_view()).is_whole
     assert not guarding_of(Witness).is_whole
+    assert not guarding_of(type("Halves", (Mixin,), {"as_view": View.as_view})).is_whole
 
 
 # The mixin.
@@ -457,13 +583,473 @@ def test_mixin_with_arguments_that_cannot_work() -> None:
     assert words(Notes.as_view(required_scopes=7)) == words(Notes.as_view(required_scopes="")) == []
 
 
-# Django REST framework's view sets.
+def test_borrowed_mixin() -> None:
+    """Its ``dispatch`` alone, in a class that has nothing of what it asks for, guards nothing."""
+
+    class Borrowing(View):
+        dispatch = ProtectedResourceMixin.dispatch
+
+    assert not guarding_of(Borrowing).is_whole
 
 
-def test_marks_of_other_frameworks() -> None:
-    """A view that names its class as ``cls`` is looked through to the ``dispatch`` of that."""
+# Ways past a guard. Each is gone, and found open.
 
-    def view(request: HttpRequest) -> HttpResponse: ...
 
-    view.cls = Parent  # type: ignore[attr-defined]
-    assert words(view) == words(csrf_exempt(view)) == ["parent"]
+def opened(colour: str) -> Any:
+    """A handler, method or function that lets everybody in."""
+
+    def sync_view(*args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse("open")
+
+    async def async_view(*args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse("open")
+
+    return {"def": sync_view, "async def": async_view}[colour]
+
+
+def answered(view: Any, method: str) -> bytes:
+    """What the view says to somebody without a token."""
+    response = view(RequestFactory().generic(method, "/"))
+    return bytes((async_to_sync(_awaited)(response) if inspect.isawaitable(response) else response).content)
+
+
+async def _awaited(response: Any) -> Any:
+    return await response
+
+
+def guarded_class(entry: Any, *parents: type) -> Any:
+    """A class with a guard on the whole."""
+    return protector()(type("Whole", (*parents, View), {"get": entry}))
+
+
+def guarded_handlers(entry: Any, *parents: type, **more: Any) -> Any:
+    """A class with a guard on each of its handlers."""
+    guarded = protector()(entry)
+    return type("Single", (*parents, View), {"get": guarded, "put": guarded, "entry": entry, **more})
+
+
+WAYS: list[tuple[Callable[[Any], Any], str]] = []
+
+
+def way(method: str) -> Callable[[Any], Any]:
+    def keep(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        WAYS.append((make, method))
+        return make
+
+    return keep
+
+
+@way("GET")
+def dispatch_given_to_as_view(entry: Any) -> Any:
+    return guarded_class(entry).as_view(dispatch=entry)
+
+
+@way("GET")
+def class_given_to_as_view(entry: Any) -> Any:
+    return guarded_class(entry).as_view(__class__=type("Open", (View,), {"get": entry}))
+
+
+@way("PUT")
+def handler_given_to_as_view(entry: Any) -> Any:
+    cls = guarded_handlers(entry, http_method_names=["get"])
+    return cls.as_view(put=entry, http_method_names=["get", "put"])
+
+
+@way("GET")
+def handler_of_another_size(entry: Any) -> Any:
+    return guarded_handlers(entry, get=entry, GET=protector()(entry), http_method_names=["get", "GET"]).as_view()
+
+
+@way("POST")
+def own_refusal(entry: Any) -> Any:
+    return guarded_handlers(entry, http_method_not_allowed=entry).as_view()
+
+
+@way("POST")
+def refusal_given_to_as_view(entry: Any) -> Any:
+    return guarded_handlers(entry).as_view(http_method_not_allowed=entry)
+
+
+@way("POST")
+def attribute_that_is_made_up(entry: Any) -> Any:
+    class Parent:
+        def __getattr__(self, name: str) -> Any:
+            if name == "post":
+                return entry
+            raise AttributeError(name)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def attribute_that_is_another(entry: Any) -> Any:
+    class Parent:
+        def __getattribute__(self, name: str) -> Any:
+            return entry if name == "dispatch" else object.__getattribute__(self, name)
+
+    return guarded_class(entry, Parent).as_view()
+
+
+@way("GET")
+def maker_of_objects(entry: Any) -> Any:
+    class Meta(type):
+        def __call__(cls, **kwargs: Any) -> Any:
+            made = super().__call__(**kwargs)
+            made.dispatch = entry
+            return made
+
+    return protector()(Meta("Made", (View,), {"get": entry})).as_view()
+
+
+@way("GET")
+def dispatch_set_by_constructor(entry: Any) -> Any:
+    class Parent:
+        def __init__(self, **kwargs: Any) -> None:
+            self.dispatch = entry
+
+    return guarded_class(entry, Parent).as_view()
+
+
+@way("GET")
+def dispatch_set_by_setup(entry: Any) -> Any:
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.dispatch = entry  # type: ignore[method-assign]
+
+    return guarded_class(entry, Parent).as_view()
+
+
+@way("GET")
+def class_set_by_setup(entry: Any) -> Any:
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.__class__ = type("Open", (View,), {"get": entry})
+
+    return guarded_class(entry, Parent).as_view()
+
+
+@way("GET")
+def dispatch_set_by_name(entry: Any) -> Any:
+    class Parent:
+        def __init__(self, **kwargs: Any) -> None:
+            for name in ("dispatch",):
+                setattr(self, name, entry)
+
+    return guarded_class(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_by_constructor(entry: Any) -> Any:
+    class Parent(View):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(get=entry, **kwargs)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_among_arguments(entry: Any) -> Any:
+    class Parent(View):
+        def __init__(self, **kwargs: Any) -> None:
+            kwargs["get"] = entry
+            super().__init__(**kwargs)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("POST")
+def handler_set_by_new(entry: Any) -> Any:
+    class Parent:
+        def __new__(cls, **kwargs: Any) -> Any:
+            made = object.__new__(cls)
+            made.post = entry
+            return made
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("POST")
+def handler_set_by_setup(entry: Any) -> Any:
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.post = self.entry  # type: ignore[attr-defined]
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_in_the_dictionary(entry: Any) -> Any:
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            vars(self).update(get=entry)
+            self.__dict__.update(get=entry)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_by_dispatch(entry: Any) -> Any:
+    class Parent(View):
+        def dispatch(self, *args: Any, **kwargs: Any) -> Any:
+            self.get = entry
+            return super().dispatch(*args, **kwargs)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_on_assignment(entry: Any) -> Any:
+    class Parent:
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+            object.__setattr__(self, "get", entry)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_by_what_has_no_source(entry: Any) -> Any:
+    names: dict[str, Any] = {"entry": entry, "View": View}
+    exec("def setup(self, request):\n  View.setup(self, request)\n  self.get = entry", names)
+    return guarded_handlers(entry, setup=names["setup"]).as_view()
+
+
+@way("GET")
+def handler_set_by_a_setup_that_is_no_function(entry: Any) -> Any:
+    class Setup:
+        def __get__(self, instance: Any, owner: Any) -> Any:
+            return lambda request: vars(instance).update(get=entry, request=request)
+
+    return guarded_handlers(entry, setup=Setup()).as_view()
+
+
+@way("POST")
+def methods_set_by_setup(entry: Any) -> Any:
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.http_method_names = [*self.http_method_names, "post"]
+
+    return guarded_handlers(entry, Parent, http_method_names=["get"], post=entry).as_view()
+
+
+@way("POST")
+def methods_added_to(entry: Any) -> Any:
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.http_method_names.append("post")
+
+    return guarded_handlers(entry, Parent, http_method_names=["get"], post=entry).as_view(http_method_names=["get"])
+
+
+class ViewSet(View):
+    """As Django REST framework has them."""
+
+    @classmethod
+    def as_view(cls, actions: Any) -> Any:  # type: ignore[override]
+        def view(request: HttpRequest) -> Any:
+            self: Any = cls()
+            for method, action in actions.items():
+                setattr(self, method, getattr(self, action))
+            self.setup(request)
+            return self.dispatch(request)
+
+        functools.update_wrapper(view, cls.dispatch, assigned=())
+        view.cls = cls  # type: ignore[attr-defined]
+        return csrf_exempt(view)
+
+
+@way("POST")
+def handlers_of_a_view_set(entry: Any) -> Any:
+    return guarded_handlers(entry, ViewSet).as_view({"get": "get", "post": "entry"})
+
+
+@way("GET")
+def mark_that_was_set(entry: Any) -> Any:
+    entry.view_class = entry.cls = guarded_class(entry)
+    return entry
+
+
+@way("GET")
+def mark_that_was_changed(entry: Any) -> Any:
+    view = type("Open", (View,), {"get": entry}).as_view()
+    view.view_class = guarded_class(entry)
+    return view
+
+
+@way("GET")
+def attributes_that_were_copied(entry: Any) -> Any:
+    cls = method_decorator(never_cache, name="dispatch")(guarded_class(entry))
+    vars(entry).update(vars(cls.as_view()))
+    return entry
+
+
+@way("GET")
+def class_in_place_of_a_view(entry: Any) -> Any:
+    @protector()
+    class Page(HttpResponse):
+        def __init__(self, request: HttpRequest) -> None:
+            super().__init__("open")
+
+        def dispatch(self, request: HttpRequest) -> Any: ...
+
+        as_view = View.as_view
+
+    return Page
+
+
+@way("GET")
+def class_within_a_partial(entry: Any) -> Any:
+    return functools.partial(class_in_place_of_a_view(entry))
+
+
+@way("GET")
+def protector_set_by_setup(entry: Any) -> Any:
+    class Page(Notes):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.protector = lambda *args: lambda view: view  # type: ignore[assignment]
+
+    Page.get = entry
+    return Page.as_view()
+
+
+@both_colours
+@pytest.mark.parametrize(("make", "method"), WAYS, ids=lambda value: getattr(value, "__name__", value))
+def test_ways_past_a_guard(make: Any, method: str, colour: str) -> None:
+    """Fail closed: whoever lets Django call something else than the guarded code has an open view."""
+    view = make(opened(colour))
+    assert answered(view, method) == b"open"
+    assert not guarding_of_callback(view).is_whole
+
+
+def test_list_of_methods_of_its_own() -> None:
+    """Fail closed: what ``options`` of Django's own calls is called without a guard."""
+    cls = guarded_handlers(answer, _allowed_methods=lambda self: ["PUT"])
+    assert answered(cls.as_view(), "OPTIONS") == b""
+    assert not guarding_of(cls).is_whole
+
+
+def test_guards_that_stand_all_the_same() -> None:
+    """What Django calls before ``dispatch`` may do what it likes, if it assigns nothing that Django looks up."""
+
+    class Parent(View, Generic[TypeVar("T")]):  # type: ignore[misc]
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.kind = self.__class__.__name__
+
+        @method_decorator(never_cache)
+        def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+            super().setup(request, *args, **kwargs)
+            self.page = request.GET.get("page")
+
+        def __new__(cls, **kwargs: Any) -> Any:
+            return super().__new__(cls)
+
+    assert guarding_of(guarded_handlers(answer, Parent)).is_whole
+    assert guarding_of(guarded_class(answer, Parent)).is_whole
+
+
+def test_guard_on_a_class_whose_handlers_are_set() -> None:
+    """A guard before ``dispatch`` stands before handlers of whatever origin, and before every refusal."""
+
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.post = self.http_method_not_allowed = answer
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name)
+
+    assert guarding_of(guarded_class(answer, Parent)).is_whole
+    assert guarding_of(guarded_class(answer)).by_method == {}
+
+
+def test_what_is_open_is_told() -> None:
+    """Of a class with guarded handlers it is told which others there may be."""
+
+    class Parent(View):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.post = answer
+
+    guarding = guarding_of(guarded_handlers(answer, Parent, _allowed_methods=None))
+    assert {method: len(guards) for method, guards in guarding.by_method.items()} == {
+        "GET": 1,
+        "POST": 0,
+        "PUT": 1,
+        "other methods": 0,
+    }
+    assert guarding.methods == ("GET", "POST", "PUT")
+    assert len(guarding.guards_for("get")) == len(guarding.guards_for("head")) == 1
+
+
+@pytest.mark.parametrize("names", [None, 7, "get", property(lambda self: ["get"]), [b"get", 7]])
+def test_methods_that_are_no_list(names: Any) -> None:
+    """Fail closed: where the names of methods are not to be read, no handler is known."""
+    assert not guarding_of(type("Page", (View,), {"get": protector()(answer), "http_method_names": names})).is_whole
+    assert not guarding_of(guarded_handlers(answer).as_view(http_method_names=names)).is_whole
+
+
+def test_as_view_of_its_own() -> None:
+    """Fail closed: a class may hand on other handlers than those that it has; what it returns is judged by itself."""
+
+    class Parent(View):
+        @classmethod
+        def as_view(cls, **kwargs: Any) -> Any:  # type: ignore[override]
+            return csrf_exempt(super().as_view(**kwargs))
+
+    single, whole = guarded_handlers(answer, Parent), guarded_class(answer, Parent)
+    assert not guarding_of(single).is_whole
+    assert guarding_of(single.as_view()).is_whole
+    assert guarding_of(whole).is_whole
+    assert guarding_of(whole.as_view()).is_whole
+
+
+def test_view_sets_of_other_frameworks() -> None:
+    """Fail closed: what a function says of itself is not believed. A guard on that function is one."""
+    view = guarded_class(answer, ViewSet).as_view({"get": "get"})
+    assert not guarding_of(view).is_whole
+    assert guarding_of(protector()(view)).is_whole
+
+
+def test_class_as_a_callback() -> None:
+    """A class is judged by its ``dispatch`` where it is asked about itself; a URL that leads to it makes an object."""
+    assert guarding_of(Parent).is_whole
+    assert not guarding_of_callback(Parent).is_whole
+    assert not guarding_of_callback(csrf_exempt(Parent)).is_whole  # type: ignore[type-var]
+    assert guarding_of_callback(protector()(functools.partial(Parent))).is_whole
+
+
+def test_decorators_that_want_more_than_a_stand_in() -> None:
+    """A decorator that cannot be asked is taken to call what it wraps; others beside it are not seen."""
+    times: list[Any] = []
+
+    def picky(view: Any) -> Any:
+        times.append(view)
+        if len(times) > 1:
+            raise RuntimeError("once is enough")
+        return view
+
+    class Page(View):
+        get = method_decorator([picky, protector("lost")])(protector("found")(answer))
+
+    assert words(Page, "GET") == ["found"]
+
+
+def test_handler_that_is_a_class() -> None:
+    """A class in the place of a handler is made an object of, and has no guard."""
+
+    class Page(View):
+        put = protector()(answer)
+
+        class get:  # noqa: N801
+            def get(self) -> Any:
+                return super().get()  # type: ignore[misc]
+
+    assert not guarding_of(Page).is_whole

@@ -1,6 +1,7 @@
 """The list of routes."""
 
 import functools
+import re
 import sys
 from types import ModuleType
 from typing import Any
@@ -24,8 +25,10 @@ from async_oauth_guard import (
     ProtectedResourceMixin,
     ResourceProtector,
     require_oauth,
+    routes,
 )
-from async_oauth_guard.routes import Route, is_allowed, iter_routes, patterns_of_allowed, route_of
+from async_oauth_guard.guarding import guarding_of_callback
+from async_oauth_guard.routes import Route, import_urls, is_allowed, iter_routes, patterns_of_allowed, route_of
 from async_oauth_guard.validators.naming import name_of_validator
 from tests.grid.kinds import KINDS
 from tests.site.models import OAuth2Token
@@ -57,6 +60,10 @@ PATHS: list[tuple[Any, str, str | None]] = [
     (re_path(r"^50%$", view), "/50%", None),
     (re_path(r"^a|b$", view), "/a|b", None),
     (re_path(r"a/\Z", view), "/a/", None),
+    (re_path(r"(?i)^health$", view), "/(?i)^health", None),
+    (re_path(r"^(a)?(?(1)b|c)$", view), "/(a)?(?(1)b|c)", None),
+    (re_path(r"^(?=a)?b$", view), "/(?=a)?b", None),
+    (re_path("^a\\", view), "/a\\", None),
     (path("v1/", include([path("a", view, name="a")])), "/v1/a", "a"),
     (path("v1/", include([re_path(r"^a/$", view)])), "/v1/a/", None),
     (re_path(r"^v(?P<version>\d)/", include([path("a", view)])), "/v<version>/a", None),
@@ -105,6 +112,15 @@ class Pages:
     def __call__(self, request: HttpRequest) -> HttpResponse: ...
 
 
+def wraps_barely(view: Any) -> Any:
+    """A decorator that copies no attributes."""
+
+    @functools.wraps(view, updated=())
+    def wrapper(*args: Any, **kwargs: Any) -> Any: ...
+
+    return wrapper
+
+
 HERE = "tests.unit.test_routes"
 VIEWS: list[tuple[Any, str, str]] = [
     (view, f"{HERE}.view", "function"),
@@ -115,6 +131,7 @@ VIEWS: list[tuple[Any, str, str]] = [
     (functools.partial(Page.as_view(), year=1), f"{HERE}.Page", "class"),
     (Pages(), f"{HERE}.Pages", "object"),
     (Pages().page, f"{HERE}.Pages.page", "method"),
+    (wraps_barely(Page.as_view()), f"{HERE}.Page", "class"),
 ]
 
 
@@ -125,6 +142,44 @@ def test_views(callback: Any, dotted: str, kind: str, guard: Any) -> None:
     found = route(guard(callback))
     assert (found.view, found.kind, found.colour) == (dotted, kind, "sync")
     assert found.is_guarded is (guard(view) is not view)
+
+
+def marked_barely(view: Any) -> Any:
+    """A decorator that copies the mark of the class, and nothing else."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any: ...
+
+    wrapper.view_class = view.view_class  # type: ignore[attr-defined]
+    return wrapper
+
+
+class Descriptor:
+    """What Python takes for a method, though it has no name."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse: ...
+
+    def __get__(self, instance: Any, owner: Any) -> Any: ...
+
+
+STRANGE: list[tuple[Any, str, str]] = [
+    (marked_barely(Page.as_view()), f"{HERE}.marked_barely.<locals>.wrapper", "function"),
+    (Page, f"{HERE}.Page", "class"),
+    (protector()(type("Guarded", (Page,), {})), f"{HERE}.Guarded", "class"),
+    (HttpResponse, "django.http.response.HttpResponse", "class"),
+    (str.upper, "str.upper", "function"),
+    ("".join, "str.join", "function"),
+    (len, "builtins.len", "function"),
+    (functools.partial(print), "builtins.print", "partial"),
+    (Descriptor(), f"{HERE}.Descriptor", "function"),
+]
+
+
+@pytest.mark.parametrize(("callback", "dotted", "kind"), STRANGE)
+def test_views_that_are_hardly_any(callback: Any, dotted: str, kind: str) -> None:
+    """Whatever can be called may be in the place of a view: it is listed, and unguarded."""
+    found = route(callback)
+    assert (found.view, found.kind, found.colour) == (dotted, kind, "sync")
+    assert not found.is_guarded
 
 
 @both_colours
@@ -161,6 +216,17 @@ def test_requirements_in_words() -> None:
     assert route(Mixed.as_view()).requirement == "any token; and GET: a; a user"
 
 
+def test_other_methods_in_words() -> None:
+    """Of a class that answers in its own way where it has no handler, that is told."""
+
+    class Single(View):
+        get = protector("a")(Page.get)
+        http_method_not_allowed = Page.get
+
+    assert route(Single.as_view()).requirement == "GET: a; other methods: unguarded"
+    assert route(protector("b")(Single).as_view()).requirement == "b; and GET: a"
+
+
 def test_guards_for_a_method() -> None:
     """The guards that one request passes are its class's and its method's."""
 
@@ -171,7 +237,8 @@ def test_guards_for_a_method() -> None:
 
     found = route(Mixed.as_view())
     assert [guard.keywords["scopes"] for guard in found.guards] == ["class"]
-    assert [guard.keywords["scopes"] for guard in found.guards_for("GET")] == ["class", "get"]
+    for method in ("GET", "get", "head"):
+        assert [guard.keywords["scopes"] for guard in found.guards_for(method)] == ["class", "get"]
     assert [guard.keywords["scopes"] for guard in found.guards_for("POST")] == ["class"]
     assert [guard.keywords["scopes"] for guard in found.all_guards] == ["class", "get"]
 
@@ -247,6 +314,19 @@ def test_json() -> None:
 
 # From a path to its route.
 
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The views that somebody looks at for their guards, from now on."""
+    looked: list[Any] = []
+
+    def look(callback: Any) -> Any:
+        looked.append(callback)
+        return guarding_of_callback(callback)
+
+    monkeypatch.setattr(routes, "guarding_of_callback", look)
+    return looked
+
+
 SITE = Urls(
     path("reports/<int:year>", view, name="yearly"),
     re_path(r"^old/", include([re_path(r"^reports/(?P<year>\d+)$", view, name="old")])),
@@ -267,10 +347,12 @@ FOUND: list[tuple[str, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("url", "expected", "name"), FOUND)
-def test_route_of_a_path(url: str, expected: str, name: str | None) -> None:
-    """The route that answers a path is found, as it is listed."""
+def test_route_of_a_path(url: str, expected: str, name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The route that answers a path is found, as it is listed; no other's view is looked at."""
+    looked = looks(monkeypatch)
     found = route_of(url, SITE)
     assert (found.path, found.name) == (expected, name)
+    assert looked == [found.callback]
     assert found in list(iter_routes(SITE))
 
 
@@ -278,6 +360,13 @@ def test_route_of_a_path(url: str, expected: str, name: str | None) -> None:
 def test_path_without_a_route(url: str) -> None:
     """A path that nobody answers is an error that names it."""
     with pytest.raises(LookupError, match=f"^no view answers '{url}'$"):
+        route_of(url, SITE)
+
+
+@pytest.mark.parametrize("url", ["//[", "http://[x/reports/2024", "http://x:99999/reports/2024", "//x:port/"])
+def test_what_is_no_url(url: str) -> None:
+    """What is no URL is said to be none."""
+    with pytest.raises(LookupError, match=f"^{re.escape(repr(url))} is no URL$"):
         route_of(url, SITE)
 
 
@@ -328,11 +417,14 @@ def broken(monkeypatch: pytest.MonkeyPatch, code: str, name: str = "broken_urls"
 BROKEN: list[tuple[str, str]] = [
     ("import no_such_module", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
     ("from tests.sites import nothing", "cannot be loaded: ImportError: cannot import name 'nothing' from"),
-    ("import tests.sites\ntests.sites.nothing", "cannot be loaded: AttributeError: module 'tests.sites' has no attrib"),
+    ("raise ImportError('two\\n  lines')", "cannot be loaded: ImportError: two lines"),
+    ("import tests.sites\ntests.sites.nothing", "cannot be loaded: AttributeError (broken_urls.py, line 2)"),
     ("urlpatterns = [", "cannot be loaded: SyntaxError: '[' was never closed (broken_urls.py, line 1)"),
-    ("raise ValueError('two\\n  lines')", "cannot be loaded: ValueError: two lines"),
-    ("", "cannot be loaded: ImproperlyConfigured: The included URLconf 'broken_urls' does not appear to have any patt"),
-    ("urlpatterns = 7", "cannot be loaded: ImproperlyConfigured: The included URLconf 'broken_urls' does not appear"),
+    ("raise ValueError('postgres://api:s3cret@db')", "cannot be loaded: ValueError (broken_urls.py, line 1)"),
+    ("from django.urls import path\n\npath('a', 's3cret')", "cannot be loaded: TypeError (broken_urls.py, line 3)"),
+    ("import sys\nsys.exit(0)", "cannot be loaded: SystemExit (broken_urls.py, line 2)"),
+    ("", "has no list of patterns"),
+    ("urlpatterns = 7", "has no list of patterns"),
     ("urlpatterns = ['a']", "has a str among its patterns"),
     (
         "from django.urls import include, path\nurlpatterns = [path('a/', include('broken_urls'))]",
@@ -352,6 +444,7 @@ def test_broken_urlconf(code: str, expected: str, monkeypatch: pytest.MonkeyPatc
             look()
         assert str(caught.value).startswith(f"the URL configuration broken_urls {expected}")
         assert "\n" not in str(caught.value)
+        assert "s3cret" not in str(caught.value)
 
 
 def test_broken_part() -> None:
@@ -361,6 +454,34 @@ def test_broken_part() -> None:
         list(iter_routes(Urls(resolver)))
     with pytest.raises(ImproperlyConfigured, match=r"^the URL configuration Urls has a int among its patterns$"):
         list(iter_routes(Urls(7)))
+
+
+def test_patterns_that_are_made_while_they_are_read() -> None:
+    """Where no module is at fault, the line that raised is named."""
+
+    def patterns() -> Any:
+        raise KeyError("s3cret")
+        yield
+
+    urls = Urls()
+    urls.urlpatterns = patterns()
+    with pytest.raises(
+        ImproperlyConfigured, match=r"^the URL configuration Urls cannot be loaded: KeyError \(test_rou"
+    ):
+        list(iter_routes(urls))
+
+
+def test_import_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part of the site's URLs is imported, or it is said which cannot be."""
+    broken(monkeypatch, "urlpatterns = []")
+    looked = looks(monkeypatch)
+    with serving([path("", view), URLResolver(RoutePattern("a/"), "broken_urls")]):
+        assert "broken_urls" not in sys.modules
+        import_urls()
+        assert "broken_urls" in sys.modules
+    assert looked == []
+    with override_settings(ROOT_URLCONF="tests.nowhere"), pytest.raises(ImproperlyConfigured, match=r"tests\.nowhere"):
+        import_urls()
 
 
 def test_one_part_twice() -> None:

@@ -1,5 +1,6 @@
 """The system checks of routes: each with its id and hint, and silent when all is well."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from async_oauth_guard import BearerTokenValidator, ProtectedResourceMixin, ResourceProtector, require_oauth
+from async_oauth_guard.routes import TO_GUARD
 from async_oauth_guard.site_checks import check_site
 from tests.site.models import OAuth2Token
 from tests.sites import COLOURS, Urls, Witness, serving
@@ -221,6 +223,7 @@ def test_unguarded_routes() -> None:
         "/health (tests.sites.Witness.view.<locals>.sync_view) is not guarded: unguarded.",
         "/live (tests.sites.Witness.view.<locals>.async_view) is not guarded: unguarded.",
     ]
+    assert {message.hint for message in found} == {TO_GUARD}
 
 
 ALLOWED: list[tuple[tuple[str, ...], list[str]]] = [
@@ -308,10 +311,29 @@ class Whole(View):
     post = answer
 
 
+def wrapped(view: Any, *copied: str) -> Any:
+    """A view within a function of its own, which has nothing of what that says of itself, but what is named."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    for name in copied:
+        setattr(wrapper, name, getattr(view, name))
+    return wrapper
+
+
 IN_VAIN: list[tuple[Any, str | None]] = [
     (Single.as_view(), f"POST, DELETE of {HERE}.Single"),
     (Overriding.as_view(), f"POST of {HERE}.Overriding"),
     (csrf_protect(Single.as_view()), f"POST, DELETE of {HERE}.Single"),
+    (functools.partial(Single.as_view()), f"POST, DELETE of {HERE}.Single"),
+    (functools.wraps(view := Single.as_view(), updated=())(wrapped(view)), f"POST, DELETE of {HERE}.Single"),
+    # Of what is behind these nobody can tell.
+    (wrapped(Single.as_view(), "view_class"), None),
+    (wrapped(Single.as_view(), "view_class", "view_initkwargs"), None),
+    (Single, None),
+    (functools.partial(Whole), None),
+    (str.upper, None),
     (Reading.as_view(), None),
     (csrf_exempt(Single.as_view()), None),
     (Whole.as_view(), None),

@@ -151,7 +151,8 @@ export class Grid {
     const count = new Map();
     for (const { status } of answers) count.set(status, (count.get(status) ?? 0) + 1);
     const parts = [...count].sort(([one], [other]) => one - other).map(([status, number]) => `${number}\u00a0×\u00a0${status}`);
-    const trouble = this.trouble ? ` ${this.trouble} So some tokens are missing.` : "";
+    const missing = this.tokens.some(({ token }) => token === null) ? "some tokens are missing" : "no new tokens were fetched";
+    const trouble = this.trouble ? ` ${this.trouble} So ${missing}.` : "";
     const later = this.hasTrouble ? " Each 503 is asked for again, once the server is well." : "";
     return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${later}${trouble}`;
   }

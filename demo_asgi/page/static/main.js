@@ -9,10 +9,16 @@ import { Switches } from "./switches.js";
 
 const POLL = 5000;
 const POLL_WHILE_GONE = 1000;
+// A guard learns that keys are gone when it fetches them anew, for a token that names one which it does not have.
+const ROUNDS_AFTER_REMOVAL = 2;
+let rounds = 0;
 
 const builder = new Builder();
 const grid = new Grid((view, token) => builder.show(view, token));
-const switches = new Switches(() => grid.ask());
+const switches = new Switches(async (message) => {
+  if (message.rotate === "remove") rounds = ROUNDS_AFTER_REMOVAL;
+  await grid.ask();
+});
 new Load();
 
 async function fetchTokens(fresh) {
@@ -55,11 +61,22 @@ watch({
 });
 
 // A guard whose server failed waits before it asks again: once that is well, its verdicts are asked for until they come.
+const isUnsettled = () => switches.isWell && (rounds > 0 || grid.trouble || grid.hasTrouble);
+
+async function settle() {
+  rounds = Math.max(0, rounds - 1);
+  if (grid.trouble) {
+    await fetchTokens(false);
+    grid.draw();
+  }
+  await grid.ask();
+}
+
 async function poll() {
   try {
     await unlessGone(async () => {
       await switches.refresh();
-      if (switches.isWell && grid.hasTrouble) await grid.ask();
+      if (isUnsettled()) await settle();
     });
   } finally {
     setTimeout(poll, isAway() ? POLL_WHILE_GONE : POLL);

@@ -56,7 +56,8 @@ function judge(title, validator, steps) {
       ? element("ol", {}, ...steps.map(drawStep))
       : element("p", { class: "hint" }, "The guard does not ask it about this token."),
     validator && validator.calls.length ? list("Asked outside", validator.calls) : null,
-    validator ? claims(validator.claims) : null,
+    // The same in the words of each: once is enough.
+    validator && validator.asked ? claims(validator.claims) : null,
   );
 }
 
@@ -75,7 +76,7 @@ function drawStep({ rule, outcome, reason, detail }) {
       "span",
       { class: "rule" },
       rule,
-      detail ? element("span", { class: "wants" }, ` (${detail})`) : null,
+      detail ? element("span", { class: "wants" }, ...breakable(` (${detail})`)) : null,
       reason ? element("strong", {}, ` ${spoken(reason)}`) : null,
       element("span", { class: "hidden" }, `, ${word}`),
     ),

@@ -33,7 +33,7 @@ export class Switches {
     await unlessGone(async () => {
       const { authority, trouble } = await call("/page/authority", message);
       this.show(authority, trouble);
-      await this.changed();
+      await this.changed(message);
     });
   }
 

@@ -1,0 +1,135 @@
+"""What functions do, as far as their source tells: nothing is run."""
+
+import ast
+import builtins
+import functools
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+__all__ = ["ANY", "Mention", "mentions_of_dispatch", "names_assigned", "value_of"]
+
+ANY = "*"
+"""Stands for every name, where code may assign any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """``dispatch`` of the class that goes by the name ``cls``, or of ``super()`` after it.
+
+    ``is_call``: it is called right there, for the object itself.
+    """
+
+    cls: str
+    is_super: bool
+    is_call: bool
+
+
+# By the code: functions would keep their classes. Most classes share their `dispatch`.
+@functools.lru_cache(maxsize=4096)
+def mentions_of_dispatch(code: CodeType) -> tuple[Mention, ...]:
+    """Where it names the ``dispatch`` of some class, called or not."""
+    body = _body_of(code)
+    calls = {id(node.func): node for node in _run_by(body) if isinstance(node, ast.Call)}
+    me = code.co_varnames[0] if code.co_argcount else ""
+    mentions = (
+        _mention_of(node.value, calls.get(id(node)), me)
+        for node in _within(body)
+        if isinstance(node, ast.Attribute) and node.attr == "dispatch"
+    )
+    return tuple(mention for mention in mentions if mention is not None)
+
+
+def _mention_of(owner: ast.expr, call: ast.Call | None, me: str) -> Mention | None:
+    match owner:
+        case ast.Call(func=ast.Name(id="super"), args=[]):
+            return Mention("__class__", is_super=True, is_call=call is not None)
+        case ast.Call(func=ast.Name(id="super"), args=[ast.Name(id=cls), ast.Name(id=owner_name)]) if owner_name == me:
+            return Mention(cls, is_super=True, is_call=call is not None)
+        case ast.Name(id=cls):
+            first = call.args[0] if call is not None and call.args else None
+            return Mention(cls, is_super=False, is_call=isinstance(first, ast.Name) and first.id == me)
+        case _:
+            return None
+
+
+@functools.lru_cache(maxsize=4096)
+def names_assigned(code: CodeType) -> frozenset[str]:
+    """The names of attributes that it assigns, to whatever object; `ANY` among them where nobody can tell."""
+    body = _body_of(code)
+    if not body:
+        return frozenset({ANY})
+    is_constructor = code.co_name in ("__new__", "__init__")
+    return frozenset(name for node in _within(body) for name in _assigned_in(node, is_constructor))
+
+
+def _assigned_in(node: ast.AST, is_constructor: bool) -> Iterator[str]:
+    match node:
+        case ast.Name(id="setattr" | "vars") | ast.Attribute(attr="setattr" | "__setattr__" | "__dict__"):
+            yield ANY
+        case ast.Attribute(attr="http_method_names"):
+            # A list, which need not be assigned to be changed.
+            yield "http_method_names"
+        case ast.Attribute(attr=name, ctx=ast.Store()):
+            yield name
+        case ast.keyword(arg=str(name)) | ast.Constant(value=str(name)) if is_constructor:
+            # `View.__init__` assigns whatever keyword it is given.
+            yield name
+        case _:
+            return
+
+
+def _within(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    return (node for statement in body for node in ast.walk(statement))
+
+
+def _run_by(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """What runs when a function is called: not the functions within, whose names may mean something else."""
+    for node in body:
+        if not isinstance(node, _SCOPES):
+            yield node
+            yield from _run_by(ast.iter_child_nodes(node))
+
+
+_SCOPES = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _body_of(code: CodeType) -> tuple[ast.stmt, ...]:
+    """The statements of a function; none where its source is not there, or is no ``def``."""
+    try:
+        source = inspect.getsource(code)
+        # A method's is indented, which cannot be undone: lines of long strings within need not be.
+        tree = ast.parse(f"if True:\n{source}" if source[:1].isspace() else source)
+    except Exception:
+        # No file, or one that is no longer what was imported.
+        return ()
+    outermost = next(
+        (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)), None
+    )
+    return () if outermost is None or outermost.name != code.co_name else tuple(outermost.body)
+
+
+def value_of(name: str, function: Any) -> Any:
+    """What a name within a function stands for, whenever it is called; ``None`` for what each call has anew."""
+    code = function.__code__
+    if name in code.co_varnames or name in code.co_cellvars:
+        return None
+    if name not in code.co_freevars:
+        return function.__globals__.get(name, vars(builtins).get(name))
+    try:
+        return function.__closure__[code.co_freevars.index(name)].cell_contents
+    except ValueError:
+        # Not yet assigned.
+        return None
