@@ -6,6 +6,7 @@ the database and the authorization servers are asked, and what they say is remem
 """
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
 
 from .credentials import Credentials, Secret, read_authlib_credentials, read_credentials
 from .effects import Flow
@@ -169,7 +171,7 @@ def _request(authorization: Secret[str] | None, method: str, uri: str | None) ->
         # As Django has it, whatever a client sends.
         "REQUEST_METHOD": method.upper(),
         # PEP 3333: its octets, decoded, each as one character.
-        "PATH_INFO": unquote_to_bytes(parts.path or "/").decode("latin-1"),
+        "PATH_INFO": unquote_to_bytes((parts.path or "/").encode(errors="surrogateescape")).decode("latin-1"),
         "QUERY_STRING": parts.query,
         "SERVER_NAME": parts.hostname or _own_host(),
         "SERVER_PORT": str(parts.port or (443 if secure else 80)),
@@ -179,7 +181,12 @@ def _request(authorization: Secret[str] | None, method: str, uri: str | None) ->
     }
     if authorization is not None:
         environ["HTTP_AUTHORIZATION"] = authorization.reveal()
-    return WSGIRequest(environ)
+    request = WSGIRequest(environ)
+    if uri is not None:
+        with suppress(Resolver404):
+            # Checks may look at what Django has read from the path.
+            request.resolver_match = resolve(request.path_info)
+    return request
 
 
 def _own_host() -> str:

@@ -40,6 +40,14 @@ def read_console(text: str) -> list[Typed]:
     return [Typed(command, shown) for command, _, shown in (each.partition("\n") for each in others)]
 
 
+def read_samples(page: Path) -> list[Typed]:
+    """The commands of a page beneath which it shows what is printed."""
+    blocks = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    texts = [block["text"] for block in blocks if block["language"] == "console"]
+    typed = [each for text in texts if re.search(r"^\$ ", text, re.MULTILINE) for each in read_console(text)]
+    return [each for each in typed if each.shown.strip()]
+
+
 class Terminal:
     """A shell that stays open, so that ``cd``, ``source`` and variables last."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.terminals import BLOCK, Terminal, opened
+from tests.terminals import BLOCK, Terminal, opened, read_samples
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -19,7 +19,12 @@ ELSEWHERE = re.compile(r"pip install \"?path/to/the/clone|curl ")
 FINE = {0, 1, 3}
 """Statuses of commands that did what they are for. A wrong option is 2."""
 
+UNKNOWN = "Unknown command"
+"""What Django says of a command that does not exist; its status is 1, that of a command which found something."""
+
 SETTINGS = """
+import os
+
 INSTALLED_APPS += ["async_oauth_guard", "accounts"]
 OAUTH_GUARD = {
     "RESOURCE": "https://api.example.com",
@@ -27,6 +32,9 @@ OAUTH_GUARD = {
         {"BACKEND": "async_oauth_guard.BearerTokenValidator", "OPTIONS": {"token_model": "accounts.OAuth2Token"}}
     ],
 }
+if "ENDPOINT" in os.environ:
+    asking = {"introspection_endpoint": os.environ["ENDPOINT"], "client_id": "api", "client_secret": "secret"}
+    OAUTH_GUARD["VALIDATORS"] = [{"BACKEND": "async_oauth_guard.IntrospectTokenValidator", "OPTIONS": asking}]
 """
 URLS = """
 from django.urls import path
@@ -95,3 +103,94 @@ def test_commands_run(terminal: Terminal, command: str) -> None:
     output, status = terminal.run(command)
     assert status in ({0} if command.endswith(" test") else FINE), output
     assert "Traceback" not in output
+    assert UNKNOWN not in output
+
+
+@pytest.mark.slow
+def test_no_command(terminal: Terminal) -> None:
+    """A command that does not exist is told apart from one that is understood."""
+    output, status = terminal.run("python manage.py oauth_dcotor")
+    assert status in FINE
+    assert UNKNOWN in output
+
+
+# --- exit statuses ---------------------------------------------------------------------------------------------------
+
+NOBODY = "ENDPOINT=http://127.0.0.1:9/introspect"
+STATUSES = {
+    ("oauth_routes", 0): "python manage.py oauth_routes",
+    ("oauth_routes", 1): "python manage.py oauth_routes --unguarded --urlconf django.contrib.auth.urls",
+    ("oauth_routes", 2): "python manage.py oauth_routes --urlconf nowhere",
+    ("oauth_explain", 0): "python manage.py oauth_explain < token.txt",
+    ("oauth_explain", 1): "echo another | python manage.py oauth_explain",
+    ("oauth_explain", 2): "python manage.py oauth_explain --url /nowhere/ < token.txt",
+    ("oauth_explain", 3): f"{NOBODY} python manage.py oauth_explain < token.txt",
+    ("oauth_doctor", 0): "python manage.py oauth_doctor",
+    ("oauth_doctor", 1): f"{NOBODY} python manage.py oauth_doctor",
+    ("oauth_doctor", 2): "python manage.py oauth_doctor --timeout 0",
+    ("oauth_token", 0): "python manage.py oauth_token --user alice",
+    ("oauth_token", 2): "python manage.py oauth_token --user nobody",
+}
+"""How each exit status of each command comes about."""
+
+
+def rows_of_statuses(page: str) -> list[list[str]]:
+    """The table of exit statuses of a page, with its head and without the line below it."""
+    found = re.search(r"^\| exit status \|.*\n(?:\|.*\n)+", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M)
+    assert found is not None
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[0].splitlines()]
+    return [head, *rows]
+
+
+def test_statuses_of_all_commands() -> None:
+    """The page of commands has each status of each command, and no other."""
+    (_, *names), *rows = rows_of_statuses("commands.md")
+    told = {(name.strip("`"), int(row[0])) for row in rows for name, cell in zip(names, row[1:], strict=True) if cell}
+    assert told == set(STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [("routes.md", "oauth_routes"), ("explain.md", "oauth_explain"), ("doctor.md", "oauth_doctor")],
+)
+def test_statuses_of_one_command(page: str, command: str) -> None:
+    """So has the page of each command."""
+    _, *rows = rows_of_statuses(page)
+    assert [int(row[0]) for row in rows] == [status for name, status in STATUSES if name == command]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "status"), STATUSES)
+def test_statuses(terminal: Terminal, command: str, status: int) -> None:
+    """A command ends with the status that the pages tell."""
+    output, ended_with = terminal.run(STATUSES[command, status])
+    assert ended_with == status, output
+    assert "Traceback" not in output
+    assert UNKNOWN not in output
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+TOKEN = 'TOKEN=$(python manage.py oauth_token --user alice --scopes "profile email")'
+SAMPLES = [
+    (TOKEN, "explain.md"),
+    # These are compared in `tests.commands`, each with a site of its own.
+    ("python manage.py oauth_doctor", "doctor.md"),
+    ("python manage.py oauth_explain < token.txt", "explain.md"),
+    ("python manage.py oauth_routes", "routes.md"),
+]
+"""The commands of which a page shows what they print."""
+
+
+def test_every_sample_is_compared() -> None:
+    """No page shows what is printed but those that are compared with it."""
+    shown = [(typed.command, page.name) for page in PAGES for typed in read_samples(page)]
+    assert sorted(shown) == sorted(SAMPLES)
+
+
+@pytest.mark.slow
+def test_sample_of_a_token(terminal: Terminal) -> None:
+    """What is said beside a token is what the page shows."""
+    [typed] = [each for each in read_samples(ROOT / "docs" / "explain.md") if each.command == TOKEN]
+    output, _ = terminal.run(TOKEN)
+    assert typed.is_answered_by(output), output

@@ -1,5 +1,8 @@
 """The endpoints, for HTTP."""
 
+import functools
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -9,6 +12,18 @@ from .faults import FAULTS
 from .metadata import metadata
 from .server import server
 from .specimens import specimens as make_specimens
+
+
+def for_programs(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse what a browser posts: nobody is asked who they are here, so any page could make it send that."""
+
+    @functools.wraps(view)
+    def refuse_browsers(request: HttpRequest) -> HttpResponse:
+        if request.method == "POST" and ("Origin" in request.headers or "Sec-Fetch-Site" in request.headers):
+            return JsonResponse({"error": "access_denied", "error_description": "Not from a browser."}, status=403)
+        return view(request)
+
+    return refuse_browsers
 
 
 @require_POST
@@ -36,6 +51,7 @@ def jwks(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@for_programs
 def rotate(request: HttpRequest) -> HttpResponse:
     """A new key: ``old=keep`` goes on publishing the others, ``old=remove`` does not. Nobody is asked who they are."""
     old = request.POST.get("old")
@@ -45,6 +61,7 @@ def rotate(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
+@for_programs
 def faults(request: HttpRequest) -> HttpResponse:
     """What is wrong with this server: ``down`` and ``slow``, each ``on`` or ``off``. Nobody is asked who they are."""
     wanted = {name: request.POST[name] for name in ("down", "slow") if name in request.POST}
@@ -56,6 +73,7 @@ def faults(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@for_programs
 def specimens(request: HttpRequest) -> HttpResponse:
     """JWTs that no resource server should take. Nobody is asked who they are."""
     return JsonResponse(make_specimens())

@@ -11,9 +11,9 @@ PAUSE = 0.02
 
 @contextlib.asynccontextmanager
 async def turn(lock: threading.Lock) -> AsyncIterator[None]:
-    """Hold ``lock`` for as long as the block lasts. An `asyncio.Lock` would be of the first loop that waits for it."""
-    # Asked again and again: a thread that waits in the place of a task does not end with it.
-    while not lock.acquire(blocking=False):
+    """Hold ``lock`` for as long as the block lasts."""
+    # Asked again and again: asyncio's locks and events are of one loop, and a thread that waits cannot be cancelled.
+    while not lock.acquire(blocking=False):  # noqa: ASYNC110
         await asyncio.sleep(PAUSE)
     try:
         yield

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import httpx
 import pytest
+from django.core.cache.backends import redis as django_redis
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError, connections, models
@@ -43,6 +45,7 @@ from tests.remote.authority import (
     make_key,
 )
 from tests.sites import COLOURS, Urls, Witness
+from tests.terminals import read_samples
 
 pytestmark = pytest.mark.django_db
 
@@ -605,3 +608,71 @@ def test_introspection_of_the_sites_own(planted: Site) -> None:
 
     planted.guard(Own(audience=AUDIENCE))
     assert doctor("--json").found("introspection")["found"] == "No server is asked about tokens."
+
+
+# The page
+
+
+class RedisCache(django_redis.RedisCache):
+    """Redis as the page has it, with nothing behind it."""
+
+    kept: ClassVar[dict[str, Any]] = {}
+
+    def get(self, key: Any, *arguments: Any) -> Any:
+        return self.kept.get(key)
+
+    def set(self, key: Any, value: Any, *arguments: Any) -> None:
+        self.kept[key] = value
+
+    def delete(self, key: Any, *arguments: Any) -> bool:
+        return self.kept.pop(key, None) is not None
+
+
+def make_client() -> httpx.AsyncClient:
+    """A client to whom the page's server answers."""
+    answers = {
+        OPENID_METADATA: {"issuer": "https://as.example.com", "jwks_uri": "https://as.example.com/keys"},
+        "/keys": {"keys": [make_key("ec").as_dict(private=False)]},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path not in answers:
+            return httpx.Response(404)
+        return httpx.Response(200, json=answers[request.url.path], headers={"Date": formatdate(usegmt=True)})
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+def measured(text: str) -> str:
+    """``text`` without what differs from run to run: versions and durations, and the width of their columns."""
+    return re.sub(r" {2,}", "  ", re.sub(r"\b\d+(?:\.\w+)+", "…", text))
+
+
+@pytest.mark.django_db(transaction=True)
+@isolate_apps("tests.site")
+def test_sample_of_the_page(planted: Site) -> None:
+    """The page shows what the command prints of a site whose keys serve no algorithm that it accepts."""
+
+    class OAuth2Token(models.Model):
+        access_token = models.CharField(max_length=255, unique=True)
+
+        class Meta:
+            app_label = "accounts"
+
+    planted.set(CACHES={"default": {"BACKEND": f"{__name__}.RedisCache", "LOCATION": "redis://cache:6379"}})
+    protector = ResourceProtector(
+        BearerTokenValidator(OAuth2Token),
+        JWTBearerTokenValidator("https://as.example.com", AUDIENCE, algorithms=["RS256"], http_client=make_client),
+        cache="default",
+    )
+    planted.see(protector)
+    planted.set(ROOT_URLCONF=Urls(*(path(str(number), protector(Witness().view("def"))) for number in range(14))))
+    with connections["default"].schema_editor() as editor:
+        editor.create_model(OAuth2Token)
+    try:
+        result = doctor()
+    finally:
+        with connections["default"].schema_editor() as editor:
+            editor.delete_model(OAuth2Token)
+    [typed] = read_samples(Path(__file__).parent.parent.parent / "docs" / "doctor.md")
+    assert measured(f"{result.output}CommandError: {result.error}") == measured(typed.shown.rstrip("\n"))

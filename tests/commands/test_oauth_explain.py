@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -34,6 +36,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.management.commands.oauth_explain import Command
 from async_oauth_guard.remedies import REMEDIES
+from async_oauth_guard.validators.remote import CLOCK
 from tests.conftest import create_token, make_user
 from tests.faults import FaultServer, Hang, Json, Reset, Status
 from tests.remote.authority import (
@@ -48,6 +51,7 @@ from tests.remote.authority import (
 )
 from tests.site.models import AnyTenantToken, TenantToken
 from tests.sites import Urls
+from tests.terminals import read_samples
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +59,7 @@ MODEL = "async_oauth_guard.BearerTokenValidator"
 JWT = "async_oauth_guard.JWTBearerTokenValidator"
 INTROSPECT = "async_oauth_guard.IntrospectTokenValidator"
 HERE = "tests.commands.test_oauth_explain"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "explain.md"
 NOW = int(time.time())
 
 
@@ -612,3 +617,20 @@ def test_unusable(guard: Any, arguments: tuple[str, ...], sentence: str) -> None
     urls = Urls(*URLS.urlpatterns, path("nothing/", ResourceProtector()(view)))
     with override_settings(OAUTH_GUARD=guard, ROOT_URLCONF=urls):
         assert run("secret-4bF7", *arguments) == Told(2, "", sentence)
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_sample_of_the_page(authority: Authority) -> None:
+    """The page shows what the command prints of an old token: each rule, the claims, the answer, and what to do."""
+    [typed] = [each for each in read_samples(PAGE) if each.command == "python manage.py oauth_explain < token.txt"]
+    issuer, audience = "https://as.example.com", "https://api.example.com"
+    guard = verifying(
+        authority, issuer=issuer, resource_server=audience, algorithms=["RS256"], jwks_uri=None, jwks=authority.key_set
+    )
+    now = datetime.fromisoformat("2026-03-02T09:30:00Z").timestamp()
+    token = authority.jwt(iss=issuer, aud=audience, iat=int(now) - 600, exp=int(now) - 60)
+    with override_settings(OAUTH_GUARD=guard), mock.patch.object(CLOCK, "wall", return_value=now):
+        told = run(token, as_json=False)
+    assert typed.is_answered_by(f"{told.out}CommandError: {told.trouble}"), told.out

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.db.models import NOT_PROVIDED
 from oauth2_provider.models import AccessToken as ToolkitToken
 from oauth2_provider.models import Application
@@ -90,8 +91,12 @@ def test_passes_the_guard(validator: dict[str, Any], settings: Any) -> None:
 async def test_passes_the_guard_of_an_async_view(model: Any, settings: Any, transactional_db: None) -> None:
     """An event loop finds the row too."""
     use(settings, in_model(model))
-    token = await sync_to_async(make)("--scopes", "profile")
-    assert (await require_oauth.avalidate_token(token, "profile")).get_scope() == "profile"
+    try:
+        token = await sync_to_async(make)("--scopes", "profile")
+        assert (await require_oauth.avalidate_token(token, "profile")).get_scope() == "profile"
+    finally:
+        # Of asgiref's thread, which outlives the test.
+        await sync_to_async(connections.close_all)()
 
 
 def test_fields(settings: Any) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / "docs" / "images"
 WIDE = 1280
 NARROW = 390
-HEIGHT = 1000
+HEIGHT = 1200
 SPACE = 24
 """All in pixels."""
 
@@ -32,7 +32,9 @@ def main() -> None:
 def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> None:
     page = browser.new_page(viewport={"width": WIDE, "height": HEIGHT}, color_scheme=theme, reduced_motion="reduce")
     fill(page, origin)
+    page.get_by_role("button", name="Rows of the database, Bob, on /profile").hover()
     page.screenshot(path=FOLDER / f"demo-verdicts-{theme}.png")
+    page.mouse.move(0, 0)
     for part in ("request", "load"):
         shoot(page, f"demo-{part}-{theme}", f"#{part}")
     page.close()
@@ -55,8 +57,8 @@ def fill(page: "Page", origin: str) -> None:
     page.wait_for_selector("#sent .glyph")
     page.get_by_role("button", name="Send 200 requests").click()
     page.wait_for_selector(".figures")
-    page.evaluate("document.activeElement.blur(); document.querySelector('.scroll').scrollTo(0, 0); scrollTo(0, 0)")
     page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur(); document.querySelector('.scroll').scrollTo(0, 0); scrollTo(0, 0)")
 
 
 def shoot(page: "Page", name: str, selector: str) -> None:

@@ -210,6 +210,18 @@ def test_rotation_has_to_say_what_becomes_of_old_keys(http: httpx.Client, form: 
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}])
+@pytest.mark.parametrize(
+    ("path", "form"), [("/rotate", {"old": "keep"}), ("/faults", {"down": "on"}), ("/specimens", {})]
+)
+def test_no_page_moves_the_switches(
+    http: httpx.Client, path: str, form: dict[str, str], headers: dict[str, str]
+) -> None:
+    """What nobody is asked who they are for is not for browsers, which any page can make send a form."""
+    assert http.post(path, data=form, headers=headers).status_code == 403
+    assert http.get("/faults", headers=headers).json()["down"] is False
+
+
 def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
     """A second process with the same database knows what the first one issued."""
     arguments = ("--port", "0", "--database", str(tmp_path / "authority.sqlite3"))

@@ -388,6 +388,13 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClie
     assert focused(page) == "run-load"
 
 
+IS_FREE = """() => {
+  const { x, y, right, bottom } = document.activeElement.getBoundingClientRect();
+  const corners = [[x + 4, y + 4], [right - 4, y + 4], [x + 4, bottom - 4], [right - 4, bottom - 4]];
+  return corners.every((at) => document.activeElement.contains(document.elementFromPoint(...at)));
+}"""
+
+
 @pytest.mark.parametrize("width", [390, 1000, 1280])
 def test_nothing_lies_over_what_has_the_focus(visit: Visit, width: int) -> None:
     """WCAG 2.2, 2.4.11: headings that stay in sight, and what is said of a verdict, leave it free."""
@@ -400,11 +407,7 @@ def test_nothing_lies_over_what_has_the_focus(visit: Visit, width: int) -> None:
             assert page.evaluate(IS_FREE), (key, focused(page))
 
 
-IS_FREE = """() => {
-  const { x, y, right, bottom } = document.activeElement.getBoundingClientRect();
-  const corners = [[x + 4, y + 4], [right - 4, y + 4], [x + 4, bottom - 4], [right - 4, bottom - 4]];
-  return corners.every((at) => document.activeElement.contains(document.elementFromPoint(...at)));
-}"""
+KNOB = "knob => [null, '::after'].map((part) => getComputedStyle(knob, part).backgroundColor)"
 
 
 def test_switches_are_seen_in_the_colours_of_the_system(visit: Visit, client: PageClient) -> None:
@@ -416,9 +419,6 @@ def test_switches_are_seen_in_the_colours_of_the_system(visit: Visit, client: Pa
         colours: list[list[str]] = [page.locator(f"#{name} .knob").evaluate(KNOB) for name in ("down", "slow")]
     assert [ground != knob for ground, knob in colours] == [True, True]
     assert colours[0][0] != colours[1][0]
-
-
-KNOB = "knob => [null, '::after'].map((part) => getComputedStyle(knob, part).backgroundColor)"
 
 
 def test_what_happens_is_said(visit: Visit) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from asgiref.sync import sync_to_async
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6750 import InvalidTokenError as AuthlibInvalidTokenError
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import RequestFactory, override_settings
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import Key, KeySet
@@ -293,7 +294,7 @@ def test_which_of_several_rules(changed: dict[str, Any], rule: str) -> None:
 
 
 def test_issuer_that_is_not_told() -> None:
-    """A server that says ``null`` for the issuer has not named the one that it is; one that says nothing is believed."""
+    """A server that says ``null`` for the issuer has not named the right one; one that says nothing is believed."""
     draft = Draft()
     draft.claims["iss"] = None
     assert failed(judge(draft, "introspection")) == [("issuer", Reason.MISSING_CLAIM)]
@@ -812,8 +813,12 @@ async def test_event_loop(asking: AnswersItself) -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_row_on_an_event_loop() -> None:
     """A row is told on an event loop too."""
-    row = await OAuth2Token.objects.acreate(access_token="token-4bF7", scope="profile", revoked=True)
-    explanation = await aexplain(ResourceProtector(BearerTokenValidator(OAuth2Token)), f"Bearer {row.access_token}")
+    try:
+        row = await OAuth2Token.objects.acreate(access_token="token-4bF7", scope="profile", revoked=True)
+        explanation = await aexplain(ResourceProtector(BearerTokenValidator(OAuth2Token)), f"Bearer {row.access_token}")
+    finally:
+        # Of asgiref's thread, which outlives the test.
+        await sync_to_async(connections.close_all)()
     assert (explanation.reason, explanation.validators[0].claims) == (Reason.REVOKED, {"scope": "profile"})
 
 

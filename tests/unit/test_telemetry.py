@@ -457,6 +457,16 @@ def test_calls(colour: str, authority: Authority, telemetry: Telemetry) -> None:
 
 
 @both_colours
+def test_boundaries(colour: str, authority: Authority, telemetry: Telemetry) -> None:
+    """Calls are counted in the buckets of OpenTelemetry's conventions; validations in finer ones as well."""
+    assert get_all(colour, guarded(colour, authority.introspecting(timeout=LIMIT)), [authority.opaque()]) == [200]
+    (call,) = telemetry.points("http.client.request.duration")
+    assert call.explicit_bounds == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+    (validation,) = telemetry.points("oauth.validation.duration")
+    assert validation.explicit_bounds == (0.0001, 0.00025, 0.0005, 0.001, 0.0025, *call.explicit_bounds)
+
+
+@both_colours
 @pytest.mark.parametrize("status", [401, 500])
 def test_calls_that_are_refused(status: int, colour: str, authority: Authority, telemetry: Telemetry) -> None:
     """An answer of 400 or more is an error of the call's, named by its status; no secret is recorded."""

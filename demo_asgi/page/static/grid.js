@@ -143,7 +143,7 @@ export class Grid {
     const [from, step, last] = ways[event.key];
     for (let next = from; step > 0 ? next <= last : next >= last; next += step) {
       const button = this.cells[next].holder.querySelector("button");
-      if (button) return button.focus();
+      if (button) return goTo(button);
     }
   }
 
@@ -156,6 +156,12 @@ export class Grid {
     const later = this.hasTrouble ? " Each 503 is asked for again, once the server is well." : "";
     return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${later}${trouble}`;
   }
+}
+
+// The whole of it comes in sight: of the focus itself, a part that is seen already is enough for browsers.
+function goTo(button) {
+  button.focus({ preventScroll: true });
+  button.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function heading(view) {
