@@ -336,7 +336,6 @@ INTROSPECTION = (
         "issuer",
         {Reason.MISSING_CLAIM, Reason.WRONG_ISSUER},
         applies=lambda facts: facts.validator.issuer is not None,
-        is_here=_is_in_issuer,
         wants=_issuer,
     ),
     _AUDIENCE,

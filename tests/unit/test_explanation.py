@@ -17,6 +17,7 @@ from authlib.oauth2.rfc6750 import InvalidTokenError as AuthlibInvalidTokenError
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import OperationalError, connections
 from django.test import RequestFactory, override_settings
+from django.urls import path
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import Key, KeySet
 
@@ -51,6 +52,7 @@ from async_oauth_guard.validators.remote import CLOCK
 from tests.conftest import create_token, make_user
 from tests.remote.authority import make_key
 from tests.site.models import OAuth2Token
+from tests.sites import Urls
 
 ISSUER = "https://as.example.com"
 API = "https://api.example.com"
@@ -796,6 +798,24 @@ def test_request(uri: str | None, allowed: list[str], expected: str) -> None:
     with override_settings(ALLOWED_HOSTS=allowed):
         explain(protector, Secret(f"Bearer {Draft().token()}"), guard=guard, uri=uri)
     assert seen == [expected]
+
+
+def test_request_that_django_has_read() -> None:
+    """Checks may look at what a path says, where there is a view at it."""
+    seen: list[Any] = []
+    guard = guard_of(ResourceProtector(Own()), check=lambda request, token: seen.append(request.resolver_match) or True)
+    with override_settings(ROOT_URLCONF=Urls(path("users/<name>", view))):
+        for uri in ("/users/alice", "/nowhere", None):
+            assert explain(ResourceProtector(Own()), "Bearer good", guard=guard, uri=uri).verdict == "accepted"
+    assert [match and match.kwargs for match in seen] == [{"name": "alice"}, None, None]
+
+
+def test_path_that_a_shell_could_not_decode() -> None:
+    """Bytes of the command line that are no UTF-8 are bytes of the path, as a client may send them."""
+    seen: list[Any] = []
+    guard = guard_of(ResourceProtector(Own()), check=lambda request, token: seen.append(request.path) or True)
+    explain(ResourceProtector(Own()), "Bearer good", guard=guard, uri="/caf\udce9")
+    assert seen == ["/caf%E9"]
 
 
 async def test_event_loop(asking: AnswersItself) -> None:

@@ -5,9 +5,10 @@ import { byId, element, replace, svg } from "./dom.js";
 import { milliseconds } from "./words.js";
 
 const HEIGHT = 200;
-// Pixels: a bar is never too thin to be seen, and one that is high enough has its number beside it.
+// Pixels: a bar is never too thin to be seen, and one that is high enough has its number beside it, which takes some room.
 const NARROWEST = 2.5;
 const LABELLED = 18;
+const LABEL = 80;
 const MARGIN = { top: 12, right: 12, bottom: 34, left: 40 };
 
 export class Load {
@@ -76,13 +77,13 @@ function chart(title, load, requests, scale, room) {
       ...timeAxis(scale, x, y(0), width),
       ...countAxis(requests, x(0), width - MARGIN.right, y),
       answeredLine(load.answered, x, y),
-      ...queryBars(load.queries, x, y, MARGIN.left + inner.width / 2),
+      ...queryBars(load.queries, x, y),
     ),
   );
 }
 
 // Each query is as high as the lookups in it are many, and as long as it took; one stands on the other.
-function queryBars(queries, x, y, middle) {
+function queryBars(queries, x, y) {
   let below = 0;
   return queries.flatMap(({ began, ended, tokens }) => {
     const [bottom, top] = [y(below), y((below += tokens))];
@@ -90,8 +91,8 @@ function queryBars(queries, x, y, middle) {
     const [left, width] = [x(began), Math.max(NARROWEST, x(ended) - x(began))];
     const bar = svg("rect", { class: "query", x: left, y: top, width, height: height > 4 ? height - 1 : height, rx: height > 4 ? 2 : 0 });
     if (height < LABELLED) return [bar];
-    // Beside the bar, on the side where there is room.
-    const before = left > middle;
+    // Before the bar where there is room: the line of the answers, which come after their query, is behind it.
+    const before = left - x(0) >= LABEL;
     const at = { class: "bar-label", x: before ? left - 6 : left + width + 6, y: (top + bottom) / 2 + 4, "text-anchor": before ? "end" : "start" };
     return [bar, svg("text", at, `${tokens} lookups`)];
   });
