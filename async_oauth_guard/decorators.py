@@ -118,12 +118,17 @@ def _is_called_async(view: Any, args: tuple[Any, ...]) -> bool:
 
 def _owner(view: Any, args: tuple[Any, ...]) -> Any:
     """The object whose method ``view`` is, as far as a call tells; ``None`` for a function."""
-    while isinstance(view, functools.partial):
-        view = view.func
     bound = getattr(view, "__self__", None)
+    while bound is None and (below := _below(view)) is not None:
+        view, bound = below, getattr(below, "__self__", None)
     if bound is None and args and not isinstance(args[0], HttpRequest):
         return args[0]
     return bound
+
+
+def _below(view: Any) -> Any:
+    """What other decorators and `functools.partial` have wrapped, if anything."""
+    return view.func if isinstance(view, functools.partial) else getattr(view, "__wrapped__", None)
 
 
 def _split(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[HttpRequest, tuple[Any, ...]]:

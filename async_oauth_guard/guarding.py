@@ -6,6 +6,7 @@ although it is not costs more.
 
 import functools
 import inspect
+import typing
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType, ModuleType, WrapperDescriptorType
@@ -13,7 +14,8 @@ from typing import Any
 
 from django.utils import decorators as djangos
 from django.views import View
-from django.views.generic import base
+from django.views.generic import RedirectView, base
+from django.views.generic.edit import ProcessFormView
 
 from . import decorators
 from .source import ANY, Mention, mentions_of_dispatch, names_assigned, value_of
@@ -26,7 +28,7 @@ __all__ = ["Guarding", "Step", "class_behind", "guarding_of", "guarding_of_callb
 _MAX_LAYERS = 100
 
 # What runs before Django calls `dispatch`, and may put another in its place.
-_MAKING = ("__new__", "__init__", "__setattr__", "setup")
+_MAKING = ("__init__", "__setattr__", "setup")
 
 # Whoever assigns one of these decides what Django calls.
 _DECISIVE = {ANY, "__class__", "__dict__", "setup", "dispatch"}
@@ -38,6 +40,12 @@ _HANDLERS = {ANY, "http_method_names"}
 _BESIDE_HANDLERS = ("http_method_not_allowed", "_allowed_methods")
 
 _OTHER_METHODS = "other methods"
+
+# Handlers of Django's that do nothing but call another of the same object.
+_PASSING_ON = (
+    (vars(ProcessFormView)["put"], "post"),
+    *((vars(RedirectView)[name], "get") for name in ("head", "post", "options", "delete", "put", "patch")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +216,8 @@ def _guarding_of_class(cls: type, given: Mapping[str, Any]) -> Guarding:
 
 def _has_plain_objects(cls: Any) -> bool:
     """Whether its objects are made, and asked for what they have, as others are."""
-    return type(cls).__call__ is type.__call__ and cls.__getattribute__ is object.__getattribute__
+    makers = type(cls).__call__ is type.__call__ and cls.__new__ is object.__new__
+    return makers and cls.__getattribute__ is object.__getattribute__
 
 
 def _handlers_of(cls: type, given: Mapping[str, Any], changed: Set[str]) -> Iterator[str]:
@@ -221,17 +230,27 @@ def _handlers_of(cls: type, given: Mapping[str, Any], changed: Set[str]) -> Iter
             # Django's own says which methods there are, and nothing else.
             if name in changed or (handler is not None and handler is not View.options):
                 yield name
+            elif name == "head" and "get" not in names and (_found(cls, "get") or "get" in changed):
+                # `View.setup` lets it be answered by a `get` that is not among the methods itself.
+                yield name
 
 
 def _guards_of_handlers(cls: type, methods: Iterable[str], changed: Set[str]) -> dict[str, tuple[ViewGuard, ...]]:
     """The guards on each handler itself. Before it comes to its parent's, one may long have answered."""
-    guards = {
-        method: () if method.lower() in changed else _guards_among(_steps_of(_found(cls, method.lower())))
-        for method in methods
-    }
+    guards = {method: _guards_of_handler(cls, method.lower(), changed) for method in methods}
     if any(name in changed or _found(cls, name) is not vars(View)[name] for name in _BESIDE_HANDLERS):
         guards[_OTHER_METHODS] = ()
     return guards
+
+
+def _guards_of_handler(cls: type, name: str, changed: Set[str]) -> tuple[ViewGuard, ...]:
+    handler = _found(cls, name)
+    if handler is None and name == "head":
+        return _guards_of_handler(cls, "get", changed)
+    if name in changed:
+        return ()
+    other = next((other for passing_on, other in _PASSING_ON if passing_on is handler), None)
+    return _guards_among(_steps_of(handler)) if other is None else _guards_of_handler(cls, other, changed)
 
 
 def _found(cls: type, name: str) -> Any:
@@ -241,19 +260,24 @@ def _found(cls: type, name: str) -> Any:
 
 def _assigned(cls: type, methods: Iterable[str]) -> Set[str]:
     """The names that a class's own methods among these assign, to whatever object."""
-    written = (vars(each)[name] for each in cls.__mro__ if each is not View for name in methods if name in vars(each))
-    return {name for method in written for name in _assigned_by(method)}
+    others = [each for each in cls.__mro__ if each is not View]
+    written = [(name, vars(each)[name]) for each in others for name in methods if name in vars(each)]
+    return {assigned for name, method in written for assigned in _assigned_by(name, method)}
 
 
-def _assigned_by(method: Any) -> Iterator[str]:
-    if isinstance(method, WrapperDescriptorType) or inspect.isbuiltin(method):
-        # Python's own, of `object`.
+def _assigned_by(name: str, method: Any) -> Iterator[str]:
+    if isinstance(method, WrapperDescriptorType) or getattr(method, "__module__", None) == typing.__name__:
+        # Python's own, of `object` and of `typing.Protocol`.
         return
+    layer = None
     for layer in layers_of(method):
         if isinstance(layer, FunctionType):
             yield from names_assigned(layer.__code__)
-        elif not isinstance(layer, staticmethod):
+        else:
             yield ANY
+    if not isinstance(layer, FunctionType) or (layer.__code__.co_name != name and not _is_inherited(layer)):
+        # Something around it, which does not tell what is within.
+        yield ANY
 
 
 # The way through `dispatch`.

@@ -328,10 +328,12 @@ class ResourceProtector:
             # Within: a receiver may refuse, as it may with Authlib.
             if token_authenticated.receivers:
                 yield from notify_flow(token_authenticated, type(self), token=verdict.token)
-        except OAuth2Error as refusal:
-            error = yield from self.reject_flow(refusal, request, requirements, credentials)
-            raise error from error.__cause__
-        return verdict
+            return verdict
+        except OAuth2Error as caught:
+            refusal = caught
+        # Outside: what a receiver raises is not to have the refusal, whose frames hold the token, as its context.
+        error = yield from self.reject_flow(refusal, request, requirements, credentials)
+        raise error from error.__cause__
 
     def reject_flow(
         self,

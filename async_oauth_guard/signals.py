@@ -49,7 +49,17 @@ def log_refusal_flow(request: HttpRequest, error: GuardError) -> Flow[None]:
         return
     extra = _extra_of(request, error)
     # A handler may block, and is the site's own: so it is called where code of the site's is.
-    yield Call(logger.log, (level, "Refused with status %s: %s", extra["status"], extra["reason"]), {"extra": extra})
+    yield Call(_log, (level, extra))
+
+
+def _log(level: int, extra: dict[str, Any]) -> None:
+    try:
+        logger.log(level, "Refused with status %s: %s", extra["status"], extra["reason"], extra=extra)
+    except Exception:
+        # A filter or a record factory of the site's: told where logging tells what handlers raise, and no reason to
+        # answer otherwise.
+        record = logging.LogRecord(logger.name, level, __file__, 0, "a refusal", (), None)
+        logging.Handler().handleError(record)
 
 
 def reason_of(error: GuardError) -> Reason:

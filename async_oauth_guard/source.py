@@ -61,8 +61,28 @@ def names_assigned(code: CodeType) -> frozenset[str]:
     body = _body_of(code)
     if not body:
         return frozenset({ANY})
-    is_constructor = code.co_name in ("__new__", "__init__")
-    return frozenset(name for node in _within(body) for name in _assigned_in(node, is_constructor))
+    others = _other_objects(code, body)
+    nodes = [node for node in _within(body) if not _is_of_another(node, others)]
+    # What names something of a request's, say, is left out with the whole of it.
+    left_out = {id(node.func) for node in _within(body) if isinstance(node, ast.Call) and _is_of_another(node, others)}
+    is_constructor = code.co_name == "__init__"
+    return frozenset(name for node in nodes if id(node) not in left_out for name in _assigned_in(node, is_constructor))
+
+
+def _other_objects(code: CodeType, body: Iterable[ast.stmt]) -> frozenset[str]:
+    """The arguments that stand for other objects than the method's own, as far as they keep their meaning."""
+    stored = {node.id for node in _within(body) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    return frozenset(code.co_varnames[1 : code.co_argcount]) - stored
+
+
+def _is_of_another(node: ast.AST, others: frozenset[str]) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="setattr" | "vars"), args=[ast.Name(id=name), *_]):
+            return name in others
+        case ast.Attribute(value=ast.Name(id=name)):
+            return name in others
+        case _:
+            return False
 
 
 def _assigned_in(node: ast.AST, is_constructor: bool) -> Iterator[str]:
@@ -74,9 +94,15 @@ def _assigned_in(node: ast.AST, is_constructor: bool) -> Iterator[str]:
             yield "http_method_names"
         case ast.Attribute(attr=name, ctx=ast.Store()):
             yield name
-        case ast.keyword(arg=str(name)) | ast.Constant(value=str(name)) if is_constructor:
+        case ast.keyword(arg=str(name)) | ast.Subscript(slice=ast.Constant(value=str(name))) if is_constructor:
             # `View.__init__` assigns whatever keyword it is given.
             yield name
+        case ast.Call(func=ast.Attribute(attr="setdefault"), args=[ast.Constant(value=str(name)), *_]) if (
+            is_constructor
+        ):
+            yield name
+        case ast.Dict(keys=keys) if is_constructor:
+            yield from (key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
         case _:
             return
 

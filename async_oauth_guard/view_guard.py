@@ -91,10 +91,13 @@ class ViewGuard:
             if not token:
                 # Fail closed: without a token there is nobody to let in.
                 raise InvalidTokenError(reason=Reason.UNKNOWN_TOKEN)
-        except OAuth2Error as refusal:
-            error = yield from self.protector.reject_flow(refusal, request, self.requirements, credentials)
-            raise error from error.__cause__
-        return Verdict(token, (yield ReadModel(read_user, token, blocking=False)), {})
+        except OAuth2Error as caught:
+            refusal = caught
+        else:
+            return Verdict(token, (yield ReadModel(read_user, token, blocking=False)), {})
+        # Outside of the handler, as in the protector.
+        error = yield from self.protector.reject_flow(refusal, request, self.requirements, credentials)
+        raise error from error.__cause__
 
     def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
         render = self.protector.options.render_error or render_json

@@ -305,6 +305,26 @@ def test_failing_receiver(colour: str, send: Send, caught: list[Any]) -> None:
     assert witness.entered == 0
 
 
+class Asking(ResourceProtector):
+    def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:
+        raise InvalidTokenError
+
+
+@both_colours
+@pytest.mark.parametrize("cls", [ResourceProtector, Asking])
+def test_failing_receiver_of_refusals(cls: type[ResourceProtector], colour: str, send: Send, caught: list[Any]) -> None:
+    """What a receiver of ``token_rejected`` raises does not bring the refusal along, whose frames hold the token."""
+    token_rejected.connect(fail)
+    try:
+        with serving(cls(BearerTokenValidator(OAuth2Token))("email")(Witness().view(colour))):
+            assert send("/", bearer(GOOD)).status == 500
+    finally:
+        token_rejected.disconnect(fail)
+    (error,) = caught
+    assert isinstance(error, TroubleError)
+    assert error.__context__ is None
+
+
 def test_errors_show_no_token() -> None:
     """R31: no error, and none of its causes, has the token in its text or among its arguments."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))

@@ -23,6 +23,7 @@ from async_oauth_guard import (
     TemporarilyUnavailableError,
     TokenValidator,
     UnsupportedTokenTypeError,
+    token_rejected,
 )
 from async_oauth_guard.runtime import is_in_loop, run
 from async_oauth_guard.signals import log_refusal_flow
@@ -128,6 +129,54 @@ def test_handlers_run_off_the_loop(colour: str, send: Send, records: Any) -> Non
     finally:
         logging.getLogger(LOGGER).removeHandler(handler)
     assert places == [False]
+
+
+def broken_factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    """Gives every record a field that ours have too, which Python refuses."""
+    record = logging.LogRecord(*args, **kwargs)
+    record.route = "-"
+    return record
+
+
+def broken_filter(record: logging.LogRecord) -> bool:
+    raise LookupError(record.name)
+
+
+class Listening:
+    """Hears of refusals while it lasts."""
+
+    def __init__(self) -> None:
+        self.reasons: list[Any] = []
+
+    def hear(self, error: GuardError, **kwargs: Any) -> None:
+        self.reasons.append(error.reason)
+
+    def __enter__(self) -> "Listening":
+        token_rejected.connect(self.hear)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        token_rejected.disconnect(self.hear)
+
+
+@both_colours
+@pytest.mark.parametrize("fault", ["factory", "filter"])
+def test_log_that_fails(
+    fault: str, colour: str, send: Send, records: Any, capsys: pytest.CaptureFixture[str], request: Any
+) -> None:
+    """A log that cannot be written is told where Python tells it; neither the answer nor who hears of it changes."""
+    logger, factory = logging.getLogger(LOGGER), logging.getLogRecordFactory()
+    request.addfinalizer(lambda: (logging.setLogRecordFactory(factory), logger.removeFilter(broken_filter)))
+    if fault == "factory":
+        logging.setLogRecordFactory(broken_factory)
+    else:
+        logger.addFilter(broken_filter)
+    with serving(guarded(colour)), Listening() as listening:
+        answer = send("/", bearer(TOKEN))
+    assert (answer.status, listening.reasons) == (401, [Reason.UNKNOWN_TOKEN])
+    told = capsys.readouterr().err
+    assert "--- Logging error ---" in told
+    assert TOKEN not in told
 
 
 @both_colours

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -103,13 +104,22 @@ class FakeAuthorizationServer:
         entry = _Entry(self)
         try:
             await asyncio.to_thread(entry.run)
-        except asyncio.CancelledError:
+        except BaseException:
             entry.abandon()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.to_thread(self.__exit__)
+        # On a thread of its own: the pool's may all be busy, and what waits there a cancellation would drop.
+        pool = ThreadPoolExecutor(1)
+        leaving = pool.submit(self.__exit__)
+        pool.shutdown(wait=False)
+        try:
+            await asyncio.shield(asyncio.wrap_future(leaving))
+        except asyncio.CancelledError:
+            # Whoever comes next is to find nothing, so this moment is waited for.
+            leaving.result()
+            raise
 
     def _check_entry(self) -> None:
         if self._is_entered:

@@ -7,102 +7,28 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from demo_asgi.processes import running
-from tests.demo import browser
+from tests.demo import visits
 from tests.demo.page import PageClient, bearer, until
 from tests.demo.processes import ROOT
-
-reason = browser.why_missing()
-if reason and browser.REQUIRED:
-    raise RuntimeError(reason)
-if reason:
-    pytest.skip(reason, allow_module_level=True)
-
-from playwright.sync_api import Browser, Locator, Page, expect  # noqa: E402
+from tests.demo.visits import UNAVAILABLE, WITHOUT_TROUBLE, Browser, Page, Visit, expect, visiting
 
 # Starts a browser.
 pytestmark = pytest.mark.slow
 
-TIMEOUT = 30_000
-"""Milliseconds for anything that a test waits for."""
 MANY_TABS = 40
-NOT_ASKED = re.compile(r"^(Asking…)?$")
-ASKED = re.compile(r"\d+ requests in [\d.]+ s: ([^A-Z]+)\.")
-UNAVAILABLE = re.compile(r"×\s503")
-WITHOUT_TROUBLE = re.compile(r"s: (?!.*503)[^A-Z]+\.$")
+SWITCHES = ("down", "slow", "rotate-keep", "rotate-remove")
 
-expect.set_options(timeout=TIMEOUT)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser.running_browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def client(demo: str) -> Iterator[PageClient]:
-    client = PageClient(demo)
-    # Rows first, then what other tests did to the server is forgotten.
-    until(client.is_answered)
-    yield client
-    client.close()
-
-
-class Visit:
-    """A page that is open, and what it complained about or asked for meanwhile."""
-
-    def __init__(self, page: Page, origin: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.hosts: set[str | None] = set()
-        page.set_default_timeout(TIMEOUT)
-        page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
-        page.goto(origin)
-        self.until_asked()
-
-    def _note(self, kind: str, text: str) -> None:
-        # Chromium calls each answer of 400 or more an error: here they are what the page is for.
-        if kind in ("error", "warning") and not text.startswith("Failed to load resource:"):
-            self.complaints.append(text)
-
-    def until_asked(self, wanted: re.Pattern[str] = ASKED) -> Counter[int]:
-        """Wait until the grid is filled and its summary as ``wanted``; how often each status is in it."""
-        expect(self.page.locator("#grid-summary")).to_have_text(wanted)
-        asked = ASKED.search(self.page.locator("#grid-summary").inner_text())
-        assert asked is not None
-        return Counter({int(status): int(count) for count, status in re.findall(r"(\d+)\s×\s(\d+)", asked[1])})
-
-    def cell(self, token: str, path: str) -> Locator:
-        return self.page.get_by_role("button", name=f"{token}, on {path}: ")
-
-    def choose(self, view: str, token: str, scheme: str = "Bearer") -> None:
-        """Put a request together, send it, and wait for its answer."""
-        self.page.get_by_label("View", exact=True).select_option(view)
-        self.page.get_by_label("Scheme").select_option(scheme)
-        self.page.get_by_label("Token", exact=True).select_option(token)
-        self.page.locator("#steps").evaluate("steps => steps.replaceChildren()")
-        self.page.get_by_role("button", name="Send the request").click()
-        expect(self.page.locator("#steps")).not_to_have_text(NOT_ASKED)
+chromium, client = visits.chromium, visits.client
 
 
 @pytest.fixture
 def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
-    """The page, wide and light; at the end, nobody has complained, and nothing has left this machine."""
-    page = chromium.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    visit = Visit(page, demo)
-    yield visit
-    page.close()
-    client.call("authority", down=False, slow=False)
-    assert visit.complaints == []
-    assert visit.hosts == {"127.0.0.1"}
+    with visiting(chromium, demo, client) as visit:
+        yield visit
 
 
 # --- The grid ---------------------------------------------------------------------------------------------------------
@@ -149,6 +75,7 @@ def test_verdicts_that_are_asked_for_again_stay_where_they_are(visit: Visit, cli
     with client.fault("down"):
         page.evaluate("document.getElementById('ask').click()")
         expect(page.locator("#detail")).to_contain_text("503")
+        expect(page.locator("#detail")).to_contain_text(re.compile(r"Retry-After\d+ s"))
         assert "Each 503 is asked for again" in page.locator("#grid-summary").inner_text()
     page.evaluate("document.getElementById('renew').click()")
     expect(cell).to_have_attribute("data-status", "200")
@@ -243,7 +170,7 @@ def test_the_load_is_drawn(visit: Visit) -> None:
     assert (row, queries[1]) == ([str(count) for count in queries], 200)
     assert queries[0] < 20
     assert [cell.inner_text() for cell in page.locator(".figures tr").last.locator("td").all()] == ["200", "200"]
-    marks = [chart.locator("svg text:not(.bar-label)").all_inner_texts() for chart in (guarded, plain)]
+    marks = [chart.locator("svg text:not(.bar-label)").all_text_contents() for chart in (guarded, plain)]
     assert marks[0] == marks[1]
     assert page.get_by_role("img", name=f"{queries[0]} queries on").count() == 1
     assert f"became {queries[0]} queries" in page.locator("#load-summary").inner_text()
@@ -268,9 +195,10 @@ def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
     summary = page.locator("#grid-summary")
     expect(summary).to_contain_text("answers with status 503. So no new tokens were fetched.")
     down.click()
+    until(client.is_answered)
+    visit.until_polled()
     assert visit.until_asked(WITHOUT_TROUBLE) == before
     assert page.locator("#server-state").inner_text() == "Running"
-    until(client.is_answered)
 
 
 def test_slow(visit: Visit, client: PageClient) -> None:
@@ -328,11 +256,16 @@ def test_a_demo_that_is_stopped_and_started_again(
         page.get_by_role("button", name="Ask again").click()
         expect(page.locator("#grid-summary")).to_have_text("No answer.")
         assert page.locator("#server-state").inner_text() == "Not known"
+        assert page.locator("#keys").inner_text() == "Keys: not known."
+        for name in SWITCHES:
+            expect(page.locator(f"#{name}")).to_be_disabled()
         cell = visit.cell("Rows of the database, Bob", "/contact")
         cell.focus()
         with running("demo_asgi", *arguments):
             page.wait_for_selector("#gone:empty", state="attached")
             assert visit.until_asked()[200] > 0
+            for name in SWITCHES:
+                expect(page.locator(f"#{name}")).to_be_enabled()
             expect(cell).to_be_focused()
             visit.choose("GET /profile", "row")
             assert page.locator("#sent").inner_text() == "✓ 200, let in"
@@ -361,8 +294,10 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClie
     page = visit.page
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
+    expect(page.locator(".skip")).to_be_in_viewport(ratio=1)
     page.keyboard.press("Enter")
     tab_to(page, "down")
+    expect(page.locator(".skip")).not_to_be_in_viewport()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Space")
     page.wait_for_selector("#down[aria-checked=true]")
@@ -437,33 +372,45 @@ def test_what_happens_is_said(visit: Visit) -> None:
     assert unnamed == 0
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1280, 1920])
-def test_no_width_is_too_narrow(visit: Visit, width: int) -> None:
-    """Nothing is wider than the screen: the grid scrolls within its frame."""
+def test_no_width_is_too_narrow(visit: Visit) -> None:
+    """Nothing is wider than the screen: the grid scrolls within its frame, and the load is drawn anew."""
     page = visit.page
-    page.set_viewport_size({"width": width, "height": 800})
     visit.choose("GET /any/sync", "jwt")
     page.get_by_role("button", name="Send 200 requests").click()
     page.wait_for_selector(".figures")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    frame = page.locator(".scroll").bounding_box()
-    assert frame is not None
-    assert frame["x"] + frame["width"] <= width
+    for width in (320, 360, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        room: int = page.locator(".chart").first.evaluate("chart => chart.clientWidth - 2 * 16")
+        expect(page.locator(".chart svg").first).to_have_attribute("width", str(room))
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        frame = page.locator(".scroll").bounding_box()
+        assert frame is not None
+        assert frame["x"] + frame["width"] <= width
 
 
 CONTRASTS = (ROOT / "tests" / "demo" / "contrasts.js").read_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_letters_stand_out(visit: Visit, theme: Any) -> None:
+def test_letters_stand_out(visit: Visit) -> None:
     """WCAG 2.2, 1.4.3: 4.5 to 1 for every text on the page, in both themes."""
     page = visit.page
-    page.emulate_media(color_scheme=theme)
     visit.choose("GET /any/sync", "jwt-audience")
     page.get_by_role("button", name="Send 200 requests").click()
     page.wait_for_selector(".figures")
+    page.emulate_media(color_scheme="light")
+    assert background_of(page) == "rgb(245, 246, 250)"
+    assert too_faint(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert background_of(page) == "rgb(17, 20, 29)"
+    assert too_faint(page) == []
+
+
+def background_of(page: Page) -> str:
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+def too_faint(page: Page) -> list[tuple[float, str]]:
     contrasts: list[tuple[float, str]] = page.evaluate(CONTRASTS)
     assert len(contrasts) > 500
-    assert [(ratio, text) for ratio, text in contrasts if ratio < 4.5] == []
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert background == {"light": "rgb(245, 246, 250)", "dark": "rgb(17, 20, 29)"}[theme]
+    return [(ratio, text) for ratio, text in contrasts if ratio < 4.5]

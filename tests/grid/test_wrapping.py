@@ -15,6 +15,8 @@ from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.test import RequestFactory
 from django.urls import include, path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_exempt
 
 import async_oauth_guard
 from async_oauth_guard import BearerTokenValidator, ProtectedResourceMixin, ResourceProtector
@@ -65,6 +67,36 @@ def test_marks_for_middlewares(kind: str, make: MakeView, colour: str, protector
     exempt = kind != "method"
     assert bool(getattr(view, "csrf_exempt", False)) == exempt
     assert getattr(view, "login_required", True) == (not exempt)
+
+
+def marked(view: Any) -> Any:
+    """As most decorators do: a function around a view, that says which."""
+
+    @functools.wraps(view)
+    def around(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    return around
+
+
+BESIDE: dict[str, Any] = {
+    "above": lambda guard: [marked, csrf_exempt, guard],
+    "below": lambda guard: [guard, csrf_exempt, marked],
+    "around": lambda guard: [csrf_exempt, guard, marked],
+}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("decorators", BESIDE.values(), ids=BESIDE)
+def test_decorators_beside(decorators: Any, colour: str, protector: ResourceProtector, send: Send) -> None:
+    """R125: other decorators in one ``method_decorator`` do not hide the colour of a class from its guard."""
+    witness = Witness()
+    view = method_decorator(decorators(protector("profile")), name="dispatch")(view_class(witness, colour)).as_view()
+    with serving(view):
+        assert send("/").status == 401
+        assert send("/", bearer("of nobody's")).status in (400, 401)
+        assert witness.entered == 0
+        assert send("/", bearer(GOOD)).status == 200
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -691,6 +691,42 @@ async def test_entry_that_nobody_waits_for() -> None:
         assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
 
 
+def test_entry_whose_task_is_dropped() -> None:
+    """A coroutine that is closed while the thread enters, as that of an abandoned loop is, leaves nothing either."""
+    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
+
+    async def enter() -> None:
+        entering = fake().__aenter__()
+        # It has begun, and waits for the thread.
+        entering.send(None)
+        entering.close()
+
+    asyncio.run(enter())
+    assert transport.STAND_INS == {}
+    assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
+
+
+@pytest.mark.parametrize("turns", range(3))
+async def test_exit_that_is_cancelled(turns: int) -> None:
+    """A task that is cancelled while it leaves has left nothing when it ends, however busy the loop's threads are."""
+    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
+    loop, until = asyncio.get_running_loop(), threading.Event()
+    busy = ThreadPoolExecutor(1)
+    server = await fake().__aenter__()
+    loop.set_default_executor(busy)
+    blocked = busy.submit(until.wait, 60)
+    leaving = asyncio.ensure_future(server.__aexit__(None, None, None))
+    for _ in range(turns + 1):
+        await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert transport.STAND_INS == {}
+    assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
+    until.set()
+    assert blocked.result()
+
+
 def test_entry_that_ends_before_it_is_cancelled() -> None:
     """What has been entered when the cancellation comes is left, and what nobody had begun to enter is not entered."""
     server = fake()

@@ -2,8 +2,9 @@
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -15,6 +16,7 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET
+from django.views.generic import FormView, RedirectView
 
 from async_oauth_guard import BearerTokenValidator, ProtectedResourceMixin, ResourceProtector, require_oauth
 from async_oauth_guard.guarding import class_behind, guarding_of, guarding_of_callback, layers_of
@@ -759,6 +761,25 @@ def handler_set_among_arguments(entry: Any) -> Any:
     return guarded_handlers(entry, Parent).as_view()
 
 
+@way("GET")
+def handler_among_defaults(entry: Any) -> Any:
+    class Parent(View):
+        def __init__(self, **kwargs: Any) -> None:
+            kwargs.setdefault("get", entry)
+            super().__init__(**kwargs)
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_in_a_mapping(entry: Any) -> Any:
+    class Parent(View):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**{"get": entry, **kwargs})
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
 @way("POST")
 def handler_set_by_new(entry: Any) -> Any:
     class Parent:
@@ -768,6 +789,47 @@ def handler_set_by_new(entry: Any) -> Any:
             return made
 
     return guarded_handlers(entry, Parent).as_view()
+
+
+@way("GET")
+def object_of_another_class(entry: Any) -> Any:
+    class Open(View):
+        get = entry
+
+    class Parent(View):
+        def __new__(cls, **kwargs: Any) -> Any:
+            made = object.__new__(Open)
+            made.__init__(**kwargs)  # type: ignore[misc]
+            return made
+
+    return guarded_class(entry, Parent).as_view()
+
+
+@way("GET")
+def handler_set_by_what_is_hidden(entry: Any) -> Any:
+    def hiding(setup: Any) -> Any:
+        def inner(self: Any, request: Any, *args: Any, **kwargs: Any) -> None:
+            setup(self, request, *args, **kwargs)
+
+        return inner
+
+    class Parent(View):
+        @hiding
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.get = self.entry  # type: ignore[attr-defined]
+
+    return guarded_handlers(entry, Parent).as_view()
+
+
+@way("HEAD")
+def get_that_is_no_method(entry: Any) -> Any:
+    class Page(View):
+        http_method_names = ("post", "head")  # type: ignore[assignment]
+        get = entry
+        post = protector("profile")(entry)
+
+    return Page.as_view()
 
 
 @way("POST")
@@ -948,11 +1010,65 @@ def test_guards_that_stand_all_the_same() -> None:
             super().setup(request, *args, **kwargs)
             self.page = request.GET.get("page")
 
-        def __new__(cls, **kwargs: Any) -> Any:
-            return super().__new__(cls)
+    class Other(Protocol):
+        """A protocol's constructor is Python's own."""
 
     assert guarding_of(guarded_handlers(answer, Parent)).is_whole
     assert guarding_of(guarded_class(answer, Parent)).is_whole
+    assert guarding_of(guarded_handlers(answer, Other)).is_whole
+
+
+def test_what_is_assigned_to_others() -> None:
+    """What is assigned to the request is not assigned to the object that serves it; nor is every word a name."""
+
+    class Parent(View):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.log = logging.getLogger("dispatch")
+            self.kind = "get"
+
+        def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+            super().setup(request, *args, **kwargs)
+            setattr(request, "tenant", 1)  # noqa: B010
+            request.__dict__["account"] = vars(request).get("tenant")
+            request.get = request.headers
+
+        def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            setattr(request, "later", 2)  # noqa: B010
+            return super().dispatch(request, *args, **kwargs)
+
+    class Mixed(ProtectedResourceMixin, Parent):
+        protector = protector
+
+    assert guarding_of(guarded_handlers(answer, Parent)).is_whole
+    assert guarding_of(guarded_class(answer, Parent)).is_whole
+    assert guarding_of(Mixed).is_whole
+
+
+def test_arguments_that_change_their_meaning() -> None:
+    """Fail closed: an argument that stands for something else later may stand for the object."""
+
+    class Parent(View):
+        def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+            super().setup(request, *args, **kwargs)
+            request = self
+            setattr(request, "get", answer)  # noqa: B010
+
+    assert not guarding_of(guarded_handlers(answer, Parent)).is_whole
+
+
+def test_handlers_that_pass_on() -> None:
+    """Django's own that do nothing but call another are as guarded as that one. They are plain, so the others are."""
+    handler = protector("profile")(answer)
+    form = type("Form", (FormView,), {"get": handler, "post": handler})
+    assert guarding_of(form).is_whole
+    assert not guarding_of(type("Half", (form,), {"post": answer})).is_whole
+    assert not guarding_of(type("Own", (form,), {"put": answer})).is_whole
+    moved = type("Moved", (RedirectView,), {"get": handler})
+    assert guarding_of(moved).is_whole
+    assert not guarding_of(type("Elsewhere", (RedirectView,), {"post": handler})).is_whole
+    assert not guarding_of(form.as_view(http_method_names=["put"])).guards_for("POST")
+    assert guarding_of_callback(form.as_view(http_method_names=["put"])).is_whole
 
 
 def test_guard_on_a_class_whose_handlers_are_set() -> None:
