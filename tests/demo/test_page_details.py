@@ -56,7 +56,7 @@ def test_only_the_last_round_counts(visit: Visit) -> None:
         page.get_by_role("button", name="Ask again").click()
     page.get_by_role("button", name="Ask again").click()
     assert visit.until_asked() == before
-    with page.expect_event("requestfinished"):
+    with page.expect_request_finished(lambda request: request.url.endswith("/page/reasons")):
         held[0].continue_()
     page.evaluate("new Promise((done) => setTimeout(done))")
     assert visit.until_asked() == before
@@ -80,6 +80,27 @@ def test_verdicts_come_by_themselves(visit: Visit, client: PageClient) -> None:
 
 
 # --- One request ------------------------------------------------------------------------------------------------------
+
+
+def test_schemes_and_methods(visit: Visit) -> None:
+    """Another scheme is none that a validator serves; the same view may ask something else of another method."""
+    visit.choose("GET /profile", "row", scheme="Basic")
+    assert "unsupported scheme" in visit.page.locator("#steps").inner_text()
+    visit.choose("POST /notes", "row")
+    assert visit.page.locator("#sent").inner_text() == "⊘ 403, forbidden"
+    assert 'scope="notes:write"' in visit.page.locator("#raw-answer").inner_text()
+    visit.choose("GET /health", "none")
+    assert visit.page.locator("#steps").inner_text() == "Nothing guards this view, so there is no decision."
+
+
+def test_no_answer_stands_beside_another_request(visit: Visit) -> None:
+    """Whoever puts another request together sees no longer what came of the last one."""
+    page = visit.page
+    visit.choose("GET /profile", "row-expired")
+    page.get_by_label("Scheme").select_option("Basic")
+    assert page.locator("#raw-request").inner_text().splitlines()[-1] == "Authorization: Basic demo-alice-expired"
+    parts = ("sent", "raw-answer", "steps")
+    assert [page.locator(f"#{part}").inner_text() for part in parts] == ["", *["Nothing was sent yet."] * 2]
 
 
 def test_what_a_view_and_a_token_are(visit: Visit, client: PageClient) -> None:
@@ -161,6 +182,14 @@ def test_the_steps_say_what_to_do(visit: Visit) -> None:
     assert remedy.locator("code").all_inner_texts() == ["leeway"]
     visit.choose("GET /profile", "row")
     assert remedy.count() == 0
+
+
+def test_a_failure_of_the_demo_is_told(visit: Visit) -> None:
+    """The answer stays; in the place of the steps it is said that there are none."""
+    with visit.answering("**/page/explain", status=500, body="<h1>Server Error (500)</h1>"):
+        visit.choose("GET /profile", "row")
+    assert visit.page.locator("#sent").inner_text() == "✓ 200, let in"
+    assert visit.page.locator("#steps").inner_text() == "The demo itself has failed, with status 500."
 
 
 # --- The load ---------------------------------------------------------------------------------------------------------
