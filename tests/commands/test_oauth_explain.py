@@ -249,7 +249,7 @@ def two_rows(authority: Authority) -> str:
 
 def toolkit_token(authority: Authority) -> str:
     application = Application.objects.create(name="app", client_id="app")
-    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW + 600))
+    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW + 86_400))
     return str(ToolkitToken.objects.create(token="toolkit-3gH8", application=application, expires=expires).token)
 
 
@@ -444,9 +444,9 @@ def test_shown_refusal(authority: Authority) -> None:
 def test_shown_yes(authority: Authority) -> None:
     """A yes is one line below what was called."""
     with override_settings(OAUTH_GUARD=introspecting(authority)):
-        told = run(authority.opaque(exp=NOW + 600), as_json=False)
+        told = run(authority.opaque(exp=NOW + 86_400), as_json=False)
     assert told.out.startswith("IntrospectTokenValidator accepts it\n")
-    assert f"  claims: aud={AUDIENCE}, exp={NOW + 600}, exp_date=" in told.out
+    assert f"  claims: aud={AUDIENCE}, exp={NOW + 86_400}, exp_date=" in told.out
     assert f"  POST {authority.issuer}{INTROSPECTION} (introspection): 200\n" in told.out
     assert told.out.endswith("Status 200: it is let in.\n")
 

@@ -105,7 +105,7 @@ class Draft:
             "client_id": "app",
             "jti": "j",
             "iat": NOW,
-            "exp": NOW + 600,
+            "exp": NOW + 86_400,
             "scope": "profile",
             "groups": ["staff"],
             "roles": ["admin"],
