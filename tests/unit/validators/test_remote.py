@@ -602,3 +602,9 @@ def test_certificates_of_a_client_of_ones_own(make: Make, ca_file: Path) -> None
     """R74: a client of the site's own has its own certificates; others beside it would be looked at by nobody."""
     with pytest.raises(ValueError, match=r"^verify: the client that http_client makes has certificates of its own$"):
         make(API, http_client=make_client, verify=str(ca_file))
+
+
+def test_what_each_kind_remembers() -> None:
+    """What changes while a validator is used, each kind makes itself: there is none for a kind that makes nothing."""
+    with pytest.raises(NotImplementedError):
+        RemoteTokenValidator._begin(object())  # type: ignore[arg-type]
