@@ -74,8 +74,10 @@ def _guard_class(cls: Any, guard: Guard) -> type:
 
 
 def _guard_sync(view: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+    bound = _bound_object(view)
+
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if _is_called_async(view, args):
+        if _is_called_async(bound, args):
             return guarded_async(*args, **kwargs)
         request, rest = _split(args, kwargs)
         refusal = run(guard.admit_flow(request, guarded, rest, kwargs))
@@ -106,9 +108,12 @@ def _guard_async(view: Callable[..., Any], guard: Guard, outer: Any = None) -> C
     return guarded
 
 
-def _is_called_async(view: Any, args: tuple[Any, ...]) -> bool:
-    """Whether a plain ``def`` answers with something to await, as ``dispatch`` of an async class does."""
-    owner = _owner(view, args)
+def _is_called_async(bound: Any, args: tuple[Any, ...]) -> bool:
+    """Whether a plain ``def`` answers with something to await, as ``dispatch`` of an async class does.
+
+    ``bound`` is the object whose method it is, where that was known when it was guarded; else the first argument is.
+    """
+    owner = args[0] if bound is None and args and not isinstance(args[0], HttpRequest) else bound
     if owner is None:
         return False
     if isinstance(owner, View):
@@ -116,19 +121,14 @@ def _is_called_async(view: Any, args: tuple[Any, ...]) -> bool:
     return is_in_loop()
 
 
-def _owner(view: Any, args: tuple[Any, ...]) -> Any:
-    """The object whose method ``view`` is, as far as a call tells; ``None`` for a function."""
-    bound = getattr(view, "__self__", None)
-    while bound is None and (below := _below(view)) is not None:
-        view, bound = below, getattr(below, "__self__", None)
-    if bound is None and args and not isinstance(args[0], HttpRequest):
-        return args[0]
-    return bound
-
-
-def _below(view: Any) -> Any:
-    """What other decorators and `functools.partial` have wrapped, if anything."""
-    return view.func if isinstance(view, functools.partial) else getattr(view, "__wrapped__", None)
+def _bound_object(view: Any) -> Any:
+    """The object that ``view``, or what decorators and `functools.partial` have wrapped in it, is a method of."""
+    while view is not None:
+        bound = getattr(view, "__self__", None)
+        if bound is not None:
+            return bound
+        view = view.func if isinstance(view, functools.partial) else getattr(view, "__wrapped__", None)
+    return None
 
 
 def _split(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[HttpRequest, tuple[Any, ...]]:
