@@ -21,7 +21,6 @@ from async_oauth_guard import (
     Reason,
     ResourceProtector,
     TemporarilyUnavailableError,
-    TokenValidator,
     UnsupportedTokenTypeError,
     token_rejected,
 )
@@ -29,6 +28,7 @@ from async_oauth_guard.runtime import is_in_loop, run
 from async_oauth_guard.signals import log_refusal_flow
 from tests.answers import bearer
 from tests.conftest import Send
+from tests.made_up import Fixed, GoodToken
 from tests.sites import COLOURS, Witness, serving
 
 LOGGER = "async_oauth_guard.refusals"
@@ -36,39 +36,11 @@ TOKEN = "the-token-that-nobody-may-see"
 both_colours = pytest.mark.parametrize("colour", COLOURS)
 
 
-class Fixed(TokenValidator):
-    """Finds what it was made with, or raises it."""
-
-    def __init__(self, found: Any = None) -> None:
-        super().__init__()
-        self.found = found
-
-    def authenticate_token(self, token_string: str) -> Any:
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
-
-
 @pytest.fixture
 def records(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRecord]]:
     """Everything that was said of refusals."""
     caplog.set_level(logging.DEBUG, LOGGER)
     return lambda: [record for record in caplog.records if record.name == LOGGER]
-
-
-class Token:
-    """One that is good."""
-
-    user = None
-
-    def is_expired(self) -> bool:
-        return False
-
-    def is_revoked(self) -> bool:
-        return False
-
-    def get_scope(self) -> str:
-        return ""
 
 
 def guarded(colour: str, found: Any = None, **asked: Any) -> Any:
@@ -182,7 +154,7 @@ def test_log_that_fails(
 @both_colours
 def test_success_says_nothing(colour: str, send: Send, records: Any) -> None:
     """A request that is let in, and one that is let in without a token, leave no record."""
-    with serving(guarded(colour, Token())):
+    with serving(guarded(colour, GoodToken())):
         assert send("/", bearer(TOKEN)).status == 200
     with serving(guarded(colour, optional=True)):
         assert send("/").status == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from async_oauth_guard import InvalidTokenError, Reason, ResourceProtector, TemporarilyUnavailableError, TokenValidator
+from async_oauth_guard import InvalidTokenError, Reason, ResourceProtector, TemporarilyUnavailableError
 from async_oauth_guard.credentials import Secret
 from async_oauth_guard.effects import CallFailedError, ClientOptions, Flow, Gate, HttpAnswer, HttpCall
 from async_oauth_guard.observation import (
@@ -21,6 +21,7 @@ from async_oauth_guard.observation import (
 )
 from tests.answers import bearer
 from tests.conftest import Send
+from tests.made_up import Fixed, GoodToken
 from tests.sites import COLOURS, Witness, serving
 
 CALL = HttpCall("GET", "https://as.example.com/", ClientOptions(), Gate(1))
@@ -230,36 +231,10 @@ def test_call_of_a_flight(observer: Witnessing) -> None:
 # An observer that fails
 
 
-class Fixed(TokenValidator):
-    def __init__(self, found: Any) -> None:
-        super().__init__()
-        self.found = found
-
-    def authenticate_token(self, token_string: str) -> Any:
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
-
-
-class Token:
-    """One that is good, of nobody."""
-
-    user = None
-
-    def is_expired(self) -> bool:
-        return False
-
-    def is_revoked(self) -> bool:
-        return False
-
-    def get_scope(self) -> str:
-        return ""
-
-
 @both_colours
 @pytest.mark.parametrize(
     ("found", "status"),
-    [(Token(), 200), (None, 401), (TemporarilyUnavailableError(), 503)],
+    [(GoodToken(), 200), (None, 401), (TemporarilyUnavailableError(), 503)],
     ids=["yes", "no", "outage"],
 )
 @pytest.mark.usefixtures("failing")

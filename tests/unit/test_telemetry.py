@@ -27,7 +27,6 @@ from async_oauth_guard import (
     Reason,
     ResourceProtector,
     TemporarilyUnavailableError,
-    TokenValidator,
     outgoing,
 )
 from async_oauth_guard.credentials import Secret
@@ -49,6 +48,7 @@ from tests import asgi, wsgi
 from tests.answers import bearer
 from tests.conftest import Send
 from tests.faults import FaultServer, Gated, Json, Status
+from tests.made_up import Fixed, GoodToken
 from tests.remote.authority import CLIENT_SECRET, INTROSPECTION, KEYS, METADATA, SUBJECT, Authority
 from tests.sites import COLOURS, serving
 
@@ -115,34 +115,6 @@ def authority() -> Iterator[Authority]:
         yield Authority(server)
 
 
-class Token:
-    """One that is good, of nobody."""
-
-    user = None
-
-    def is_expired(self) -> bool:
-        return False
-
-    def is_revoked(self) -> bool:
-        return False
-
-    def get_scope(self) -> str:
-        return "profile"
-
-
-class Fixed(TokenValidator):
-    """Finds what it was made with, or raises it."""
-
-    def __init__(self, found: Any) -> None:
-        super().__init__()
-        self.found = found
-
-    def authenticate_token(self, token_string: str) -> Any:
-        if isinstance(self.found, BaseException):
-            raise self.found
-        return self.found
-
-
 def view_of(colour: str, seen: Callable[[], None] = lambda: None) -> Any:
     def sync_view(request: HttpRequest) -> HttpResponse:
         seen()
@@ -170,7 +142,7 @@ UNAVAILABLE = {"oauth.validation.outcome": "unavailable"}
 OUTCOMES: dict[str, tuple[Any, Any, int, StatusCode, dict[str, Any]]] = {
     "accepted": (
         bearer(TOKEN),
-        Token(),
+        GoodToken("profile"),
         200,
         UNSET,
         {"oauth.scheme": "bearer", "oauth.validation.outcome": "accepted"},
@@ -258,7 +230,7 @@ def test_no_validation(colour: str, send: Send, telemetry: Telemetry) -> None:
 
 def test_tokens_without_requests(telemetry: Telemetry) -> None:
     """A token that is judged without a request is a validation too, of no scheme."""
-    protector = ResourceProtector(Fixed(Token()))
+    protector = ResourceProtector(Fixed(GoodToken("profile")))
     protector.validate_token(TOKEN)
     asyncio.run(protector.avalidate_token(TOKEN))
     assert [dict(span.attributes) for span in telemetry.spans()] == [{"oauth.validation.outcome": "accepted"}] * 2
@@ -291,7 +263,7 @@ def test_hooks_run_within(hook_colour: str, colour: str, send: Send, telemetry: 
         await asyncio.sleep(0)
         return check(request, token)
 
-    guard = ResourceProtector(Fixed(Token()))(check=check if hook_colour == "def" else acheck)
+    guard = ResourceProtector(Fixed(GoodToken("profile")))(check=check if hook_colour == "def" else acheck)
     view = guard(view_of(colour, lambda: telemetry.tracer.start_span("view").end()))
     with serving(tracing(telemetry, view, colour)):
         assert send("/", bearer(TOKEN)).status == 200
@@ -312,7 +284,7 @@ def test_requests_at_once(telemetry: Telemetry) -> None:
             await gate.wait()
         return True
 
-    view = ResourceProtector(Fixed(Token()))(check=check)(view_of("async def"))
+    view = ResourceProtector(Fixed(GoodToken("profile")))(check=check)(view_of("async def"))
 
     async def crowd() -> None:
         async def one(number: int) -> Any:
@@ -344,7 +316,7 @@ def test_threads_at_once(telemetry: Telemetry) -> None:
     def one(number: int) -> Any:
         return wsgi.send("/", [*bearer(TOKEN), (b"X-Number", b"%d" % number)])
 
-    guarded_view = ResourceProtector(Fixed(Token()))(check=check)(view_of("def"))
+    guarded_view = ResourceProtector(Fixed(GoodToken("profile")))(check=check)(view_of("def"))
 
     def view(request: HttpRequest) -> Any:
         with telemetry.tracer.start_as_current_span("request", attributes={"of": request.headers["X-Number"]}):
@@ -685,7 +657,7 @@ def test_uninstrument(telemetry: Telemetry) -> None:
     uninstrument()
     with pytest.raises(StopIteration):
         flow.send(None)
-    ResourceProtector(Fixed(Token())).validate_token(TOKEN)
+    ResourceProtector(Fixed(GoodToken("profile"))).validate_token(TOKEN)
     assert len(telemetry.spans()) == 1
 
 
@@ -693,7 +665,7 @@ def test_instrument_again(telemetry: Telemetry) -> None:
     """The later call counts, and nothing is recorded twice."""
     later = Telemetry()
     later.instrument()
-    ResourceProtector(Fixed(Token())).validate_token(TOKEN)
+    ResourceProtector(Fixed(GoodToken("profile"))).validate_token(TOKEN)
     assert (len(telemetry.spans()), len(later.spans())) == (0, 1)
     later.shutdown()
 
@@ -702,7 +674,7 @@ def test_global_providers(send: Send) -> None:
     """Without providers the global ones are asked, which do nothing until somebody sets them."""
     instrument()
     try:
-        with serving(guarded("async def", Fixed(Token()))):
+        with serving(guarded("async def", Fixed(GoodToken("profile")))):
             assert send("/", bearer(TOKEN)).status == 200
     finally:
         uninstrument()
@@ -719,7 +691,7 @@ def test_failing_meters(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) 
             raise TroubleError
 
     set_observer(_Telemetry(telemetry.tracer, FailingMeter()))  # type: ignore[arg-type]
-    assert ResourceProtector(Fixed(Token())).validate_token(TOKEN) is not None
+    assert ResourceProtector(Fixed(GoodToken("profile"))).validate_token(TOKEN) is not None
     assert not trace.get_current_span().get_span_context().is_valid
     assert len(telemetry.spans(VALIDATION)) == 1
     assert [record.name for record in caplog.records] == ["async_oauth_guard.observation"]
