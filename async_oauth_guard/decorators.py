@@ -92,7 +92,7 @@ def _guard_sync(view: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
 
 
 def _guard_async(view: Callable[..., Any], guard: Guard, outer: Any = None) -> Callable[..., Any]:
-    is_coroutine_function = is_async(view)
+    """``outer`` is the guard of a plain ``def``; called here, that may answer with something to await, or may not."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         request, rest = _split(args, kwargs)
@@ -100,7 +100,7 @@ def _guard_async(view: Callable[..., Any], guard: Guard, outer: Any = None) -> C
         if refusal is not None:
             return refusal
         response = view(*args, **kwargs)
-        if is_coroutine_function or inspect.isawaitable(response):
+        if outer is None or inspect.isawaitable(response):
             response = await response
         guard.finish(request, response)
         return response
