@@ -15,6 +15,10 @@ Tone: TypeAlias = Literal["plain", "good", "bad", "warning", "quiet"]
 
 _STYLES: dict[Tone, str] = {"plain": "", "good": "green", "bad": "bold red", "warning": "yellow", "quiet": "dim"}
 
+# Characters.
+_BETWEEN_COLUMNS = 3
+_NARROWEST_FOLDED = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -39,12 +43,23 @@ class Console:
             self._rich.print(_styled(Cell(text, tone)), soft_wrap=True)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> None:
-        """A table; as plain text, columns that are as wide as what is in them."""
+        """A table; as plain text, or where the terminal is too narrow, columns that are as wide as what is in them."""
         cells = [[_cell_of(each) for each in row] for row in rows]
         if self._rich is None:
             self._stream.writelines(_plain_lines(headings, cells))
-        else:
+        elif _is_readable(headings, cells, self._rich.width):
             self._rich.print(_rich_table(headings, cells))
+        else:
+            self._print_lines(headings, cells)
+
+    def _print_lines(self, headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """The plain layout in colour: the terminal goes on in the next line, and breaks no cell on its own."""
+        from rich.text import Text
+
+        for row in _aligned(headings, rows):
+            line = Text("  ").join(map(_styled, row))
+            line.rstrip()
+            self._rich.print(line, soft_wrap=True)
 
 
 def printable(text: str) -> str:
@@ -58,10 +73,25 @@ def _cell_of(each: str | Cell) -> Cell:
 
 
 def _plain_lines(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Iterable[str]:
-    lines = [list(headings), *([cell.text for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n"
+    for row in _aligned(headings, rows):
+        yield "  ".join(cell.text for cell in row).rstrip() + "\n"
+
+
+def _aligned(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Iterable[list[Cell]]:
+    widths = _widths(headings, rows)
+    for row in (list(map(Cell, headings)), *rows):
+        yield [Cell(cell.text.ljust(width), cell.tone) for cell, width in zip(row, widths, strict=True)]
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
+    lines = [headings, *([cell.text for cell in row] for row in rows)]
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _is_readable(headings: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> bool:
+    """Whether a table of this width has room for every column but the widest, and enough for that one to be folded."""
+    *others, widest = sorted(_widths(headings, rows))
+    return sum(others) + len(headings) * _BETWEEN_COLUMNS + min(widest, _NARROWEST_FOLDED) <= width
 
 
 def _rich_console(stream: TextIO, color: bool | None) -> Any:
@@ -83,10 +113,12 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    widths = _widths(headings, rows)
+    widest = widths.index(max(widths))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        # No row is cut off: what does not fit goes on in the next line.
-        table.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        # No row is cut off: what does not fit of the widest goes on in the next line.
+        table.add_column(heading, overflow="fold", no_wrap=number != widest)
     for row in rows:
         table.add_row(*map(_styled, row))
     return table

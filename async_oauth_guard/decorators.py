@@ -16,6 +16,10 @@ from .session_checks import exempt
 __all__ = ["Guard", "guard_view"]
 
 
+# Some `__wrapped__` lead back to where they came from.
+_MAX_LAYERS = 100
+
+
 class Guard(Protocol):
     """What stands before a view; ``optional`` lets requests without credentials in."""
 
@@ -123,9 +127,9 @@ def _is_called_async(bound: Any, args: tuple[Any, ...]) -> bool:
 
 def _bound_object(view: Any) -> Any:
     """The object that ``view``, or what decorators and `functools.partial` have wrapped in it, is a method of."""
-    while view is not None:
+    for _ in range(_MAX_LAYERS):
         bound = getattr(view, "__self__", None)
-        if bound is not None:
+        if bound is not None or view is None:
             return bound
         view = view.func if isinstance(view, functools.partial) else getattr(view, "__wrapped__", None)
     return None

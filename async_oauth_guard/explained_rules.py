@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from .claims import check_issuer, check_required
+from .credentials import Secret
 from .errors import Reason
 from .flows.authorization import Inquiry
+from .flows.database import lookup_key
 from .hooks import hook
 from .jose import Jwt
 from .requirements import ATTRIBUTES
@@ -57,13 +59,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a ladder is read by: the validator, what was asked, the token as a JWT or why it is none, and its claims.
+    """What a ladder is read by: the validator, what was asked, the token, as a JWT or why it is none, and its claims.
 
     ``claims`` are those that were judged, as far as they are known.
     """
 
     validator: Any
     inquiry: Inquiry
+    token: Secret[str]
     jwt: Jwt | Reason
     claims: Mapping[str, Any] = field(repr=False)
 
@@ -181,6 +184,18 @@ def _now(facts: Facts) -> str:
     return f"it is {datetime.fromtimestamp(facts.validator._server.clock.wall(), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _is_in_no_column(facts: Facts, reason: Reason) -> bool:
+    # The database is not asked then.
+    return lookup_key(facts.token, facts.validator.column) is None
+
+
+def _form_of_column(facts: Facts) -> str:
+    column = facts.validator.column
+    kind = type(column.field).__name__
+    length = "" if column.digest else getattr(column.field, "max_length", None) or ""
+    return f"{kind}({length})" if length else kind
+
+
 def _column(facts: Facts) -> str:
     field = facts.validator.column.field
     return f"in {field.model._meta.label}.{field.name}"
@@ -269,6 +284,7 @@ _TIMES = Rung(
 
 DATABASE = (
     _RECOGNISED,
+    Rung("the column can hold it", {Reason.UNKNOWN_TOKEN}, is_here=_is_in_no_column, wants=_form_of_column),
     Rung("database answers", {Reason.DATABASE_UNAVAILABLE}),
     Rung("one row has it, not two", {Reason.AMBIGUOUS_TOKEN}),
     Rung("a row has it", {Reason.UNKNOWN_TOKEN}, wants=_column),

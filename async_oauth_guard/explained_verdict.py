@@ -141,6 +141,7 @@ class Judge:
     ) -> Flow[Verdict]:
         # The author's method calls ours, which would send signals: so it is called on a copy that leaves these out.
         quiet: Any = copy.copy(self._protector)
+        quiet.read_credentials = lambda request: credentials
         quiet.authorize_request_flow = self.authorize_request_flow
         quiet.reject_flow = self.reject_flow
         own = ViewGuard(quiet, guard.keywords, guard.requirements, guard.optional)
@@ -151,7 +152,7 @@ class Judge:
     ) -> Flow[Verdict]:
         """As the protector's, but for the signals; each validator that is asked is told of."""
         if requirements.extra:
-            self._protector._check_keywords(requirements)
+            self._protector.check_keywords(requirements)
         try:
             if isinstance(credentials, GuardError):
                 raise credentials
@@ -261,7 +262,7 @@ def _validator_flow(
         claims = notes.claims
     elif notes.row is not None and ladder is DATABASE:
         claims = yield from row_claims_flow(notes.row)
-    facts = Facts(validator, inquiry, jwt, claims)
+    facts = Facts(validator, inquiry, token, jwt, claims)
     reason = None if error is None else reason_of(error)
     return ValidatorExplanation(
         validator="",

@@ -179,13 +179,14 @@ def _request(authorization: Secret[str] | None, method: str, uri: str | None) ->
         "wsgi.url_scheme": "https" if secure else "http",
         "wsgi.input": io.BytesIO(),
     }
-    if authorization is not None:
-        environ["HTTP_AUTHORIZATION"] = authorization.reveal()
     request = WSGIRequest(environ)
     if uri is not None:
         with suppress(Resolver404):
             # Checks may look at what Django has read from the path.
             request.resolver_match = resolve(request.path_info)
+    if authorization is not None:
+        # Last: what raises above, a converter of the site's say, is reported with our locals.
+        request.META["HTTP_AUTHORIZATION"] = authorization.reveal()
     return request
 
 

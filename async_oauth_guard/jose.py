@@ -21,6 +21,7 @@ from typing import Any, Final
 from joserfc.jwk import ECKey, Key, KeySet, OctKey, OKPKey, RSAKey, import_key
 from joserfc.jws import JWSRegistry
 
+from . import logs
 from .credentials import MAX_TOKEN_LENGTH, Secret
 from .errors import Reason
 from .strict_json import read_json
@@ -251,7 +252,7 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
             hint = _SECRET_HINT if fetched and _is_symmetric(member) else hint
     if faults:
         # Where they are and what is wrong with them: no name or value of theirs.
-        logger.warning("Keys of a key set that are not used: %s.%s", ", ".join(faults), hint)
+        logs.write(logger, logging.WARNING, "Keys of a key set that are not used: %s.%s", ", ".join(faults), hint)
     return tuple(keys.values())
 
 

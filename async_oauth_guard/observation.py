@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from . import logs
 from .effects import CallFailedError, Flow, HttpAnswer, HttpCall
 
 __all__ = [
@@ -163,4 +164,5 @@ def _tell_failure(error: Exception) -> None:
         _has_failed = True
         # By class and place alone: nobody knows what the message holds, and the frames hold what is judged.
         where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("What watches the guards fails, with %s:\n%s", type(error).__name__, where)
+        what = "What watches the guards fails, with %s:\n%s"
+        logs.write(logger, logging.ERROR, what, type(error).__name__, where)

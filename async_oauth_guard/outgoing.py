@@ -21,7 +21,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from . import shared_cache
+from . import logs, shared_cache
 from .drivers import adrive
 from .effects import CacheDelete, CacheRead, CacheWrite, Effect, HttpCall, Once, Start
 from .errors import Reason, TemporarilyUnavailableError
@@ -246,7 +246,7 @@ def _ignore(outcome: _Outcome) -> None:
     """Nobody waits. Of an outage the flow itself has told; of a bug nobody else would."""
     if outcome.error is not None and not isinstance(outcome.error, TemporarilyUnavailableError):
         bug = _error_for_one(outcome.error)
-        logger.error("%s", "\n".join([str(bug), *getattr(bug, "__notes__", ())]))
+        logs.write(logger, logging.ERROR, "%s", "\n".join([str(bug), *getattr(bug, "__notes__", ())]))
 
 
 def _error_for_one(error: Exception) -> Exception:

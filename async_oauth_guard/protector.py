@@ -263,12 +263,18 @@ class ResourceProtector:
     def _guard(self, keywords: Mapping[str, Any], optional: bool) -> Callable[[Any], Any]:
         requirements = parse_requirements(**keywords)
         if not self._reads_settings:
-            self._check_keywords(requirements)
+            self.check_keywords(requirements)
         self._used = True
         guard = ViewGuard(self, keywords, requirements, optional)
         return lambda view: guard_view(view, guard)
 
-    def _check_keywords(self, requirements: Requirements) -> None:
+    def check_keywords(self, requirements: Requirements) -> None:
+        """Whether each validator's own ``validate_token`` takes the keywords that only it can judge.
+
+        Raises:
+            TypeError: one does not, or has none.
+            ImproperlyConfigured: the setting has no validators, or wrong ones.
+        """
         for validator in self.validators if requirements.extra else ():
             validate_token = hook(validator, "validate_token")
             taken = keywords_taken(validate_token, requirements.extra) if validate_token else ()
@@ -318,7 +324,7 @@ class ResourceProtector:
         self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
     ) -> Flow[Verdict]:
         if requirements.extra:
-            self._check_keywords(requirements)
+            self.check_keywords(requirements)
         inquiry = self._inquiry(request, requirements)
         try:
             if isinstance(credentials, GuardError):
@@ -357,7 +363,7 @@ class ResourceProtector:
         return watch_validation(self._judge_flow(presented, requirements, uri), None)
 
     def _judge_flow(self, presented: PresentedToken, requirements: Requirements, uri: str | None) -> Flow[Verdict]:
-        self._check_keywords(requirements)
+        self.check_keywords(requirements)
         if len(presented) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
         validators = [validator for serving in self._by_scheme().values() for validator in serving]

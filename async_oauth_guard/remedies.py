@@ -30,8 +30,8 @@ REMEDIES: Mapping[Reason, str] = {
         "validators, and the token with their `token_format`; add a validator for this source."
     ),
     Reason.UNKNOWN_TOKEN: (
-        "No row holds this token: it was deleted, or belongs to another deployment. Where the column holds digests, "
-        "name the algorithm with `digest`, and the column with `lookup`."
+        "No row holds this token: it was deleted, belongs to another deployment, or is longer than the column. Where "
+        "the column holds digests, name the algorithm with `digest`, and the column with `lookup`."
     ),
     Reason.AMBIGUOUS_TOKEN: (
         "Two rows hold this token. Delete both, and give the column of `lookup` a unique constraint."

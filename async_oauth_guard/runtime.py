@@ -109,6 +109,13 @@ async def _aread_model(effect: ReadModel) -> Any:
     return await _in_request_thread(_read_model, effect)
 
 
+def _run_once(once: Once) -> Any:
+    if is_in_loop():
+        # As Django has it of queries.
+        raise SynchronousOnlyOperation("This would block the event loop of this thread: call it by sync_to_async().")
+    return run_once(once)
+
+
 def _notify(effect: Notify) -> None:
     effect.signal.send(effect.sender, **effect.arguments)
 
@@ -126,7 +133,7 @@ _PERFORM: Mapping[type[Effect], Callable[[Any], Any]] = {
     Call: _call,
     ReadModel: _read_model,
     Notify: _notify,
-    Once: run_once,
+    Once: _run_once,
     Start: start,
 }
 _APERFORM: Mapping[type[Effect], Callable[[Any], Awaitable[Any]]] = {

@@ -22,6 +22,7 @@ from django.core.cache import BaseCache, caches
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from . import logs
 from .credentials import Secret
 from .effects import CacheDelete, CacheRead, CacheWrite
 
@@ -145,7 +146,7 @@ class _Pool:
     def note(self, failure: str | None) -> None:
         """Log the first failure of a row of them."""
         if failure is not None and not self.is_down:
-            _logger.warning("The cache %r is done without: %s", self.alias, failure)
+            logs.write(_logger, logging.WARNING, "The cache %r is done without: %s", self.alias, failure)
         self.is_down = failure is not None
 
     def submit(self, job: _Job) -> str | None:

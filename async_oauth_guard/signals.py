@@ -7,6 +7,7 @@ from authlib.integrations.django_oauth2 import token_authenticated
 from django.dispatch import Signal
 from django.http import HttpRequest
 
+from . import logs
 from .effects import Call, Flow, Notify
 from .errors import GuardError, MissingAuthorizationError, Reason, TemporarilyUnavailableError
 
@@ -49,17 +50,8 @@ def log_refusal_flow(request: HttpRequest, error: GuardError) -> Flow[None]:
         return
     extra = _extra_of(request, error)
     # A handler may block, and is the site's own: so it is called where code of the site's is.
-    yield Call(_log, (level, extra))
-
-
-def _log(level: int, extra: dict[str, Any]) -> None:
-    try:
-        logger.log(level, "Refused with status %s: %s", extra["status"], extra["reason"], extra=extra)
-    except Exception:
-        # A filter or a record factory of the site's: told where logging tells what handlers raise, and no reason to
-        # answer otherwise.
-        record = logging.LogRecord(logger.name, level, __file__, 0, "a refusal", (), None)
-        logging.Handler().handleError(record)
+    line = (logger, level, "Refused with status %s: %s", extra["status"], extra["reason"])
+    yield Call(logs.write, line, {"extra": extra})
 
 
 def reason_of(error: GuardError) -> Reason:

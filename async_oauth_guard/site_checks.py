@@ -34,7 +34,9 @@ def _routes_of_site() -> list[Route]:
 
 
 def check_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E005: ``ATOMIC_REQUESTS`` around async views. W010: middleware around them that is sync-only.
+    """E005: ``ATOMIC_REQUESTS`` around async views. E006: a keyword of a guard that no validator takes.
+
+    W010: middleware around async views that is sync-only.
 
     And of each route W004: an exemption without effect. W011, W012: it has no guard, or is excused for nothing.
     W013: Django's CSRF check stands before its guard.
@@ -43,6 +45,7 @@ def check_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
     asynchronous = [route for route in routes if route.all_guards and route.colour == "async"]
     return [
         *_transaction_messages(asynchronous),
+        *_keyword_messages(routes),
         *_middleware_messages(asynchronous),
         *_unguarded_messages(routes),
         *(message for callback in _callbacks(routes) for message in _exemption_messages(callback)),
@@ -68,6 +71,22 @@ def _transaction_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
             hint="Decorate them with @transaction.non_atomic_requests, or leave ATOMIC_REQUESTS out.",
             id=f"{_APP}.E005",
         )
+
+
+def _keyword_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
+    for route in _callbacks(routes):
+        for guard in route.all_guards:
+            try:
+                guard.protector.check_keywords(guard.requirements)
+            except TypeError as error:
+                yield Error(
+                    f"Each request for {route.view} is answered with an error: {error}.",
+                    hint="Correct the keyword at the view, or let that method take it.",
+                    id=f"{_APP}.E006",
+                )
+            except ImproperlyConfigured:
+                # E002 says so.
+                pass
 
 
 def _middleware_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
@@ -103,7 +122,7 @@ def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
     for route in unguarded:
         if not is_allowed(route, patterns):
             yield checks.Warning(
-                f"{route.path} ({route.view}) is not guarded: {route.requirement}.",
+                f"{route.path} ({route.view}) {_lack(route)}.",
                 hint=TO_GUARD,
                 id=f"{_APP}.W011",
             )
@@ -114,6 +133,12 @@ def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
                 hint="Take it out, before it excuses a route that somebody adds.",
                 id=f"{_APP}.W012",
             )
+
+
+def _lack(route: Route) -> str:
+    if not any(route.guards_by_method.values()):
+        return "is not guarded"
+    return f"is not guarded for each method: {route.requirement}"
 
 
 def _exemption_messages(route: Route) -> Iterator[CheckMessage]:

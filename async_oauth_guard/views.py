@@ -1,5 +1,6 @@
 """What views import: the ready-made guard, the type of what it lets in, and the same by inheritance."""
 
+from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 from django.http import HttpRequest
@@ -48,6 +49,7 @@ class ProtectedResourceMixin:
         super().__init_subclass__(**kwargs)
         if View in cls.__mro__[: cls.__mro__.index(ProtectedResourceMixin)]:
             raise TypeError(f"{cls.__name__} names View before ProtectedResourceMixin, which then guards nothing")
+        _check_spelling(cls)
         # Wrong arguments are to fail here, as a decorator's do, and not at the first request.
         cls.protector(cls.required_scopes, cls.oauth_optional)
 
@@ -58,3 +60,11 @@ class ProtectedResourceMixin:
 
     dispatch.csrf_exempt = EXEMPT_WHILE_CHECKED  # type: ignore[attr-defined]
     dispatch.login_required = False  # type: ignore[attr-defined]
+
+
+def _check_spelling(cls: type) -> None:
+    """A misspelt attribute would be no error of Python's, and would let more tokens in."""
+    attributes = ProtectedResourceMixin.__annotations__.keys()
+    for name in vars(cls).keys() - attributes:
+        for meant in get_close_matches(name, attributes, n=1, cutoff=0.9):
+            raise TypeError(f"{cls.__name__}.{name} guards nothing: {meant} is meant")

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import path
 
+import async_oauth_guard
 from async_oauth_guard import (
     GuardError,
     InsufficientScopeError,
+    IntrospectTokenValidator,
     InvalidRequestError,
     InvalidTokenError,
     MissingAuthorizationError,
@@ -22,6 +26,7 @@ from async_oauth_guard import (
     ResourceProtector,
     TemporarilyUnavailableError,
     UnsupportedTokenTypeError,
+    outgoing,
     token_rejected,
 )
 from async_oauth_guard.runtime import is_in_loop, run
@@ -149,6 +154,35 @@ def test_log_that_fails(
     told = capsys.readouterr().err
     assert "--- Logging error ---" in told
     assert TOKEN not in told
+
+
+def test_every_line_may_fail() -> None:
+    """No module of ours hands a line to the log by itself: what the log raises would end a request."""
+    package = Path(async_oauth_guard.__file__).parent
+    lines = {
+        path.name: re.findall(r"\b_?logger\.(?:log|debug|info|warning|error|exception|critical)\(", path.read_text())
+        for path in package.rglob("*.py")
+    }
+    assert {name: found for name, found in lines.items() if found} == {"logs.py": ["logger.log("]}
+
+
+@both_colours
+def test_log_that_fails_in_an_outage(colour: str, send: Send, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log that cannot be written makes no bug of an outage: the answer is 503."""
+    validator = IntrospectTokenValidator(
+        introspection_endpoint="http://127.0.0.1:9/introspect", client_id="a", client_secret="b", audience="c"
+    )
+    view = ResourceProtector(validator)(Witness().view(colour))
+    logger = logging.getLogger("async_oauth_guard.outgoing")
+    logger.addFilter(broken_filter)
+    try:
+        with serving(view):
+            answer = send("/", bearer(TOKEN))
+    finally:
+        logger.removeFilter(broken_filter)
+        outgoing.close()
+    assert answer.status == 503
+    assert "--- Logging error ---" in capsys.readouterr().err
 
 
 @both_colours

@@ -1,8 +1,9 @@
 """What stands between a site's guards and its own cache and databases."""
 
+import re
 import secrets
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ def examine_cache(alias: str | None, has_remote: bool) -> Iterator[Finding]:
     milliseconds = round((CLOCK.steady() - began) * 1000, 1)
     if not is_kept:
         yield trouble(
-            f"{what} did not give back what was put there: {'; '.join(said) or 'nothing was found'}.",
+            f"{what} {_failure_of(said)}.",
             f"Start its server, install the client library that its backend needs, or correct CACHES[{alias!r}]. Until "
             "then each worker asks servers for itself.",
             fault="cache",
@@ -71,6 +72,18 @@ def examine_cache(alias: str | None, has_remote: bool) -> Iterator[Finding]:
         yield warning(f"{what} is local to one worker: no other sees what is in it.", _SHARE, fault="local", **facts)
     else:
         yield ok(f"{what} {_reach_of(backend)}; an entry went there and back in {milliseconds} ms.", **facts)
+
+
+# What the cache's log says before it names the failure.
+_FAILURE = re.compile(r"is done without: (.+)")
+_UNREACHABLE = re.compile(r"Connect|Timeout|no answer")
+
+
+def _failure_of(said: Sequence[str]) -> str:
+    found = next(filter(None, map(_FAILURE.search, said)), None)
+    if found is None:
+        return "did not give back what was put there: nothing was found"
+    return f"cannot be {'reached' if _UNREACHABLE.search(found[1]) else 'used'} ({found[1]})"
 
 
 _SHARE = (

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection
 from typing import Any, NoReturn
 
+from .. import logs
 from ..effects import CallFailedError, Flow, HttpAnswer, HttpCall
 from ..errors import Reason, TemporarilyUnavailableError
 from ..strict_json import read_json
@@ -22,7 +23,7 @@ def unusable(what: str, reason: Reason = Reason.SERVER_ANSWER_UNUSABLE) -> NoRet
     Raises:
         TemporarilyUnavailableError: always.
     """
-    logger.warning("%s", what, extra={"reason": reason})
+    logs.write(logger, logging.WARNING, "%s", what, extra={"reason": reason})
     raise TemporarilyUnavailableError(reason=reason)
 
 

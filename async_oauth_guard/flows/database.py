@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import CharField, Field, IntegerField, Model
 
+from .. import logs
 from ..credentials import MAX_TOKEN_LENGTH, Secret, is_encodable
 from ..effects import Flow, Row
 from ..errors import InvalidTokenError, Reason
@@ -65,6 +66,7 @@ def find_row_flow(
     rows: list[Model] = yield ask_for(key)
     if len(rows) > 1:
         reason, table = Reason.AMBIGUOUS_TOKEN, rows[0]._meta.label
-        logger.error("%s has two rows for one access token; both are refused", table, extra={"reason": reason})
+        what = "%s has two rows for one access token; both are refused"
+        logs.write(logger, logging.ERROR, what, table, extra={"reason": reason})
         raise InvalidTokenError(reason=reason)
     return rows[0] if rows else None

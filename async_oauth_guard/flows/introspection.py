@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import logs
 from ..claims import check_audience, check_issuer, check_times, media_subtype
 from ..credentials import Secret
 from ..effects import CacheDelete, CacheRead, CacheWrite, Flow, HttpAnswer, HttpCall, Once
@@ -282,7 +283,8 @@ class Introspection:
         if answer.status in (401, 403):
             # RFC 7662 §2.3: about the credentials of ours. No token is any worse for it.
             reason = Reason.SERVER_REFUSES_US
-            logger.error("%s refuses our own credentials (status %d)", url, answer.status, extra={"reason": reason})
+            what = "%s refuses our own credentials (status %d)"
+            logs.write(logger, logging.ERROR, what, url, answer.status, extra={"reason": reason})
             raise TemporarilyUnavailableError(reason=reason)
         signed = self.signed
         # RFC 9701 §5: where a signed response is required, a plain one is none.

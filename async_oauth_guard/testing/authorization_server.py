@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from .environment import is_test_environment
 from .forgetting import forget_all
-from .server_arguments import choose, kind_of, read_audience, read_members
+from .server_arguments import choose, kind_of, read_audience, read_members, read_port
 from .server_clock import ServerClock
 from .server_doors import InProcess, Port
 from .server_endpoints import GARBAGE, Answer, Call, Endpoints, Request, refuse_client
@@ -78,10 +78,15 @@ class FakeAuthorizationServer:
         return f"<FakeAuthorizationServer {self._declared_issuer} {where}>"
 
     def on_port(self, port: int = 0) -> Self:
-        """Listen on ``127.0.0.1`` when it is entered; ``0`` is any port that is free. Returns the server itself."""
+        """Listen on ``127.0.0.1`` when it is entered; ``0`` is any port that is free. Returns the server itself.
+
+        Raises:
+            RuntimeError: it is entered already.
+            ValueError, TypeError: no port has this number.
+        """
         if self._is_entered:
             raise RuntimeError("write `with FakeAuthorizationServer().on_port() as server:`, before it is entered")
-        self._port_number = port
+        self._port_number = read_port(port)
         return self
 
     # --- entering and leaving ---

@@ -12,7 +12,7 @@ from ..errors import GuardError, Reason, UnsupportedTokenTypeError
 from ..flows.authorization import Inquiry
 from ..runtime import is_async
 from ..stand_ins import STAND_IN, Layer, StandIn
-from .environment import is_test_environment
+from .environment import check_test_environment, is_test_environment
 from .stand_in_error import copy_of, is_of_credentials, read_error
 from .stand_in_token import StandInValidator, check_token, make_token_factory
 
@@ -165,7 +165,7 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
 
 def _presenting(make_token: Callable[[], Any]) -> StandIn:
     def credentials(schemes: Collection[str]) -> Credentials | GuardError:
-        _check_environment()
+        check_test_environment()
         scheme = _scheme_of(schemes)
         # As whatever is presented, where a protector serves no scheme at all.
         return UnsupportedTokenTypeError() if scheme is None else Credentials(scheme, _PRESENTED)
@@ -178,7 +178,7 @@ def _refusing(error: GuardError) -> StandIn:
         raise _with_scope(copy_of(error), inquiry)
 
     def credentials(schemes: Collection[str]) -> Credentials | GuardError:
-        _check_environment()
+        check_test_environment()
         refusal, scheme = copy_of(error), _scheme_of(schemes)
         if refusal.reason is Reason.MALFORMED_CREDENTIALS:
             refusal.scheme = refusal.scheme or scheme
@@ -187,11 +187,6 @@ def _refusing(error: GuardError) -> StandIn:
     if is_of_credentials(error):
         return StandIn(credentials, (StandInValidator(refuse),))
     return StandIn(_presenting(lambda: None).credentials, (StandInValidator(refuse),))
-
-
-def _check_environment() -> None:
-    if not is_test_environment():
-        raise RuntimeError("an override_oauth() is still in force, although no tests run: it was never left")
 
 
 def _scheme_of(schemes: Collection[str]) -> str | None:

@@ -13,9 +13,12 @@ __all__ = [
     "read_audience",
     "read_lifetime",
     "read_members",
+    "read_port",
     "read_scope",
     "read_username",
 ]
+
+_LAST_PORT = 65_535
 
 
 def kind_of(given: Any) -> str:
@@ -104,6 +107,20 @@ def read_lifetime(expires_in: Any) -> int:
     if not math.isfinite(expires_in):
         raise ValueError(f"expires_in: write seconds, or None, not {expires_in}")
     return int(expires_in)
+
+
+def read_port(port: Any) -> int:
+    """The number of a port; ``0`` is any that is free.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: no port has it.
+    """
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"port: write a number such as 8001, or 0 for any that is free, not {kind_of(port)}")
+    if not 0 <= port <= _LAST_PORT:
+        raise ValueError(f"port: write a number up to {_LAST_PORT}, or 0 for any that is free, not {port}")
+    return port
 
 
 def read_username(user: Any) -> str | None:

@@ -70,10 +70,14 @@ class InProcess:
 
 
 class Port:
-    """Listens on the loopback address, on threads of its own."""
+    """Listens on the loopback address, on threads of its own.
+
+    Raises:
+        OSError: ``port`` is in use, or not ours to have.
+    """
 
     def __init__(self, answer: _Answering, port: int) -> None:
-        self._server = _Server((_HOST, port), _handler(answer))
+        self._server = _listen(answer, port)
         self.origin = self._server.origin
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.name = "fake authorization server"
@@ -84,6 +88,14 @@ class Port:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _listen(answer: _Answering, port: int) -> "_Server":
+    try:
+        return _Server((_HOST, port), _handler(answer))
+    except OSError as error:
+        because = f"{error.strerror}: nothing can listen on port {port} of {_HOST}; on_port() takes one that is free"
+        raise OSError(error.errno, because) from None
 
 
 class _Server(ThreadingHTTPServer):

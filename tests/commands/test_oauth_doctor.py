@@ -404,7 +404,7 @@ FAULTS = [
     Fault(active_to_anything, "introspection", "active-to-anything", "which cannot exist", "it lets anybody in"),
     Fault(local_cache, "cache", "local", "local to one worker", "Redis", "warning"),
     Fault(dummy_cache, "cache", "dummy", "keeps nothing", "Redis", "warning"),
-    Fault(broken_cache, "cache", "cache", "ConnectionError", "CACHES['broken']"),
+    Fault(broken_cache, "cache", "cache", "(BrokenCache) cannot be reached (ConnectionError).", "CACHES['broken']"),
     Fault(no_index, "database", "index", "begins with client_id", "db_index=True"),
     Fault(index_of_no_migration, "database", "index", "begins with scope", "manage.py migrate"),
     Fault(index_of_meta, "database", "index", "begins with scope", "The model has the index"),
@@ -523,6 +523,23 @@ def test_slow(patience: float, verdict: str, status: int, planted: Site, monkeyp
     assert (found["verdict"], result.status) == (verdict, status)
     assert found["facts"].get("fault") == (None if verdict == "ok" else "slow")
     assert ("longer timeout=" in (found["remedy"] or "")) is (verdict != "ok")
+
+
+class CacheWithoutClient(BrokenCache):
+    """A cache whose client library is not installed."""
+
+    def get(self, *arguments: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'redis'")
+
+    set = delete = get
+
+
+def test_cache_without_client(planted: Site) -> None:
+    """A cache that cannot be used is told from one whose server is away."""
+    planted.set(CACHES={**planted.caches, "clientless": {"BACKEND": f"{__name__}.CacheWithoutClient"}})
+    planted.guard(planted.authority.verifying(), cache="clientless")
+    found = doctor("--json").found("cache")["found"]
+    assert found == "The cache 'clientless' (CacheWithoutClient) cannot be used (ModuleNotFoundError)."
 
 
 def test_warnings_alone(planted: Site) -> None:

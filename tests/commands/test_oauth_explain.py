@@ -20,6 +20,7 @@ from django.db.backends.utils import CursorWrapper
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
+from django.utils.decorators import method_decorator
 from django.views import View
 from oauth2_provider.models import AccessToken as ToolkitToken
 from oauth2_provider.models import Application
@@ -168,7 +169,18 @@ class ClassView(ProtectedResourceMixin, View):
         raise AssertionError("no view is called")
 
 
+class HalfGuarded(View):
+    @method_decorator(require_oauth("profile"))
+    def get(self, request: HttpRequest) -> HttpResponse:
+        raise AssertionError("no view is called")
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        raise AssertionError("no view is called")
+
+
 URLS = Urls(
+    path("half/", HalfGuarded.as_view()),
+    path("misspelt/", require_oauth("profile", opt=True)(view)),
     path("scopes/", require_oauth("email")(view)),
     path("scopes/async/", require_oauth("email")(async_view)),
     path("class/", ClassView.as_view()),
@@ -375,6 +387,22 @@ def test_reason(reason: Reason, authority: Authority, caplog: pytest.LogCaptureF
     assert SUBJECT not in said
 
 
+def test_token_that_the_column_cannot_hold() -> None:
+    """Of a token that is longer than the column no database is asked, and none is said to have answered."""
+    with override_settings(OAUTH_GUARD=in_model()):
+        told = run("a" * 256)
+    assert told.failed_steps() == [
+        {
+            "rule": "the column can hold it",
+            "outcome": "failed",
+            "reason": Reason.UNKNOWN_TOKEN,
+            "detail": "CharField(255)",
+        }
+    ]
+    [validator] = told.guards[0]["validators"]
+    assert validator["calls"] == []
+
+
 # --- yes, and several guards -----------------------------------------------------------------------------------------
 
 
@@ -563,6 +591,17 @@ def test_terminal(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None
     assert terminal.read.called is False
 
 
+@pytest.mark.parametrize("ending", [EOFError, KeyboardInterrupt])
+def test_nothing_typed(monkeypatch: pytest.MonkeyPatch, ending: type[BaseException]) -> None:
+    """Whoever ends the prompt has given no token: one sentence, and the exit status is 2."""
+    monkeypatch.setattr("getpass.getpass", mock.Mock(side_effect=ending))
+    terminal = mock.Mock()
+    terminal.isatty.return_value = True
+    with override_settings(OAUTH_GUARD=in_model()), pytest.raises(CommandError, match="No token was given") as caught:
+        call_command("oauth_explain", stdin=terminal, stdout=io.StringIO())
+    assert caught.value.returncode == 2
+
+
 def test_standard_input_is_the_default(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
     """Without a stream of the caller's, it is the process's."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PROFILE(authority).encode())))
@@ -599,8 +638,24 @@ UNUSABLE: dict[str, tuple[Any, tuple[str, ...], str]] = {
     "no setting": (None, (), "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
     "no validator": ({}, (), NO_VALIDATOR),
     "no validator of a view": (in_model(), ("--url", "/nothing/"), NO_VALIDATOR),
-    "unknown path": (in_model(), ("--url", "/elsewhere/"), "No view of the site is at this --url."),
+    "unknown path": (
+        in_model(),
+        ("--url", "/elsewhere/"),
+        "No view of the site is at this --url: `oauth_routes` lists their paths. Mind the slashes at both ends.",
+    ),
     "no guard": (in_model(), ("--url", "/open/"), f"No guard stands before {HERE}.view at /open/."),
+    "no guard of a method": (
+        in_model(),
+        ("--url", "/half/", "--method", "post"),
+        f"No guard stands before POST of {HERE}.HalfGuarded at /half/.",
+    ),
+    "a method that cannot be": (in_model(), ("--method", "B AD"), "--method: this cannot be the name of a method."),
+    "a keyword that nobody takes": (
+        in_model(),
+        ("--url", "/misspelt/"),
+        "Each request for this view is answered with 500: opt: BearerTokenValidator.validate_token() takes no such"
+        " keyword. Correct the keyword at the view.",
+    ),
     "a bug": (
         setting(f"{HERE}.FailingValidator", token_model="site.OAuth2Token"),
         (),

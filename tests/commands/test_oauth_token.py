@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.db.models import NOT_PROVIDED
+from django.db import OperationalError, connections
+from django.db.models import CASCADE, NOT_PROVIDED, CharField, ForeignKey, Model
+from django.test.utils import isolate_apps
 from oauth2_provider.models import AccessToken as ToolkitToken
 from oauth2_provider.models import Application
 
@@ -309,6 +310,57 @@ def test_refusals(validators: Any, arguments: tuple[str, ...], sentence: str, se
     make_user("alice")
     settings.OAUTH_GUARD = None if validators is None else {"VALIDATORS": validators}
     assert refusal(*arguments) == sentence
+    assert OAuth2Token.objects.count() == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--user", "alice")])
+def test_database_that_does_not_answer(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked of it first, the sentence says that it is to be started, and nothing of how it is reached."""
+
+    def refuse() -> Any:
+        raise OperationalError('connection failed: password "pa55-of-the-database"')
+
+    monkeypatch.setattr(connections["default"], "cursor", refuse)
+    assert refusal(*arguments) == (
+        "The database 'default' does not answer (OperationalError): start it, or correct DATABASES['default']."
+    )
+
+
+@isolate_apps("tests.site")
+@pytest.mark.parametrize("arguments", [(), ("--user", "alice"), ("--client", "app")])
+def test_table_that_is_missing(arguments: tuple[str, ...], settings: Any) -> None:
+    """Of the model itself, of its users or of its clients: the sentence says that it is to be migrated."""
+
+    class Absent(Model):
+        username = CharField(max_length=50)
+        client_id = CharField(max_length=50)
+
+        class Meta:
+            app_label = "site"
+
+    class AbsentToken(Model):
+        access_token = CharField(max_length=50, unique=True)
+        user = ForeignKey(Absent, CASCADE, null=True, related_name="+")
+        client = ForeignKey(Absent, CASCADE, null=True, related_name="+")
+
+        class Meta:
+            app_label = "site"
+
+    use(settings, in_model(AbsentToken))
+    # Which of the two errors it is, databases differ in.
+    assert re.fullmatch(
+        r"The database 'default' answers, but not to this \((Operational|Programming)Error\): a table or column may be"
+        r" missing, so run `manage.py migrate --database default`.",
+        refusal(*arguments),
+    )
+
+
+@pytest.mark.parametrize("scope", ["é", '"', "\\", "\x7f"])
+def test_scopes_that_cannot_be(scope: str) -> None:
+    """A scope has the characters of RFC 6749 §3.3 only: no view can ask for another."""
+    assert refusal("--scopes", f"profile {scope}") == (
+        f"--scopes: {scope!r} has characters that a scope cannot have (RFC 6749 §3.3)."
+    )
     assert OAuth2Token.objects.count() == 0
 
 

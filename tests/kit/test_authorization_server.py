@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 import threading
 import urllib.error
@@ -985,11 +986,32 @@ def test_on_port_comes_first() -> None:
     assert repr(fake().on_port()) == f"<FakeAuthorizationServer {ISSUER} on a port>"
 
 
+@pytest.mark.parametrize(
+    ("port", "error", "sentence"),
+    [
+        ("a", TypeError, "port: write a number such as 8001, or 0 for any that is free, not str"),
+        (22.5, TypeError, "port: .*, not float"),
+        (True, TypeError, "port: .*, not bool"),
+        (None, TypeError, "port: .*, not NoneType"),
+        (-1, ValueError, "port: write a number up to 65535, or 0 for any that is free, not -1"),
+        (65_536, ValueError, "port: .*, not 65536"),
+    ],
+)
+def test_ports_that_are_none(port: Any, error: type[Exception], sentence: str) -> None:
+    """What no port has for a number is refused at once, with what to write."""
+    server = fake()
+    with pytest.raises(error, match=sentence):
+        server.on_port(port)
+    assert "in process" in repr(server)
+    fake().on_port(65_535)
+
+
 def test_a_port_that_is_taken() -> None:
-    """A port that is taken is the usual error, and leaves nothing behind."""
+    """A port that is taken is the usual error with its number, and leaves nothing behind."""
     with fake().on_port() as server:
         port = int(server.issuer.rpartition(":")[2])
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match=f"in use: nothing can listen on port {port} of 127") as caught:
             fake().on_port(port).__enter__()
+        assert caught.value.errno == errno.EADDRINUSE
     with fake().on_port(port) as server:
         assert server.issuer == f"http://127.0.0.1:{port}"

@@ -11,11 +11,12 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.test import AsyncClient, AsyncRequestFactory, RequestFactory, utils
 
-from async_oauth_guard import InsufficientScopeError, MissingAuthorizationError, Reason
+from async_oauth_guard import InsufficientScopeError, MissingAuthorizationError, Reason, ResourceProtector
 from async_oauth_guard.stand_ins import STAND_IN
 from async_oauth_guard.testing import OAuthClient, override_oauth
 from tests.kit.asking import alice, answer_of, atoken_seen, both_colours, get, reason_of, token_seen
 from tests.kit.urls import VIEWS, OwnProtector, model_validator, protectors, rows
+from tests.made_up import Fixed
 
 pytestmark = pytest.mark.urls("tests.kit.urls")
 
@@ -40,6 +41,15 @@ def test_nobody_sees_it_outside_of_tests(given: Any, monkeypatch: pytest.MonkeyP
         for path in ("/sync/function", "/async/function"):
             with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in force"):
                 get(path)
+
+
+@pytest.mark.parametrize("given", [{"scopes": "profile"}, {"error": "expired"}])
+def test_no_token_without_a_request_outside_of_tests(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a token judged by it that comes without a request."""
+    with override_oauth(**given), monkeypatch.context() as outside:
+        outside.delattr(utils._TestState, "saved_data")
+        with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in force"):
+            ResourceProtector(Fixed()).validate_token("anything", "profile")
 
 
 @every_view

@@ -1,6 +1,7 @@
 """What the commands print: plain columns for pipes, colours for terminals, and nothing that a terminal obeys."""
 
 import importlib.util
+import re
 from io import StringIO
 from typing import Any
 
@@ -66,6 +67,37 @@ def test_long_text_is_not_cut() -> None:
     out = Terminal()
     Console(out).line("x" * 300)
     assert "x" * 300 in out.getvalue()
+
+
+def in_terminal(columns: int, headings: list[str], rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A table as a terminal of that many columns gets it."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    Console(out).table(headings, rows)
+    return out.getvalue()
+
+
+def without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def test_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a table does not fit, its rows are the lines of plain text, in colour, and no cell is broken."""
+    shown = in_terminal(18, ["NAME", "GUARD"], ROWS, monkeypatch)
+    assert without_colours(shown) == PLAIN
+    assert "\x1b[32mguarded" in shown
+    assert "─" in in_terminal(19, ["NAME", "GUARD"], ROWS, monkeypatch)
+
+
+def test_sentences_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The widest column alone is folded, and only where lines of some length are left of it."""
+    rows: list[Any] = [["not applicable", "a sentence of eight words, then no more"]]
+    shown = in_terminal(50, ["VERDICT", "FOUND"], rows, monkeypatch).splitlines()
+    assert [line.strip() for line in shown[-3:-1]] == [
+        "not applicable   a sentence of eight words, then",
+        "no more",
+    ]
+    assert "─" not in in_terminal(49, ["VERDICT", "FOUND"], rows, monkeypatch)
 
 
 def test_no_markup() -> None:

@@ -195,6 +195,16 @@ def test_own_dispatch_is_wrapped(request_: HttpRequest) -> None:
     assert cls.dispatch.__wrapped__ is dispatch
 
 
+def test_wrapped_in_itself(request_: HttpRequest) -> None:
+    """What says that it wraps itself is guarded like others."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("seen")
+
+    view.__wrapped__ = view  # type: ignore[attr-defined]
+    assert guard_view(view, Guard())(request_).content == b"seen"
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_bound_dispatch(is_async: bool, request_: HttpRequest) -> None:
     """The bound ``dispatch`` of an object, as a mixin guards it, has the colour of the object's class."""

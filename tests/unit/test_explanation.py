@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -573,6 +574,7 @@ def test_methods_of_any_size() -> None:
 
 RULES_OF_ROWS = [
     "form that this validator takes",
+    "the column can hold it",
     "database answers",
     "one row has it, not two",
     "a row has it",
@@ -772,10 +774,12 @@ def test_stand_ins_do_not_count(compat: Any) -> None:
     layer = STAND_IN.put(StandIn(lambda schemes: Credentials("bearer", Secret("another")), [Own()]))  # type: ignore[arg-type]
     try:
         explanation = explain(ResourceProtector(verifying(), compat=compat), f"Bearer {Draft().token()}")
+        own = explain(OwnProtector(verifying(), compat=compat), None)
     finally:
         layer.end()
     assert explanation.asked == ("JWTBearerTokenValidator",)
     assert explanation.verdict == "accepted"
+    assert own.reason is Reason.MISSING_CREDENTIALS
 
 
 @pytest.mark.parametrize(
@@ -798,6 +802,16 @@ def test_request(uri: str | None, allowed: list[str], expected: str) -> None:
     with override_settings(ALLOWED_HOSTS=allowed):
         explain(protector, Secret(f"Bearer {Draft().token()}"), guard=guard, uri=uri)
     assert seen == [expected]
+
+
+def test_path_that_cannot_be_read() -> None:
+    """Where code of the site's fails while the path is read, no frame of ours shows the token."""
+    failing = mock.patch("async_oauth_guard.explanation.resolve", side_effect=KeyError)
+    with failing, pytest.raises(KeyError) as caught:
+        explain(ResourceProtector(verifying()), Secret("Bearer the-secret-token"), uri="/things/a/")
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert any(frame.f_code.co_name == "_request" for frame in frames)
+    assert "the-secret-token" not in "".join(repr(frame.f_locals) for frame in frames)
 
 
 def test_request_that_django_has_read() -> None:

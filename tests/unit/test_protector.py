@@ -749,6 +749,19 @@ def test_mixin_behind_view() -> None:
         type("V", (View, ProtectedResourceMixin), {"protector": ResourceProtector(Source())})
 
 
+@pytest.mark.parametrize("name", ["required_scope", "require_scopes", "requires_scopes", "oath_optional"])
+def test_mixin_with_a_misspelt_attribute(name: str) -> None:
+    """A class whose misspelt attribute would ask for less than its author thinks is refused when it is made."""
+    with pytest.raises(TypeError, match=f"V.{name} guards nothing: (required_scopes|oauth_optional) is meant"):
+        type("V", (ProtectedResourceMixin, View), {"protector": ResourceProtector(Source()), name: "admin"})
+
+
+def test_mixin_with_other_attributes() -> None:
+    """A class may have attributes of its own beside."""
+    own = {"protector": ResourceProtector(Source()), "scope": "a", "required_permissions": (), "oauth_realm": "b"}
+    assert issubclass(type("V", (ProtectedResourceMixin, View), own), View)
+
+
 WRONG_CLASSES: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"required_scopes": ""}, ValueError),
     ({"required_scopes": 7}, TypeError),

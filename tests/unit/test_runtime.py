@@ -404,6 +404,17 @@ def test_doors_on_a_loop() -> None:
     assert flow.gi_frame is None  # type: ignore[attr-defined]
 
 
+def test_plain_views_on_a_loop() -> None:
+    """R126: whoever calls a plain guarded view on an event loop is told, before a server holds up that loop."""
+
+    async def main() -> None:
+        (error,) = run(ask(Once("key", ask, 5.0)))
+        assert isinstance(error, SynchronousOnlyOperation)
+        assert "block the event loop" in str(error)
+
+    asyncio.run(main())
+
+
 # What goes out.
 
 

@@ -154,6 +154,21 @@ def test_views_outside_transactions() -> None:
     assert ids(messages(transaction.non_atomic_requests(using="other")(guarded("async def")))) == ["E005"]
 
 
+# Keywords.
+
+
+@both_colours
+def test_keyword_that_no_validator_takes(colour: str) -> None:
+    """E006: a misspelt keyword would be an error of each request, where the setting names the validators."""
+    misspelt = require_oauth("profile", opt=True)(Witness().view(colour))
+    rows = {"BACKEND": f"{NAME}.BearerTokenValidator", "OPTIONS": {"token_model": "site.OAuth2Token"}}
+    (message,) = messages([path("a", misspelt), path("b", misspelt)], OAUTH_GUARD={"VALIDATORS": [rows]})
+    assert (type(message), message.id) == (Error, f"{NAME}.E006")
+    assert message.msg.endswith("error: opt: BearerTokenValidator.validate_token() takes no such keyword.")
+    # What is no list of validators is said by a check of its own.
+    assert messages(misspelt, OAUTH_GUARD={"VALIDATORS": 7}) == []
+
+
 # Middleware.
 
 
@@ -220,8 +235,8 @@ def test_unguarded_routes() -> None:
     found = open_site()
     assert [(type(message), message.id) for message in found] == [(checks.Warning, f"{NAME}.W011")] * 2
     assert [message.msg for message in found] == [
-        "/health (tests.sites.Witness.view.<locals>.sync_view) is not guarded: unguarded.",
-        "/live (tests.sites.Witness.view.<locals>.async_view) is not guarded: unguarded.",
+        "/health (tests.sites.Witness.view.<locals>.sync_view) is not guarded.",
+        "/live (tests.sites.Witness.view.<locals>.async_view) is not guarded.",
     ]
     assert {message.hint for message in found} == {TO_GUARD}
 
@@ -274,7 +289,7 @@ def test_partly_guarded_class() -> None:
         def post(self, request: HttpRequest) -> HttpResponse: ...
 
     (message,) = messages(Page.as_view(), OAUTH_GUARD={"UNGUARDED": []})
-    assert message.msg.endswith("Page) is not guarded: GET: profile; POST: unguarded.")
+    assert message.msg.endswith("Page) is not guarded for each method: GET: profile; POST: unguarded.")
 
 
 # The CSRF check before the guard.

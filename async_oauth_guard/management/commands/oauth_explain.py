@@ -31,7 +31,8 @@ _PIPE_IT = (
     " those: pipe it in, as in `oauth_explain < token.txt`."
 )
 _WHOLE_HEADER = re.compile(r"authorization:", re.IGNORECASE)
-_SCHEME = re.compile(TOKEN.pattern)
+# RFC 9110 §5.6.2, §9.1: of a scheme and of a method.
+_NAME = re.compile(TOKEN.pattern)
 
 _OUTCOMES: Mapping[str, tuple[str, Tone]] = {
     "passed": ("passed", "good"),
@@ -81,6 +82,8 @@ class Command(ReportCommand):
         Raises:
             ImproperlyConfigured, CommandError: it cannot be judged at all.
         """
+        if not _NAME.fullmatch(options["method"]):
+            raise CommandError("--method: this cannot be the name of a method.", returncode=CANNOT_LOOK)
         guards = _guards(options["url"], options["method"])
         authorization = _read(options.get("stdin") or sys.stdin, options["scheme"])
         explanations = [
@@ -103,12 +106,18 @@ def _guards(url: str | None, method: str) -> Sequence[tuple[Any, ViewGuard | Non
     try:
         route = route_of(url)
     except LookupError:
-        raise CommandError("No view of the site is at this --url.", returncode=CANNOT_LOOK) from None
+        raise CommandError(
+            "No view of the site is at this --url: `oauth_routes` lists their paths. Mind the slashes at both ends.",
+            returncode=CANNOT_LOOK,
+        ) from None
     guards = route.guards_for(method)
     if not guards:
-        raise CommandError(f"No guard stands before {route.view} at {route.path}.", returncode=CANNOT_LOOK)
+        # Of a class whose other methods have one.
+        which = f"{method.upper()} of " if route.all_guards else ""
+        raise CommandError(f"No guard stands before {which}{route.view} at {route.path}.", returncode=CANNOT_LOOK)
     for guard in guards:
         _check(guard.protector)
+        _check_keywords(guard)
     return [(guard.protector, guard) for guard in guards]
 
 
@@ -117,19 +126,37 @@ def _check(protector: Any) -> None:
         raise ImproperlyConfigured("There is no token validator, so no token can be valid: add one to OAUTH_GUARD.")
 
 
+def _check_keywords(guard: ViewGuard) -> None:
+    try:
+        guard.protector.check_keywords(guard.requirements)
+    except TypeError as error:
+        raise CommandError(
+            f"Each request for this view is answered with 500: {error}. Correct the keyword at the view.",
+            returncode=CANNOT_LOOK,
+        ) from None
+
+
 def _read(stdin: Any, scheme: str) -> Secret[str]:
     """The value of the header, from standard input."""
-    if not _SCHEME.fullmatch(scheme):
+    if not _NAME.fullmatch(scheme):
         raise CommandError("--scheme: this cannot be the name of a scheme.", returncode=CANNOT_LOOK)
     if stdin is None:
         # It was closed.
         given: Any = b""
     elif stdin.isatty():
-        given = getpass.getpass("Token (not shown): ")
+        given = _prompt()
     else:
         given = getattr(stdin, "buffer", stdin).read(_MAX_INPUT + 1)
     data = given.encode(errors="replace") if isinstance(given, str) else given
     return Secret(_header(_line(data), scheme))
+
+
+def _prompt() -> str:
+    try:
+        return getpass.getpass("Token (not shown): ")
+    except (EOFError, KeyboardInterrupt):
+        # The terminal's cursor is still in the line of the prompt.
+        raise CommandError("\nNo token was given.", returncode=CANNOT_LOOK) from None
 
 
 def _line(data: bytes) -> str:

@@ -6,20 +6,23 @@ import uuid
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import router, transaction
+from django.db import Error as DatabaseError
+from django.db import ProgrammingError, connections, router, transaction
 from django.db.models import NOT_PROVIDED, BooleanField, DateTimeField, ForeignKey, JSONField, Model
 from django.utils import timezone
 
 from ...credentials import Secret
+from ...effects import OUTAGES
 from ...explanation import explain
 from ...flows.database import lookup_key
 from ...protector import ResourceProtector
+from ...scopes import parse_scopes
 from ...validators.model import BearerTokenValidator
 from ...views import require_oauth
 from ..reporting import CANNOT_LOOK, printing
@@ -34,6 +37,8 @@ _CLIENT = "development"
 # By which names models have what a token needs; the first that a model has is filled.
 _TOKENS = ("access_token", "token")
 _CLIENTS = ("application", "client")
+
+_Answer = TypeVar("_Answer")
 
 
 class Command(BaseCommand):
@@ -101,6 +106,21 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _read_scopes(text: str) -> str:
+    """Scopes as a token names them.
+
+    Raises:
+        CommandError: a character among them is none of a scope's.
+    """
+    scopes = " ".join(text.split())
+    try:
+        # None at all are no requirement, but a token may have none.
+        parse_scopes(scopes or None)
+    except ValueError as error:
+        raise _refusal(f"--{error}.") from error
+    return scopes
+
+
 def _validator(number: int | None) -> BearerTokenValidator:
     """The validator in whose model the row is to be.
 
@@ -132,7 +152,7 @@ class _Maker:
             field.name: field for field in self._model._meta.concrete_fields if not field.primary_key
         }
         self._column = validator.column
-        self._scopes = " ".join(options["scopes"].split())
+        self._scopes = _read_scopes(options["scopes"])
         self.description = (
             f"A row of {self._model._meta.label}, for {options['user'] or 'nobody'}, with"
             f" {f'the scopes {self._scopes}' if self._scopes else 'no scopes'}. To be sent as: Authorization: Bearer …"
@@ -165,11 +185,14 @@ class _Maker:
     def _save(self, values: Mapping[str, Any], token: Secret[str]) -> None:
         read_from: Any = self._validator.rows.ask_for(Secret("")).queryset
         alias = read_from._db or router.db_for_write(self._model)
-        with transaction.atomic(using=alias):
+
+        def save() -> None:
             self._model(**values).save(using=alias)
             # A replica has it later.
             if read_from.db == alias:
                 self._check(token)
+
+        _ask(alias, save)
 
     def _check(self, token: Secret[str]) -> None:
         """Ask the validator alone, as a guard would: what it refuses is of no use, and is not kept."""
@@ -231,7 +254,7 @@ class _Maker:
     def _user_values(self, name: str) -> dict[str, Any]:
         field = self._fields.get("user")
         model: Any = field.remote_field.model if isinstance(field, ForeignKey) else get_user_model()
-        user = model._default_manager.filter(**{getattr(model, "USERNAME_FIELD", "username"): name}).first()
+        user = _first(model, getattr(model, "USERNAME_FIELD", "username"), name)
         if user is None:
             raise _refusal("--user: there is no user of this name.")
         if field is not None:
@@ -249,10 +272,10 @@ class _Maker:
 
     def _client(self, field: Any, client_id: str) -> Model:
         model = field.remote_field.model
-        client = model._default_manager.filter(client_id=client_id).first()
+        client = _first(model, "client_id", client_id)
         if client is None:
             raise _refusal(f"--client: there is no {model._meta.label} with this client_id.")
-        return client  # type: ignore[no-any-return]
+        return client
 
     def _given(self) -> dict[str, Any]:
         """What ``--set`` gives; a related row by its key."""
@@ -266,6 +289,37 @@ class _Maker:
             except ValidationError as error:
                 raise _refusal(f"--set: {name}: {' '.join(error.messages)}") from error
         return given
+
+
+def _first(model: type[Model], field: str, value: str) -> Model | None:
+    found = model._default_manager.filter(**{field: value})
+    return _ask(found.db, found.first)
+
+
+def _ask(alias: str, question: Callable[[], _Answer]) -> _Answer:
+    """What a database answers; all of a question, or nothing, takes place there.
+
+    Raises:
+        CommandError: it does not answer, or lacks a table.
+    """
+    try:
+        with transaction.atomic(using=alias):
+            return question()
+    except (*OUTAGES, ProgrammingError) as error:
+        # By its class alone: the message may have the token, or how the database is reached.
+        failure = type(error).__name__
+    raise _refusal(_remedy(alias, failure))
+
+
+def _remedy(alias: str, failure: str) -> str:
+    try:
+        connections[alias].introspection.table_names()
+    except DatabaseError:
+        return f"The database {alias!r} does not answer ({failure}): start it, or correct DATABASES[{alias!r}]."
+    return (
+        f"The database {alias!r} answers, but not to this ({failure}): a table or column may be missing, so run"
+        f" `manage.py migrate --database {alias}`."
+    )
 
 
 _INVENTIONS: tuple[Callable[[], str], ...] = (
