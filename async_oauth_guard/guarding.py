@@ -30,6 +30,9 @@ _MAX_LAYERS = 100
 # What runs before Django calls `dispatch`, and may put another in its place.
 _MAKING = ("__init__", "__setattr__", "setup")
 
+# What Django assigns by then, whatever it was called with.
+_SET_UP = ("head", "request", "args", "kwargs")
+
 # Whoever assigns one of these decides what Django calls.
 _DECISIVE = {ANY, "__class__", "__dict__", "setup", "dispatch"}
 
@@ -38,6 +41,9 @@ _HANDLERS = {ANY, "http_method_names"}
 
 # What Django's `dispatch` and `options` call beside handlers.
 _BESIDE_HANDLERS = ("http_method_not_allowed", "_allowed_methods")
+
+# From these `ProtectedResourceMixin` makes its guard at each request.
+_OF_THE_MIXIN = ("required_scopes", "oauth_optional", "protector")
 
 _OTHER_METHODS = "other methods"
 
@@ -131,7 +137,7 @@ def layers_of(view: Any) -> Iterator[Any]:
 
 
 def _next_layer(layer: Any) -> Any:
-    if isinstance(layer, functools.partial):
+    if isinstance(layer, functools.partial) and type(layer).__call__ is functools.partial.__call__:
         return layer.func
     if _is_inherited(layer):
         # What it wraps is what it calls only where no child has put another class between.
@@ -204,7 +210,7 @@ def _guarding_of_class(cls: type, given: Mapping[str, Any]) -> Guarding:
     made = _assigned(cls, _MAKING)
     assigned = made | _assigned(cls, ("dispatch",))
     methods = tuple(name.upper() for name in _handlers_of(cls, given, assigned | given.keys()))
-    if not _DECISIVE.isdisjoint(made | given.keys()) or not _has_plain_objects(cls):
+    if not _DECISIVE.isdisjoint(made | given.keys()) or not _has_plain_objects(cls, given):
         return Guarding(methods=methods)
     passage = _passage(cls, given, assigned)
     if not passage.is_to_handlers or not _HANDLERS.isdisjoint(assigned) or hasattr(cls, "__getattr__"):
@@ -214,16 +220,19 @@ def _guarding_of_class(cls: type, given: Mapping[str, Any]) -> Guarding:
     return Guarding(passage.steps, by_method if any(by_method.values()) else {}, methods)
 
 
-def _has_plain_objects(cls: Any) -> bool:
-    """Whether its objects are made, and asked for what they have, as others are."""
+def _has_plain_objects(cls: Any, given: Mapping[str, Any]) -> bool:
+    """Whether its objects are made, given what they have and asked for it, as others are."""
     makers = type(cls).__call__ is type.__call__ and cls.__new__ is object.__new__
-    return makers and cls.__getattribute__ is object.__getattribute__
+    # A property may assign anything when Django assigns to it.
+    setters = any(hasattr(type(_found(cls, name)), "__set__") for name in (*_SET_UP, *given))
+    return makers and not setters and cls.__getattribute__ is object.__getattribute__
 
 
 def _handlers_of(cls: type, given: Mapping[str, Any], changed: Set[str]) -> Iterator[str]:
     """The HTTP methods, in small letters, that a class has a handler of its own for, or its objects may have one."""
     names = given.get("http_method_names", getattr(cls, "http_method_names", ()))
-    for name in names if isinstance(names, list | tuple | set | frozenset) else ():
+    # A child of one of these may say of any name that it is among them.
+    for name in names if type(names) in (list, tuple, set, frozenset) else ():
         # Django asks for small letters.
         if isinstance(name, str) and name == name.lower():
             handler = _found(cls, name)
@@ -271,6 +280,9 @@ def _assigned_by(name: str, method: Any) -> Iterator[str]:
         return
     layer = None
     for layer in layers_of(method):
+        if layer is vars(View).get(name):
+            # Django's own, below a decorator, does what it does without one.
+            continue
         if isinstance(layer, FunctionType):
             yield from names_assigned(layer.__code__)
         else:
@@ -285,7 +297,7 @@ def _assigned_by(name: str, method: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Passage:
-    """The steps within ``dispatch``, outermost first, and whether all of its ways end in Django's own."""
+    """The steps within ``dispatch``, outermost first, and whether nothing but guards comes before Django's own."""
 
     steps: tuple[Step, ...] = ()
     is_to_handlers: bool = False
@@ -307,17 +319,16 @@ def _passage(cls: type, given: Mapping[str, Any], assigned: Set[str], after: int
     ways = [_passage(cls, given, assigned, each) for each in further]
     # Nobody knows which of them is taken: if one has no guard, the others' do not count.
     onward = ways[0].steps if len(ways) == 1 or all(_guards_among(way.steps) for way in ways) else ()
-    return _Passage((*steps, *onward), all(way.is_to_handlers for way in ways))
+    # One of the site's own may long have answered before it comes to Django's.
+    is_to_handlers = _is_inherited(innermost) and all(way.is_to_handlers for way in ways)
+    return _Passage((*steps, *onward), is_to_handlers)
 
 
 def _guard_of_mixin(cls: Any, given: Mapping[str, Any], assigned: Set[str]) -> ViewGuard | None:
-    if not assigned.isdisjoint({ANY, "protector"}):
+    if not assigned.isdisjoint({ANY, *_OF_THE_MIXIN}):
         return None
     try:
-        scopes, optional, protector = (
-            given[name] if name in given else getattr(cls, name)
-            for name in ("required_scopes", "oauth_optional", "protector")
-        )
+        scopes, optional, protector = (given[name] if name in given else getattr(cls, name) for name in _OF_THE_MIXIN)
         return _guard_of(protector(scopes, optional)(lambda request: None))
     except Exception:
         # Given to as_view(), which nobody checks, and so an error at each request.
@@ -331,12 +342,15 @@ def _called(function: Any, classes: tuple[type, ...]) -> list[int]:
         return [classes.index(cls) + 1] if cls in classes else []
     if not isinstance(function, FunctionType):
         return []
-    found = [
-        (_number_of(mention, function, classes), mention.is_call) for mention in mentions_of_dispatch(function.__code__)
-    ]
+    mentions = mentions_of_dispatch(function.__code__)
+    numbers = [_number_of(mention, function, classes) for mention in mentions]
+    pairs = list(zip(mentions, numbers, strict=True))
+    if any(number is None and (mention.is_super or mention.is_call) for mention, number in pairs):
+        # Of a class that nobody can tell.
+        return []
     # What is named without a call may be called under another name, and may not be called at all.
-    is_called = any(is_call for number, is_call in found if number is not None)
-    return [number for number, _ in found if number is not None and is_called]
+    is_called = any(mention.is_call for mention in mentions)
+    return [number for number in numbers if number is not None and is_called]
 
 
 def _number_of(mention: Mention, function: FunctionType, classes: tuple[type, ...]) -> int | None:

@@ -90,8 +90,9 @@ class Transport:
         return outcome
 
     async def _exchange_with_a_client(self, call: HttpCall, deadline: float) -> HttpAnswer | CallFailedError:
+        options = _options_for(call)
         try:
-            client = self._client(_options_for(call))
+            client = self._client(options)
         except OSError as error:
             # The file of certificates is gone, or the process has too many open.
             return CallFailedError(Reason.SERVER_UNREACHABLE, type(error).__name__)
@@ -100,6 +101,12 @@ class Transport:
             return await watch_call(call, _exchange(client, call, deadline))
         finally:
             client.calls -= 1
+            if client.is_spoilt and not client.calls:
+                await self._retire(options, client)
+
+    async def _retire(self, options: ClientOptions, client: "_Client") -> None:
+        self._clients[options] = [each for each in self._clients.get(options, ()) if each is not client]
+        await _aclose(client)
 
     async def aclose(self) -> None:
         """Close all connections. Exchanges that are under way fail."""
@@ -111,9 +118,11 @@ class Transport:
     def _client(self, options: ClientOptions) -> "_Client":
         """The client with the fewest calls. Of ours there are several where there are many calls: see `CALLS`."""
         clients = self._clients.setdefault(options, [])
-        if not clients:
-            clients.append(_make_client(options))
-        client = min(clients, key=_calls_of)
+        fit = [client for client in clients if not client.is_spoilt]
+        if not fit:
+            fit = [_make_client(options)]
+            clients += fit
+        client = min(fit, key=_calls_of)
         if client.calls >= CALLS and client.context is not None:
             client = _Client(_our_client(client.context), client.library, client.context)
             clients.append(client)
@@ -170,12 +179,16 @@ class _Library(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """A client, the library whose exceptions it raises, and how many calls it makes at the moment."""
+    """A client, the library whose exceptions it raises, and how many calls it makes at the moment.
+
+    One of ours is spoilt once its pool has a connection that nobody can use: it makes no further call.
+    """
 
     http: Any
     library: _Library
     context: ssl.SSLContext | None = None
     calls: int = 0
+    is_spoilt: bool = False
 
 
 async def _aclose(client: _Client) -> None:
@@ -301,6 +314,8 @@ async def _attempt(client: _Client, call: HttpCall, deadline: float, steps: "_St
         _clear_locals(error)
         raise
     finally:
+        # httpcore keeps for ever a connection whose call was cancelled between its making and its first use.
+        client.is_spoilt |= steps.left_a_new_connection and client.context is not None
         await steps.aclose()
 
 
@@ -402,6 +417,11 @@ class _Steps:
         if stream is not None:
             with contextlib.suppress(Exception):
                 await stream.aclose()
+
+    @property
+    def left_a_new_connection(self) -> bool:
+        """Whether the attempt has ended between a connection's making and its first use."""
+        return bool(self._names) and self._names[-1].endswith((".connect_tcp.complete", ".start_tls.complete"))
 
     @property
     def met_a_closed_connection(self) -> bool:

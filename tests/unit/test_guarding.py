@@ -4,7 +4,8 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -343,6 +344,32 @@ class CallingItsOwnSuper(Parent):
         return super().dispatch(request)
 
 
+class SkippingByNumber(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.GET:
+            return super(type(self).__mro__[1], self).dispatch(request)
+        return super().dispatch(request)
+
+
+class SkippingByNumberLater(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        other = super(type(self).__mro__[1], self).dispatch
+        return other(request) if request.GET else super().dispatch(request)
+
+
+class CallingByNumber(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.GET:
+            return type(self).__mro__[2].dispatch(self, request)  # type: ignore[attr-defined]
+        return super().dispatch(request)
+
+
+class CallingByAShorterName(Parent):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        parent = View
+        return parent.dispatch(self, request) if request.GET else super().dispatch(request)
+
+
 class WithoutName(Parent):
     dispatch = lambda self, request: super(WithoutName, self).dispatch(request)  # type: ignore[assignment]  # noqa: E731, UP008
 
@@ -403,6 +430,10 @@ NOT_REACHING = [
     CallingWhatItWasGiven,
     CallingWhatItKeeps,
     CallingItsOwnSuper,
+    SkippingByNumber,
+    SkippingByNumberLater,
+    CallingByNumber,
+    CallingByAShorterName,
     WithoutName,
     WithoutArguments,
     calling_what_is_not_there(),
@@ -514,18 +545,22 @@ def test_inherited_methods() -> None:
 
 
 def test_methods_behind_an_own_dispatch() -> None:
-    """Guards of methods count behind Django's own ``dispatch``: another may do without the methods."""
+    """Guards of methods count behind Django's own ``dispatch``: another may answer in their place."""
 
-    class Page(Mixin, View):
+    class Page(View):
         get = protector("read")(answer)
 
-    class Own(View):
-        get = protector("read")(answer)
-
+    class Own(Page):
         def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any: ...
 
-    assert guarding_of(Page).is_whole
+    @method_decorator(csrf_exempt, name="dispatch")
+    class Decorated(Page):
+        pass
+
+    assert guarding_of(Decorated).is_whole
     assert not guarding_of(Own).is_whole
+    assert not guarding_of(type("Between", (Mixin, Page), {})).is_whole
+    assert words(protector("any")(type("Guarded", (Page,), {})), "GET") == ["any", "read"]
 
 
 def test_class_and_method() -> None:
@@ -592,6 +627,30 @@ def test_borrowed_mixin() -> None:
         dispatch = ProtectedResourceMixin.dispatch
 
     assert not guarding_of(Borrowing).is_whole
+
+
+class ScopesBySetup(Notes):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        self.required_scopes = "other"
+
+
+class OptionalByConstructor(Notes):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(oauth_optional=True, **kwargs)
+
+
+class OptionalByDispatch(Notes):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        self.oauth_optional = True
+        return super().dispatch(request, *args, **kwargs)
+
+
+@pytest.mark.parametrize("cls", [ScopesBySetup, OptionalByConstructor, OptionalByDispatch])
+def test_mixin_that_each_object_changes(cls: Any) -> None:
+    """Fail closed: where objects have other requirements than their class, nobody can tell what the guard asks for."""
+    assert words(cls.as_view()) == []
+    assert words(protector("outer")(cls)) == ["outer"]
 
 
 # Ways past a guard. Each is gone, and found open.
@@ -981,6 +1040,224 @@ def protector_set_by_setup(entry: Any) -> Any:
     return Page.as_view()
 
 
+@way("GET")
+def optional_set_by_setup(entry: Any) -> Any:
+    class Page(Notes):
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            super().setup(*args, **kwargs)
+            self.oauth_optional = True
+
+    Page.get = entry
+    return Page.as_view()
+
+
+@way("GET")
+def partial_that_calls_another(entry: Any) -> Any:
+    class Own(functools.partial[Any]):
+        def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+            return entry(*args, **kwargs)
+
+    return Own(protector()(entry))
+
+
+@way("GET")
+def handler_set_with_an_argument(entry: Any) -> Any:
+    class Parent(Entries):
+        @property
+        def mode(self) -> Any: ...
+
+        @mode.setter
+        def mode(self, value: Any) -> None:
+            self.get = self.entry
+
+    return guarded_handlers(entry, Parent).as_view(mode=1)
+
+
+class Entries:
+    """What ways past a guard have in common: the handler that lets everybody in, and names for it."""
+
+    entry: Any
+    get: Any
+    dispatch: Any
+    method = "get"
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        return {self.method: self.entry}
+
+
+def parent(cls: Any) -> Any:
+    """A parent of a class with guarded handlers, whose objects answer GET to everybody."""
+
+    def make(entry: Any) -> Any:
+        return guarded_handlers(entry, cls).as_view()
+
+    make.__name__ = cls.__name__
+    return way("GET")(make)
+
+
+@parent
+class SettingWithTheRequest(Entries):
+    @property
+    def request(self) -> Any: ...
+
+    @request.setter
+    def request(self, request: Any) -> None:
+        self.get = self.entry
+
+
+@parent
+class HandingOnAMapping(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**self.entries, **kwargs})
+
+
+@parent
+class HandingOnOtherKeys(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{self.method: self.entry})  # type: ignore[call-arg]
+
+
+@parent
+class HandingOnAnotherMapping(Entries):
+    def __init__(self, *args: Any, option: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs, **self.entries)
+
+
+@parent
+class HandingOnNothingOfItsOwn(Entries):
+    def __init__(self) -> None:
+        entries = self.entries
+        super().__init__(**entries)  # type: ignore[call-arg]
+
+
+@parent
+class HandingOnPairs(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.update([(self.method, self.entry)])
+        super().__init__(**kwargs)
+
+
+@parent
+class HandingOnAnUpdate(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.update(**self.entries)
+        super().__init__(**kwargs)
+
+
+@parent
+class HandingOnAKey(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs[self.method] = self.entry
+        super().__init__(**kwargs)
+
+
+@parent
+class HandingOnADefault(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault(self.method, self.entry)
+        super().__init__(**kwargs)
+
+
+@parent
+class HandingOnAnotherName(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        other = kwargs
+        other[self.method] = self.entry
+        super().__init__(**kwargs)
+
+
+@parent
+class HandingOnSomethingElse(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        for kwargs in (self.entries,):
+            super().__init__(**kwargs)
+
+
+@parent
+class HandingOnWithin(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        make = super().__init__
+        make(**self.entries)  # type: ignore[call-arg]
+
+
+@parent
+class HandingOnFromWithin(Entries, View):
+    def __init__(self, **kwargs: Any) -> None:
+        def make(**kwargs: Any) -> None:
+            View.__init__(self, **kwargs)
+
+        make(**self.entries)
+
+
+@parent
+class HandingOnByName(Entries):
+    def __init__(self, **kwargs: Any) -> None:
+        getattr(super(), "__init__")(**self.entries)  # noqa: B009
+
+
+@parent
+class HandingOnLater(Entries, View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        View.__init__(self, get=self.entry)
+
+
+@parent
+class AskingForTheDictionary(Entries, View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        getattr(self, "__dict__")["get"] = self.entry  # noqa: B009
+
+
+@parent
+class AskingForTheSetter(Entries, View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        getattr(self, "__setattr__")("get", self.entry)  # noqa: B009
+
+
+@parent
+class Executing(Entries, View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        exec("self.get = self.entry")
+
+
+@parent
+class Evaluating(Entries, View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        eval("vars(self).update(get=self.entry)")
+
+
+@parent
+class GivingItselfAnotherName(Entries, View):
+    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        def other(request: Any) -> None:
+            setattr(request, "get", request.entry)  # noqa: B010
+
+        super().setup(request, *args, **kwargs)
+        other(self)
+
+
+@parent
+class CatchingItself(Entries, View):
+    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        match self:
+            case object() as request:
+                setattr(request, "get", request.entry)  # noqa: B010
+
+
+@parent
+class AnsweringItself(Entries, View):
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if request.method == "GET":
+            return self.entry(request)
+        return super().dispatch(request, *args, **kwargs)
+
+
 @both_colours
 @pytest.mark.parametrize(("make", "method"), WAYS, ids=lambda value: getattr(value, "__name__", value))
 def test_ways_past_a_guard(make: Any, method: str, colour: str) -> None:
@@ -1015,7 +1292,26 @@ def test_guards_that_stand_all_the_same() -> None:
 
     assert guarding_of(guarded_handlers(answer, Parent)).is_whole
     assert guarding_of(guarded_class(answer, Parent)).is_whole
+    assert guarding_of(guarded_handlers(answer, WithOptions)).is_whole
+    assert guarding_of(guarded_class(answer, WithOptions)).is_whole
     assert guarding_of(guarded_handlers(answer, Other)).is_whole
+
+
+class WithOptions(View):
+    """Of its keywords it reads what it likes, and adds others by their names."""
+
+    options_known: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *args: Any, size: int = 1, **kwargs: Any) -> None:
+        self.page = kwargs.pop("page", size) if "page" in kwargs else kwargs.get("other")
+        for name in set(kwargs.keys()):
+            self.options_known[name] = kwargs[name]
+            del kwargs[name]
+        kwargs["kind"] = "page"
+        kwargs.setdefault("title", "Page")
+        kwargs.update(colour="blue")
+        self.log = logging.LoggerAdapter(logging.getLogger(), **self.options_known)
+        super().__init__(**{"order": "asc", **kwargs})
 
 
 def test_what_is_assigned_to_others() -> None:
@@ -1032,16 +1328,19 @@ def test_what_is_assigned_to_others() -> None:
             setattr(request, "tenant", 1)  # noqa: B010
             request.__dict__["account"] = vars(request).get("tenant")
             request.get = request.headers
+            self.later = lambda name: setattr(request, name, 2)
+            self.visit = SimpleNamespace(request=request)
 
+    class Passing(Parent):
         def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
             setattr(request, "later", 2)  # noqa: B010
             return super().dispatch(request, *args, **kwargs)
 
-    class Mixed(ProtectedResourceMixin, Parent):
+    class Mixed(ProtectedResourceMixin, Passing):
         protector = protector
 
     assert guarding_of(guarded_handlers(answer, Parent)).is_whole
-    assert guarding_of(guarded_class(answer, Parent)).is_whole
+    assert guarding_of(guarded_class(answer, Passing)).is_whole
     assert guarding_of(Mixed).is_whole
 
 
@@ -1105,7 +1404,12 @@ def test_what_is_open_is_told() -> None:
     assert len(guarding.guards_for("get")) == len(guarding.guards_for("head")) == 1
 
 
-@pytest.mark.parametrize("names", [None, 7, "get", property(lambda self: ["get"]), [b"get", 7]])
+class AnyMethod(list[str]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("names", [None, 7, "get", property(lambda self: ["get"]), [b"get", 7], AnyMethod(["get"])])
 def test_methods_that_are_no_list(names: Any) -> None:
     """Fail closed: where the names of methods are not to be read, no handler is known."""
     assert not guarding_of(type("Page", (View,), {"get": protector()(answer), "http_method_names": names})).is_whole
