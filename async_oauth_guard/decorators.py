@@ -13,11 +13,10 @@ from .effects import Flow
 from .runtime import arun, is_async, is_in_loop, run
 from .session_checks import exempt
 
-__all__ = ["Guard", "guard_view"]
+__all__ = ["MAX_LAYERS", "Guard", "guard_view"]
 
-
-# Some `__wrapped__` lead back to where they came from.
-_MAX_LAYERS = 100
+MAX_LAYERS = 100
+"""How many layers of a view are looked at: some `__wrapped__` lead back to where they came from."""
 
 
 class Guard(Protocol):
@@ -127,7 +126,7 @@ def _is_called_async(bound: Any, args: tuple[Any, ...]) -> bool:
 
 def _bound_object(view: Any) -> Any:
     """The object that ``view``, or what decorators and `functools.partial` have wrapped in it, is a method of."""
-    for _ in range(_MAX_LAYERS):
+    for _ in range(MAX_LAYERS):
         bound = getattr(view, "__self__", None)
         if bound is not None or view is None:
             return bound

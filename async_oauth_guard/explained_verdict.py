@@ -151,8 +151,7 @@ class Judge:
         self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
     ) -> Flow[Verdict]:
         """As the protector's, but for the signals; each validator that is asked is told of."""
-        if requirements.extra:
-            self._protector.check_keywords(requirements)
+        self._protector.check_keywords(requirements)
         try:
             if isinstance(credentials, GuardError):
                 raise credentials

@@ -20,12 +20,9 @@ from django.views.generic.edit import ProcessFormView
 from . import decorators
 from .source import ANY, Mention, mentions_of_dispatch, names_assigned, value_of
 from .view_guard import ViewGuard
-from .views import ProtectedResourceMixin
+from .views import MIXIN_ATTRIBUTES, ProtectedResourceMixin
 
 __all__ = ["Guarding", "Step", "class_behind", "guarding_of", "guarding_of_callback", "layers_of"]
-
-# Proxies may have another layer below each.
-_MAX_LAYERS = 100
 
 # What runs before Django calls `dispatch`, and may put another in its place.
 _MAKING = ("__init__", "__setattr__", "setup")
@@ -41,9 +38,6 @@ _HANDLERS = {ANY, "http_method_names"}
 
 # What Django's `dispatch` and `options` call beside handlers.
 _BESIDE_HANDLERS = ("http_method_not_allowed", "_allowed_methods")
-
-# From these `ProtectedResourceMixin` makes its guard at each request.
-_OF_THE_MIXIN = ("required_scopes", "oauth_optional", "protector")
 
 _OTHER_METHODS = "other methods"
 
@@ -127,7 +121,7 @@ def _steps_of(view: Any) -> tuple[Step, ...]:
 
 def layers_of(view: Any) -> Iterator[Any]:
     """A view and what it wraps, outermost first, down to the function, the object, or what ``as_view()`` returned."""
-    for _ in range(_MAX_LAYERS):
+    for _ in range(decorators.MAX_LAYERS):
         yield view
         if class_behind(view) is not None:
             return
@@ -325,10 +319,12 @@ def _passage(cls: type, given: Mapping[str, Any], assigned: Set[str], after: int
 
 
 def _guard_of_mixin(cls: Any, given: Mapping[str, Any], assigned: Set[str]) -> ViewGuard | None:
-    if not assigned.isdisjoint({ANY, *_OF_THE_MIXIN}):
+    if not assigned.isdisjoint({ANY, *MIXIN_ATTRIBUTES}):
         return None
     try:
-        scopes, optional, protector = (given[name] if name in given else getattr(cls, name) for name in _OF_THE_MIXIN)
+        scopes, optional, protector = (
+            given[name] if name in given else getattr(cls, name) for name in MIXIN_ATTRIBUTES
+        )
         return _guard_of(protector(scopes, optional)(lambda request: None))
     except Exception:
         # Given to as_view(), which nobody checks, and so an error at each request.

@@ -39,8 +39,12 @@ def run_outside_loop(flow: Flow[T], instead: str) -> T:
     """
     if is_in_loop():
         flow.close()
-        raise SynchronousOnlyOperation(f"This would block the event loop of this thread: {instead} instead.")
+        raise _would_block(instead)
     return run(flow)
+
+
+def _would_block(instead: str) -> SynchronousOnlyOperation:
+    return SynchronousOnlyOperation(f"This would block the event loop of this thread: {instead} instead.")
 
 
 async def arun(flow: Flow[T]) -> T:
@@ -112,7 +116,7 @@ async def _aread_model(effect: ReadModel) -> Any:
 def _run_once(once: Once) -> Any:
     if is_in_loop():
         # As Django has it of queries.
-        raise SynchronousOnlyOperation("This would block the event loop of this thread: call it by sync_to_async().")
+        raise _would_block("call it by sync_to_async()")
     return run_once(once)
 
 

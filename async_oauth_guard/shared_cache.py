@@ -29,6 +29,7 @@ from .effects import CacheDelete, CacheRead, CacheWrite
 __all__ = [
     "CLOSE_TIMEOUT",
     "DEADLINE",
+    "DONE_WITHOUT",
     "IDLE_TIMEOUT",
     "MAX_ABANDONED",
     "MAX_WAITING",
@@ -39,6 +40,9 @@ __all__ = [
     "read",
     "write",
 ]
+
+DONE_WITHOUT = "The cache %r is done without: %s"
+"""What the log says of a cache, with the first failure of a row of them."""
 
 DEADLINE = 0.25
 """Seconds from asking to the answer."""
@@ -146,7 +150,7 @@ class _Pool:
     def note(self, failure: str | None) -> None:
         """Log the first failure of a row of them."""
         if failure is not None and not self.is_down:
-            logs.write(_logger, logging.WARNING, "The cache %r is done without: %s", self.alias, failure)
+            logs.write(_logger, logging.WARNING, DONE_WITHOUT, self.alias, failure)
         self.is_down = failure is not None
 
     def submit(self, job: _Job) -> str | None:

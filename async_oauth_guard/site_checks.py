@@ -136,7 +136,7 @@ def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
 
 
 def _lack(route: Route) -> str:
-    if not any(route.guards_by_method.values()):
+    if not route.all_guards:
         return "is not guarded"
     return f"is not guarded for each method: {route.requirement}"
 

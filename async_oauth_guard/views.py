@@ -10,7 +10,7 @@ from .protector import ResourceProtector
 from .scopes import ScopesLike
 from .session_checks import EXEMPT_WHILE_CHECKED
 
-__all__ = ["AuthenticatedRequest", "ProtectedResourceMixin", "require_oauth"]
+__all__ = ["MIXIN_ATTRIBUTES", "AuthenticatedRequest", "ProtectedResourceMixin", "require_oauth"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,10 @@ class AuthenticatedRequest(HttpRequest, Generic[T]):
     """
 
     oauth_token: T
+
+
+MIXIN_ATTRIBUTES = ("required_scopes", "oauth_optional", "protector")
+"""From these `ProtectedResourceMixin` makes its guard, at each request."""
 
 
 class ProtectedResourceMixin:
@@ -64,7 +68,6 @@ class ProtectedResourceMixin:
 
 def _check_spelling(cls: type) -> None:
     """A misspelt attribute would be no error of Python's, and would let more tokens in."""
-    attributes = ProtectedResourceMixin.__annotations__.keys()
-    for name in vars(cls).keys() - attributes:
-        for meant in get_close_matches(name, attributes, n=1, cutoff=0.9):
+    for name in vars(cls).keys() - {*MIXIN_ATTRIBUTES}:
+        for meant in get_close_matches(name, MIXIN_ATTRIBUTES, n=1, cutoff=0.9):
             raise TypeError(f"{cls.__name__}.{name} guards nothing: {meant} is meant")

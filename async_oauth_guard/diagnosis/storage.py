@@ -1,6 +1,5 @@
 """What stands between a site's guards and its own cache and databases."""
 
-import re
 import secrets
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from ..effects import CacheDelete, CacheRead, CacheWrite, Flow, Once
 from ..errors import TemporarilyUnavailableError
 from ..flows.database import find_row_flow, lookup_key
 from ..runtime import run
+from ..shared_cache import DONE_WITHOUT
 from ..validators.remote import CLOCK
 from ..validators.row_source import RowSource, is_indexed
 from .examination import Finding, not_applicable, ok, overhearing, trouble, warning
@@ -62,7 +62,7 @@ def examine_cache(alias: str | None, has_remote: bool) -> Iterator[Finding]:
     milliseconds = round((CLOCK.steady() - began) * 1000, 1)
     if not is_kept:
         yield trouble(
-            f"{what} {_failure_of(said)}.",
+            f"{what} {_failure_of(alias, said)}.",
             f"Start its server, install the client library that its backend needs, or correct CACHES[{alias!r}]. Until "
             "then each worker asks servers for itself.",
             fault="cache",
@@ -74,16 +74,16 @@ def examine_cache(alias: str | None, has_remote: bool) -> Iterator[Finding]:
         yield ok(f"{what} {_reach_of(backend)}; an entry went there and back in {milliseconds} ms.", **facts)
 
 
-# What the cache's log says before it names the failure.
-_FAILURE = re.compile(r"is done without: (.+)")
-_UNREACHABLE = re.compile(r"Connect|Timeout|no answer")
+# In the names of errors, and in our own words.
+_UNREACHABLE = ("Connect", "Timeout", "no answer")
 
 
-def _failure_of(said: Sequence[str]) -> str:
-    found = next(filter(None, map(_FAILURE.search, said)), None)
-    if found is None:
+def _failure_of(alias: str, said: Sequence[str]) -> str:
+    before = DONE_WITHOUT % (alias, "")
+    failure = next((line.removeprefix(before) for line in said if line.startswith(before)), None)
+    if failure is None:
         return "did not give back what was put there: nothing was found"
-    return f"cannot be {'reached' if _UNREACHABLE.search(found[1]) else 'used'} ({found[1]})"
+    return f"cannot be {'reached' if any(each in failure for each in _UNREACHABLE) else 'used'} ({failure})"
 
 
 _SHARE = (

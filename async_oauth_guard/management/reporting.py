@@ -12,10 +12,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ..console import Console
 
-__all__ = ["CANNOT_LOOK", "Report", "ReportCommand", "printing"]
+__all__ = ["CANNOT_LOOK", "Report", "ReportCommand", "cannot_look", "printing"]
 
 CANNOT_LOOK = 2
 """The exit status of a command that was used wrongly, or could not do its work; argparse has the same one."""
+
+
+def cannot_look(sentence: str) -> CommandError:
+    """The error that ends a command so, with what to tell people."""
+    return CommandError(sentence, returncode=CANNOT_LOOK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class ReportCommand(BaseCommand):
         try:
             report = self.examine(options)
         except ImproperlyConfigured as error:
-            raise CommandError(str(error), returncode=CANNOT_LOOK) from error
+            raise cannot_look(str(error)) from error
         with printing(self.stdout):
             if options["json"]:
                 self.stdout.write(json.dumps(report.document, indent=2))
@@ -76,7 +81,7 @@ def printing(output: OutputWrapper) -> Iterator[None]:
         CommandError: there is nothing to print to, or it is full.
     """
     if output._out is None:
-        raise CommandError("There is no standard output to print to.", returncode=CANNOT_LOOK)
+        raise cannot_look("There is no standard output to print to.")
     try:
         yield
         output.flush()
@@ -84,7 +89,7 @@ def printing(output: OutputWrapper) -> Iterator[None]:
         # `head` has seen enough. Python would stumble over it once more on leaving.
         os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
     except OSError as error:
-        raise CommandError(f"It cannot be printed: {error.strerror}.", returncode=CANNOT_LOOK) from error
+        raise cannot_look(f"It cannot be printed: {error.strerror}.") from error
 
 
 def _color(options: Mapping[str, Any]) -> bool | None:

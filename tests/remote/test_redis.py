@@ -87,12 +87,15 @@ def learn(site: Site, authority: Authority, token: str) -> None:
         assert guarded.get(token).status == 200
 
 
-def wait_until_shared(site: Site, authority: Authority) -> None:
+def wait_until_shared(authority: Authority, show_two: Callable[[str], object]) -> None:
+    """Until of a token that two workers are shown the server is asked once.
+
+    A worker's first look into Redis may come too late on a busy machine, and then it leaves Redis alone a while.
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
         token = authority.opaque()
-        learn(site, authority, token)
-        learn(site, authority, token)
+        show_two(token)
         if authority.questions.count(token) == 1:
             return
         assert time.monotonic() < deadline
@@ -130,7 +133,7 @@ def test_stopped_in_the_middle(
     with within_deadline(DEADLINE):
         check_refused(site.guard(authority.introspecting(), cache="default").get(authority.unknown()))
     start(private)
-    wait_until_shared(site, authority)
+    wait_until_shared(authority, lambda token: [learn(site, authority, token) for _ in range(2)])
     warnings = [record for record in caplog.records if record.name == "async_oauth_guard.cache"]
     assert {record.levelname for record in warnings} == {"WARNING"}
     check_secretive(caplog.text, token, jwt)
@@ -149,7 +152,7 @@ def test_frozen_under_load(site: Site, authority: Authority, private: PrivateRed
     stuck = [thread for thread in threading.enumerate() if "caches" in thread.name]
     assert len(stuck) <= shared_cache.THREADS + shared_cache.MAX_ABANDONED
     private.thaw()
-    wait_until_shared(site, authority)
+    wait_until_shared(authority, lambda token: [learn(site, authority, token) for _ in range(2)])
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------
@@ -169,20 +172,6 @@ def ask(worker: Server, view: str, token: str) -> Answer | None:
     return None
 
 
-def wait_until_shared_by(first: Server, second: Server, view: str, authority: Authority) -> None:
-    """A worker's first look into Redis may come too late on a busy machine, and then it leaves Redis alone a while."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        token = authority.opaque()
-        for worker in (first, second):
-            assert worker.send(view, bearer(token)).status == 200
-        if authority.questions.count(token) == 1:
-            authority.server.calls.clear()
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("view", ["/async/", "/sync/"])
 def test_worker_killed(view: str, authority: Authority, start_worker: Callable[[], Any]) -> None:
@@ -191,7 +180,13 @@ def test_worker_killed(view: str, authority: Authority, start_worker: Callable[[
     bad = authority.unknown()
     other_key = make_key("forger")
     with start_worker() as first, start_worker() as second:
-        wait_until_shared_by(first, second, view, authority)
+
+        def show_two(token: str) -> None:
+            for worker in (first, second):
+                assert worker.send(view, bearer(token)).status == 200
+
+        wait_until_shared(authority, show_two)
+        authority.server.calls.clear()
         jwt = authority.jwt()
         for worker in (first, second):
             for number, token in enumerate(good):

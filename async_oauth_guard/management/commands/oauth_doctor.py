@@ -7,11 +7,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from ...console import Cell, Console, Tone
 from ...diagnosis import Examination, Verdict, diagnose
-from ..reporting import CANNOT_LOOK, Report, ReportCommand
+from ..reporting import Report, ReportCommand, cannot_look
 
 __all__ = ["Command"]
 
@@ -46,7 +46,7 @@ class Command(ReportCommand):
         """Examine the site."""
         timeout = options["timeout"]
         if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
-            raise CommandError("--timeout: seconds are wanted, more than 0.", returncode=CANNOT_LOOK)
+            raise cannot_look("--timeout: seconds are wanted, more than 0.")
         examinations = diagnose(timeout)
         counts = Counter(each.finding.verdict for each in examinations)
         document = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from ...console import Cell, Console, Tone
 from ...credentials import TOKEN, Secret
@@ -17,7 +17,7 @@ from ...protector import ResourceProtector
 from ...routes import route_of
 from ...view_guard import ViewGuard
 from ...views import require_oauth
-from ..reporting import CANNOT_LOOK, Report, ReportCommand
+from ..reporting import CANNOT_LOOK, Report, ReportCommand, cannot_look
 
 __all__ = ["Command"]
 
@@ -64,7 +64,7 @@ class Command(ReportCommand):
         def refuse(message: str) -> NoReturn:
             if parser.called_from_command_line:
                 ArgumentParser.exit(parser, CANNOT_LOOK, f"{_PIPE_IT}\n")
-            raise CommandError(_PIPE_IT, returncode=CANNOT_LOOK)
+            raise cannot_look(_PIPE_IT)
 
         parser.error = refuse  # type: ignore[method-assign]
         return parser
@@ -83,7 +83,7 @@ class Command(ReportCommand):
             ImproperlyConfigured, CommandError: it cannot be judged at all.
         """
         if not _NAME.fullmatch(options["method"]):
-            raise CommandError("--method: this cannot be the name of a method.", returncode=CANNOT_LOOK)
+            raise cannot_look("--method: this cannot be the name of a method.")
         guards = _guards(options["url"], options["method"])
         authorization = _read(options.get("stdin") or sys.stdin, options["scheme"])
         explanations = [
@@ -106,15 +106,14 @@ def _guards(url: str | None, method: str) -> Sequence[tuple[Any, ViewGuard | Non
     try:
         route = route_of(url)
     except LookupError:
-        raise CommandError(
-            "No view of the site is at this --url: `oauth_routes` lists their paths. Mind the slashes at both ends.",
-            returncode=CANNOT_LOOK,
+        raise cannot_look(
+            "No view of the site is at this --url: `oauth_routes` lists their paths. Mind the slashes at both ends."
         ) from None
     guards = route.guards_for(method)
     if not guards:
         # Of a class whose other methods have one.
         which = f"{method.upper()} of " if route.all_guards else ""
-        raise CommandError(f"No guard stands before {which}{route.view} at {route.path}.", returncode=CANNOT_LOOK)
+        raise cannot_look(f"No guard stands before {which}{route.view} at {route.path}.")
     for guard in guards:
         _check(guard.protector)
         _check_keywords(guard)
@@ -130,16 +129,15 @@ def _check_keywords(guard: ViewGuard) -> None:
     try:
         guard.protector.check_keywords(guard.requirements)
     except TypeError as error:
-        raise CommandError(
-            f"Each request for this view is answered with 500: {error}. Correct the keyword at the view.",
-            returncode=CANNOT_LOOK,
+        raise cannot_look(
+            f"Each request for this view is answered with 500: {error}. Correct the keyword at the view."
         ) from None
 
 
 def _read(stdin: Any, scheme: str) -> Secret[str]:
     """The value of the header, from standard input."""
     if not _NAME.fullmatch(scheme):
-        raise CommandError("--scheme: this cannot be the name of a scheme.", returncode=CANNOT_LOOK)
+        raise cannot_look("--scheme: this cannot be the name of a scheme.")
     if stdin is None:
         # It was closed.
         given: Any = b""
@@ -156,27 +154,23 @@ def _prompt() -> str:
         return getpass.getpass("Token (not shown): ")
     except (EOFError, KeyboardInterrupt):
         # The terminal's cursor is still in the line of the prompt.
-        raise CommandError("\nNo token was given.", returncode=CANNOT_LOOK) from None
+        raise cannot_look("\nNo token was given.") from None
 
 
 def _line(data: bytes) -> str:
     data = data.removesuffix(b"\n").removesuffix(b"\r")
     if len(data) > _MAX_INPUT:
-        raise CommandError(
-            f"Standard input has more than {_MAX_INPUT} bytes, so it is no token.", returncode=CANNOT_LOOK
-        )
+        raise cannot_look(f"Standard input has more than {_MAX_INPUT} bytes, so it is no token.")
     if not data.strip():
-        raise CommandError("Standard input is empty: pipe the token in.", returncode=CANNOT_LOOK)
+        raise cannot_look("Standard input is empty: pipe the token in.")
     try:
         text = data.decode()
     except UnicodeDecodeError:
         text = "\0"
     if "\n" in text or "\r" in text:
-        raise CommandError(
-            "Standard input has several lines: one token is wanted, in one line.", returncode=CANNOT_LOOK
-        )
+        raise cannot_look("Standard input has several lines: one token is wanted, in one line.")
     if not text.replace("\t", " ").isprintable():
-        raise CommandError("Standard input is binary: one token is wanted, as text.", returncode=CANNOT_LOOK)
+        raise cannot_look("Standard input is binary: one token is wanted, as text.")
     return text
 
 
@@ -198,9 +192,8 @@ def _explain(
     except Exception as error:
         # By its class alone: a message of the site's code may hold what it was handed.
         failure = type(error).__name__
-    raise CommandError(
-        f"Code of the site's own raised {failure} while the token was judged: a request would be answered with 500.",
-        returncode=CANNOT_LOOK,
+    raise cannot_look(
+        f"Code of the site's own raised {failure} while the token was judged: a request would be answered with 500."
     )
 
 

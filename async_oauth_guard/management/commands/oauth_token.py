@@ -25,7 +25,7 @@ from ...protector import ResourceProtector
 from ...scopes import parse_scopes
 from ...validators.model import BearerTokenValidator
 from ...views import require_oauth
-from ..reporting import CANNOT_LOOK, printing
+from ..reporting import cannot_look, printing
 
 __all__ = ["Command"]
 
@@ -74,7 +74,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Make the row, see that the guard takes its token, and print that."""
         if not settings.DEBUG:
-            raise _refusal("DEBUG is off: tokens for development are made with DEBUG=True only.")
+            raise cannot_look("DEBUG is off: tokens for development are made with DEBUG=True only.")
         # All of it within: where nothing can be printed, no row is made.
         with printing(self.stdout):
             try:
@@ -82,15 +82,11 @@ class Command(BaseCommand):
                 maker = _Maker(validator, options)
                 token = maker.make()
             except ImproperlyConfigured as error:
-                raise _refusal(str(error)) from error
+                raise cannot_look(str(error)) from error
             if options["verbosity"]:
                 # Not in the colour of errors.
                 self.stderr.write(maker.description, style_func=str)
             self.stdout.write(token.reveal())
-
-
-def _refusal(sentence: str) -> CommandError:
-    return CommandError(sentence, returncode=CANNOT_LOOK)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -117,7 +113,7 @@ def _read_scopes(text: str) -> str:
         # None at all are no requirement, but a token may have none.
         parse_scopes(scopes or None)
     except ValueError as error:
-        raise _refusal(f"--{error}.") from error
+        raise cannot_look(f"--{error}.") from error
     return scopes
 
 
@@ -131,13 +127,13 @@ def _validator(number: int | None) -> BearerTokenValidator:
     if number is None:
         found = next((each for each in validators if isinstance(each, BearerTokenValidator)), None)
         if found is None:
-            raise _refusal("OAUTH_GUARD has no BearerTokenValidator, so there is no token model to make a row in.")
+            raise cannot_look("OAUTH_GUARD has no BearerTokenValidator, so there is no token model to make a row in.")
         return found
     if not 1 <= number <= len(validators):
-        raise _refusal(f"--validator: OAUTH_GUARD has {len(validators)} of them, counted from 1.")
+        raise cannot_look(f"--validator: OAUTH_GUARD has {len(validators)} of them, counted from 1.")
     chosen = validators[number - 1]
     if not isinstance(chosen, BearerTokenValidator):
-        raise _refusal(f"--validator: {type(chosen).__name__} has no token model; a BearerTokenValidator is wanted.")
+        raise cannot_look(f"--validator: {type(chosen).__name__} has no token model; a BearerTokenValidator is wanted.")
     return chosen
 
 
@@ -168,7 +164,7 @@ class _Maker:
         values = {**self._values(token), **self._given()}
         missing = [field.name for field in self._fields.values() if _is_missing(field, values)]
         if missing:
-            raise _refusal(
+            raise cannot_look(
                 f"{self._model._meta.label} needs more than is known here: give {' and '.join(map(_hint, missing))}."
             )
         try:
@@ -180,7 +176,9 @@ class _Maker:
             failure = type(error).__name__
         else:
             return token
-        raise _refusal(f"No row of {self._model._meta.label} could be made: {failure}. --set gives its fields values.")
+        raise cannot_look(
+            f"No row of {self._model._meta.label} could be made: {failure}. --set gives its fields values."
+        )
 
     def _save(self, values: Mapping[str, Any], token: Secret[str]) -> None:
         read_from: Any = self._validator.rows.ask_for(Secret("")).queryset
@@ -199,7 +197,7 @@ class _Maker:
         header = Secret(f"{self._validator.TOKEN_TYPE} {token.reveal()}")
         explanation = explain(ResourceProtector(self._validator), header)
         if explanation.verdict != "accepted":
-            raise _refusal(
+            raise cannot_look(
                 f"The row was undone: the validator says {explanation.reason} of its token. {explanation.remedy}"
             )
 
@@ -209,7 +207,7 @@ class _Maker:
             token = Secret(invent())
             if self._validator.recognises(token.reveal()) and lookup_key(token, self._column) is not None:
                 return token
-        raise _refusal(
+        raise cannot_look(
             f"No token of ours fits {self._model._meta.label}.{self._column.field.name} and the token_format."
         )
 
@@ -256,12 +254,12 @@ class _Maker:
         model: Any = field.remote_field.model if isinstance(field, ForeignKey) else get_user_model()
         user = _first(model, getattr(model, "USERNAME_FIELD", "username"), name)
         if user is None:
-            raise _refusal("--user: there is no user of this name.")
+            raise cannot_look("--user: there is no user of this name.")
         if field is not None:
             return {"user": user}
         if "user_id" in self._fields:
             return {"user_id": user.pk}
-        raise _refusal(f"--user: {self._model._meta.label} has no field for a user.")
+        raise cannot_look(f"--user: {self._model._meta.label} has no field for a user.")
 
     def _client_values(self, client_id: str | None) -> dict[str, Any]:
         for name in _CLIENTS:
@@ -274,7 +272,7 @@ class _Maker:
         model = field.remote_field.model
         client = _first(model, "client_id", client_id)
         if client is None:
-            raise _refusal(f"--client: there is no {model._meta.label} with this client_id.")
+            raise cannot_look(f"--client: there is no {model._meta.label} with this client_id.")
         return client
 
     def _given(self) -> dict[str, Any]:
@@ -283,11 +281,11 @@ class _Maker:
         given = {}
         for name, text in self._options["set"]:
             if name not in fields:
-                raise _refusal(f"--set: {self._model._meta.label} has no field {name!r}.")
+                raise cannot_look(f"--set: {self._model._meta.label} has no field {name!r}.")
             try:
                 given[fields[name].attname] = fields[name].to_python(text)
             except ValidationError as error:
-                raise _refusal(f"--set: {name}: {' '.join(error.messages)}") from error
+                raise cannot_look(f"--set: {name}: {' '.join(error.messages)}") from error
         return given
 
 
@@ -308,7 +306,7 @@ def _ask(alias: str, question: Callable[[], _Answer]) -> _Answer:
     except (*OUTAGES, ProgrammingError) as error:
         # By its class alone: the message may have the token, or how the database is reached.
         failure = type(error).__name__
-    raise _refusal(_remedy(alias, failure))
+    raise cannot_look(_remedy(alias, failure))
 
 
 def _remedy(alias: str, failure: str) -> str:
