@@ -46,7 +46,7 @@ class In:
 
 CLAIMS: Mapping[str, Any] = {
     "iss": ISSUER,
-    "exp": In(600),
+    "exp": In(86_400),
     "aud": RESOURCE,
     "sub": "alice",
     "client_id": "console",

@@ -326,7 +326,7 @@ def jwts() -> dict[str, str]:
         "good": make_jwt({}, {}),
         "prefixed": "v1." + make_jwt({}, {}),
         "expired": make_jwt({}, {"exp": In(-60)}),
-        "to come": make_jwt({}, {"nbf": In(600)}),
+        "to come": make_jwt({}, {"nbf": In(86_400)}),
         "other issuer": make_jwt({}, {"iss": OTHER_ISSUER}),
         "third issuer": make_jwt({}, {"iss": "https://third.example.com"}),
         "other audience": make_jwt({}, {"aud": "https://other.example.com"}),
