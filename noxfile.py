@@ -1,4 +1,4 @@
-"""The checks over every supported Python and Django: ``nox`` runs them all, and skips interpreters that are missing."""
+"""Runs the checks on every supported Python and Django. ``nox`` skips interpreters that are not installed."""
 
 import nox
 
@@ -8,13 +8,13 @@ nox.options.error_on_missing_interpreters = False
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 DJANGOS = ["5.2", "6.0", "6.1"]
-# Django 6 wants Python 3.12 or newer.
+# Django 6 requires Python 3.12 or newer.
 VERSIONS = [(python, django) for django in DJANGOS for python in PYTHONS if django == "5.2" or python != "3.11"]
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint."""
+    """Check formatting and lint."""
     session.install("-e", ".[dev]")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
@@ -22,7 +22,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, by two checkers."""
+    """Check types with mypy and pyright."""
     session.install("-e", ".[dev]")
     session.run("mypy")
     session.run("pyright")
@@ -30,7 +30,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def layers(session: nox.Session) -> None:
-    """Who imports whom."""
+    """Check that imports follow the layers."""
     session.install("-e", ".[dev]")
     session.run("lint-imports")
 
@@ -42,6 +42,6 @@ def layers(session: nox.Session) -> None:
     ids=[f"python{python}-django{django}" for python, django in VERSIONS],
 )
 def tests(session: nox.Session, django: str) -> None:
-    """The tests. ``nox -s tests -- -k scopes`` hands on what follows the dashes."""
+    """Run the tests. ``nox -s tests -- -k scopes`` passes the arguments after ``--`` to pytest."""
     session.install("-e", ".[test]", f"Django~={django}.0")
     session.run("python", "-m", "pytest", *session.posargs)

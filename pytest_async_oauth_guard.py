@@ -1,4 +1,4 @@
-"""The fixtures of the test kit. Nothing of the package is imported until one is used."""
+"""Pytest fixtures of the test kit. The package is not imported until a test uses one of them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ __all__ = ["async_oauth_client", "oauth_client", "oauth_token"]
 
 @pytest.fixture
 def oauth_client() -> "OAuthClient":
-    """Django's test client, with a method ``oauth``."""
+    """Django's test client with an additional method, ``oauth()``."""
     from async_oauth_guard.testing import OAuthClient
 
     return OAuthClient()
@@ -22,7 +22,7 @@ def oauth_client() -> "OAuthClient":
 
 @pytest.fixture
 def async_oauth_client() -> "AsyncOAuthClient":
-    """Django's async test client, with a method ``oauth``."""
+    """Django's async test client with an additional method, ``oauth()``."""
     from async_oauth_guard.testing import AsyncOAuthClient
 
     return AsyncOAuthClient()
@@ -30,9 +30,9 @@ def async_oauth_client() -> "AsyncOAuthClient":
 
 @pytest.fixture
 def oauth_token() -> Iterator[Callable[..., None]]:
-    """Gives requests a token, or refuses them, until the test ends: ``oauth_token("profile", user=user)``.
+    """Override the token of requests, or refuse them, until the test ends: ``oauth_token("profile", user=user)``.
 
-    It takes what ``override_oauth`` takes. The last call counts.
+    The fixture takes the arguments of ``override_oauth``. The last call counts.
     """
     from async_oauth_guard.testing import override_oauth
 

@@ -1,9 +1,12 @@
 """OAuth 2 access tokens for Django views, sync and async alike."""
 
 from .errors import (
+    AccessDeniedError,
     GuardError,
     HookError,
     InsufficientScopeError,
+    InsufficientUserAuthenticationError,
+    InvalidDPoPProofError,
     InvalidRequestError,
     InvalidTokenError,
     MissingAuthorizationError,
@@ -11,22 +14,28 @@ from .errors import (
     Reason,
     TemporarilyUnavailableError,
     UnsupportedTokenTypeError,
+    UseDPoPNonceError,
 )
-from .protector import ResourceProtector
-from .responses import render_json, render_problem
-from .signals import token_authenticated, token_rejected
-from .tokens import AccessToken
+from .guard.mixins import AuthenticatedRequest, ProtectedResourceMixin, require_oauth
+from .guard.protector import ResourceProtector
+from .guard.responses import render_json, render_problem
+from .guard.signals import token_authenticated, token_rejected
+from .protocol.access_token import AccessToken
+from .protocol.dpop import DPoP
 from .validators.base import TokenValidator
+from .validators.client_certificates import MutualTLS
+from .validators.database import BearerTokenValidator
 from .validators.introspection import IntrospectTokenValidator
 from .validators.jwt import JWTBearerTokenValidator
-from .validators.model import BearerTokenValidator
-from .views import AuthenticatedRequest, ProtectedResourceMixin, require_oauth
 
 __all__ = [
     # errors
+    "AccessDeniedError",
     "GuardError",
     "HookError",
     "InsufficientScopeError",
+    "InsufficientUserAuthenticationError",
+    "InvalidDPoPProofError",
     "InvalidRequestError",
     "InvalidTokenError",
     "MissingAuthorizationError",
@@ -34,8 +43,10 @@ __all__ = [
     "Reason",
     "TemporarilyUnavailableError",
     "UnsupportedTokenTypeError",
+    "UseDPoPNonceError",
     # tokens
     "AccessToken",
+    "DPoP",
     # signals
     "token_authenticated",
     "token_rejected",
@@ -49,6 +60,7 @@ __all__ = [
     "render_problem",
     # protector, views
     "AuthenticatedRequest",
+    "MutualTLS",
     "ProtectedResourceMixin",
     "ResourceProtector",
     "require_oauth",

@@ -1,4 +1,4 @@
-"""The Django app: needed for the system checks alone."""
+"""The Django app. It registers the system checks, and logs invalid settings when a server starts."""
 
 from django.apps import AppConfig
 
@@ -6,13 +6,14 @@ __all__ = ["AsyncOAuthGuardConfig"]
 
 
 class AsyncOAuthGuardConfig(AppConfig):
-    """Registers the system checks."""
+    """Registers the system checks and logs invalid settings."""
 
     name = "async_oauth_guard"
     verbose_name = "OAuth 2 resource server"
 
     def ready(self) -> None:
-        """Called by Django when the app registry is full."""
-        from .checks import register_checks
+        """Django calls this when all apps are loaded."""
+        from .diagnostics.checks import log_setting_errors, register_checks
 
         register_checks()
+        log_setting_errors()

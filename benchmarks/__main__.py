@@ -1,65 +1,88 @@
-"""`python -m benchmarks <benchmark>`: each is a module with HELP, add_arguments() and run()."""
+"""`python -m benchmarks`: measures the rows of `budgets.py`, and writes RESULTS.md if it measured all of them."""
 
 import argparse
-import signal
+import dataclasses
 import sys
-from types import FrameType
-from typing import Final, NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from . import decorate, imports, introspection, jwt, orm, report, soak
-from .databases import DatabaseUnavailable
-from .processes import ChildFailed
+from . import decorate, floods, imports, in_process, machine, report, turns
+from .budgets import ROWS, Row, choose
+from .command import FAILED, run_command
+from .parts import FULL, QUICK, Measured, Plan
+from .processes import Pins, choose_pins
+from .sites import SITES, Site
 
-
-class Benchmark(Protocol):
-    """What a module of this table offers."""
-
-    HELP: str
-
-    def add_arguments(self, parser: argparse.ArgumentParser, /) -> None: ...
-
-    def run(self, arguments: argparse.Namespace, command: str, /) -> int: ...
-
-
-BENCHMARKS: Final[dict[str, Benchmark]] = {
-    "orm": orm,
-    "jwt": jwt,
-    "introspection": introspection,
-    "soak": soak,
-    "decorate": decorate,
-    "imports": imports,
+# In this order on each site.
+PARTS: Final[Mapping[str, Callable[[Site, Sequence[Any], Plan], Measured]]] = {
+    "turns": turns.measure,
+    "hops": in_process.measure_hops,
+    "inside": in_process.measure_inside,
+    "bursts": floods.measure,
+    "garbage": in_process.measure_garbage,
+    "decorate": decorate.measure,
+    "imports": imports.measure,
 }
 
-UNAVAILABLE: Final = 2
-INTERRUPTED: Final = 130
 
-
-def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    # What is being cleaned up after the first Ctrl-C must not be cut short by the second.
-    for ignored in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    benchmarks = parser.add_subparsers(dest="benchmark", required=True)
-    for name, module in BENCHMARKS.items():
-        module.add_arguments(benchmarks.add_parser(name, help=module.HELP, description=module.HELP))
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare guarded and unguarded views.")
+    parser.add_argument("rows", nargs="*", default=["*"], metavar="ROW", help="names or patterns, such as 'sqlite-*'")
+    parser.add_argument("--list", action="store_true", help="list the names of the rows")
+    parser.add_argument("--quick", action="store_true", help="few and short repeats, for rough figures")
+    parser.add_argument("--rounds", type=int, help="how often each contender has its turn")
+    parser.add_argument("--no-pin", action="store_true", help="tie no process to a core")
     parsed = parser.parse_args(arguments)
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, interrupt)
     try:
-        return BENCHMARKS[parsed.benchmark].run(parsed, report.command(parsed.benchmark, arguments[1:]))
-    except DatabaseUnavailable as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return UNAVAILABLE
-    except ChildFailed as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("benchmarks: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        rows = choose(parsed.rows)
+    except ValueError as error:
+        parser.error(str(error))
+    if parsed.list:
+        print("\n".join(f"{row.name}: {row.text}" for row in rows))
+        return 0
+    plan = QUICK if parsed.quick else FULL
+    plan = dataclasses.replace(plan, rounds=parsed.rounds or plan.rounds)
+    is_full = len(rows) == len(ROWS) and not parsed.quick
+    return run_command(lambda: run(rows, plan, choose_pins(not parsed.no_pin), is_full))
+
+
+def run(rows: Sequence[Row], plan: Plan, pins: Pins, is_full: bool) -> int:
+    about = [*machine.describe(), f"One uvicorn worker (uvloop, httptools, no access log); {pins}", rounds_line(plan)]
+    measured: list[Measured] = []
+    sections: list[str] = []
+    for name, make in SITES.items():
+        wanted = [row for row in rows if row.site == name]
+        if wanted:
+            with make(pins) as site:
+                mine = measure(site, wanted, plan)
+            measured += mine
+            head = [f"- {site.about}"] if site.about else []
+            sections += report.section(site.title, [*head, *(line for part in mine for line in part.lines)])
+    text = results(rows, [f"- {line}" for line in about], measured, sections)
+    print(text)
+    if is_full:
+        report.RESULTS.write_text(text, encoding="utf-8")
+        print(f"Written to {report.RESULTS}", file=sys.stderr)
+    return FAILED if any(each.wrong for each in measured) else 0
+
+
+def measure(site: Site, rows: Sequence[Row], plan: Plan) -> list[Measured]:
+    by_part = {part: [row for row in rows if row.part == part] for part in PARTS}
+    return [PARTS[part](site, wanted, plan) for part, wanted in by_part.items() if wanted]
+
+
+def rounds_line(plan: Plan) -> str:
+    return (
+        f"{plan.rounds} rounds, {plan.seconds:g} s for each contender's turn. Figures are medians of the rounds, "
+        "with the minimum and maximum in parentheses. Ratios are computed within each round"
+    )
+
+
+def results(rows: Sequence[Row], about: Sequence[str], measured: Sequence[Measured], sections: Sequence[str]) -> str:
+    seen = {name: figure for each in measured for name, figure in each.seen.items()}
+    cpu = {name: figure for each in measured for name, figure in each.cpu.items()}
+    lines = [*about, "", "### Rows", "", *report.budget_table(rows, seen, cpu)]
+    return "\n".join([report.PREAMBLE, *report.section("budgets", lines), *sections]) + "\n"
 
 
 if __name__ == "__main__":

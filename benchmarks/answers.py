@@ -1,32 +1,41 @@
-"""Reading one HTTP answer, just enough to know that it is the expected one."""
+"""Reading one HTTP response, just enough to know whether it is the expected one."""
+
+from typing import Final
 
 from .contenders import ANSWER_BODY
 
-HEAD_END = b"\r\n\r\n"
-OK = b"HTTP/1.1 200 "
-LENGTH = b"content-length:"
+HEAD_END: Final = b"\r\n\r\n"
+LENGTH: Final = b"content-length:"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+# What a refusal must have, and what a 503 must have.
+FIELDS: Final = {401: b"\r\nwww-authenticate: bearer ", 503: b"\r\nretry-after: "}
 
 
-def read_answer(received: bytes) -> bytes | None:
-    """The body once it is complete, or None while more is to come.
+def read_status(received: bytes) -> int | None:
+    """The status once the response is complete, or None while more is to come.
 
     Raises:
-        ValueError: this is not the expected answer; the text says what it is.
+        ValueError: no view sends such a response; the text says what is wrong with it.
     """
     head, end, body = received.partition(HEAD_END)
     if not end:
         return None
-    if not head.startswith(OK):
-        raise ValueError(head[:12].decode("latin-1").removeprefix("HTTP/1.1 "))
-    if len(body) < content_length(head):
+    if not head.startswith(b"HTTP/1.1 "):
+        raise ValueError("no HTTP response")
+    status, head = int(head[9:12]), head.lower()
+    length = content_length(head)
+    if len(body) < length if length is not None else not body.endswith(LAST_CHUNK):
         return None
-    if body != ANSWER_BODY:
+    if status == 200 and body != ANSWER_BODY:
         raise ValueError("unexpected body")
-    return body
+    if status in FIELDS and FIELDS[status] not in head + b"\r\n":
+        raise ValueError(f"{status} without {FIELDS[status].decode().strip()}")
+    return status
 
 
-def content_length(head: bytes) -> int:
-    for line in head.lower().split(b"\r\n"):
+def content_length(head: bytes) -> int | None:
+    """The length of the body, or None if it is sent in chunks."""
+    for line in head.split(b"\r\n"):
         if line.startswith(LENGTH):
             return int(line[len(LENGTH) :])
-    raise ValueError("no Content-Length")
+    return None

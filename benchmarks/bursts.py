@@ -1,6 +1,5 @@
-"""Many requests at once, each on a connection that is open already, and clients of another view beside them."""
+"""Many requests at once, each on an open connection, while other clients use another view."""
 
-import array
 import asyncio
 import collections
 import itertools
@@ -8,7 +7,7 @@ import time
 from collections.abc import Awaitable
 from typing import Final, cast
 
-from .answers import read_answer
+from .answers import read_status
 from .contenders import fresh_tokens, request_bytes
 from .figures import percentile
 from .slices import Burst, BurstResult
@@ -23,7 +22,7 @@ class Caller(asyncio.Protocol):
     """One connection, on which one request at a time is answered."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # uvloop's transports do not inherit from asyncio's classes.
         self.transport = cast(asyncio.Transport, transport)
         self.received = b""
         self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -40,7 +39,10 @@ class Caller(asyncio.Protocol):
         if self.answer.done():
             return
         try:
-            if read_answer(self.received) is not None:
+            status = read_status(self.received)
+            if status not in (None, 200):
+                raise ValueError(str(status))
+            if status:
                 self.answer.set_result(None)
         except ValueError as error:
             self.answer.set_exception(error)
@@ -66,22 +68,24 @@ async def connect_all(port: int, number: int) -> list[Caller]:
 
 
 class Probe:
-    """A client of the view beside: it asks, waits, pauses, and notes latencies of which a part is in the burst."""
+    """A client of the other view: it sends, waits, pauses, and records when."""
 
     def __init__(self, caller: Caller, request: bytes) -> None:
         self.caller = caller
         self.request = request
-        self.counting = False
         self.stopping = False
-        self.latencies = array.array("d")
+        self.times: list[tuple[float, float]] = []
 
     async def run(self) -> None:
         while not self.stopping:
-            counting, sent = self.counting, time.perf_counter()
+            sent = time.perf_counter()
             await self.caller.ask(self.request)
-            if counting or self.counting:
-                self.latencies.append(time.perf_counter() - sent)
+            self.times.append((sent, time.perf_counter()))
             await asyncio.sleep(PROBE_PAUSE)
+
+    def latencies(self, start: float, end: float) -> list[float]:
+        """Of the requests that overlap this time."""
+        return [answered - sent for sent, answered in self.times if answered >= start and sent <= end]
 
 
 async def perform_burst(port: int, wanted: Burst) -> BurstResult:
@@ -92,22 +96,20 @@ async def perform_burst(port: int, wanted: Burst) -> BurstResult:
     probes = [Probe(caller, beside) for caller in await connect_all(port, wanted.probes)]
     running = [asyncio.create_task(probe.run()) for probe in probes]
     await asyncio.sleep(SETTLE)
-    for probe in probes:
-        probe.counting = True
     start = time.perf_counter()
     answers = [caller.ask(request) for caller, request in zip(callers, itertools.cycle(requests), strict=False)]
     wrong = await count_wrong(answers)
-    seconds = time.perf_counter() - start
+    end = time.perf_counter()
     for probe in probes:
-        probe.counting, probe.stopping = False, True
+        probe.stopping = True
     wrong += await count_wrong(running)
     for caller in [*callers, *(probe.caller for probe in probes)]:
         caller.transport.close()
-    latencies = sorted(itertools.chain.from_iterable(probe.latencies for probe in probes))
+    latencies = sorted(itertools.chain.from_iterable(probe.latencies(start, end) for probe in probes))
     return BurstResult(
         contender=wanted.contender,
         answers=wanted.requests - sum(wrong.values()),
-        seconds=seconds,
+        seconds=end - start,
         beside=len(latencies),
         beside_p95=percentile(latencies, 0.95) * 1e3,
         wrong=dict(wrong),

@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import sqlite3
 import tempfile
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -28,10 +28,10 @@ class Database:
     label: str
     settings: dict[str, Any]
     version: str
-    connections: Callable[[int], int]
+    connections: Callable[[], int] | None = None
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def variables(self) -> Mapping[str, str]:
         return {DATABASE_VARIABLE: json.dumps(self.settings)}
 
 
@@ -43,14 +43,7 @@ def sqlite() -> Iterator[Database]:
             label="sqlite",
             settings={"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)},
             version=f"SQLite {sqlite3.sqlite_version}",
-            connections=lambda pid: open_handles(pid, path),
         )
-
-
-def open_handles(pid: int, path: pathlib.Path) -> int:
-    import psutil  # type: ignore[import-untyped,unused-ignore]
-
-    return sum(file.path == str(path.resolve()) for file in psutil.Process(pid).open_files())
 
 
 @contextlib.contextmanager
@@ -79,7 +72,7 @@ def postgres(pool: bool = False) -> Iterator[Database]:
                 label="postgres-pool" if pool else "postgres",
                 settings=postgres_settings(parts, pool),
                 version=f"PostgreSQL {row[0] if row else '?'}",
-                connections=lambda pid: count(),
+                connections=count,
             )
         finally:
             admin.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
@@ -96,65 +89,13 @@ def postgres_settings(parts: dict[str, Any], pool: bool) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def mariadb() -> Iterator[Database]:
-    import pymysql  # type: ignore[import-untyped,unused-ignore]
-
-    url = urllib.parse.urlsplit(os.environ.get("OAUTH_GUARD_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test"))
-    login: dict[str, Any] = {
-        "user": urllib.parse.unquote(url.username or "root"),
-        "password": urllib.parse.unquote(url.password or ""),
-        "host": url.hostname or "127.0.0.1",
-        "port": url.port or 3306,
-    }
-    try:
-        admin = pymysql.connect(**login, autocommit=True, connect_timeout=CONNECT_TIMEOUT)
-    except pymysql.OperationalError as error:
-        raise DatabaseUnavailable(f"MariaDB does not answer (OAUTH_GUARD_TEST_MARIADB): {error}") from error
-
-    def execute(statement: str, *values: object) -> Any:
-        with admin.cursor() as cursor:
-            cursor.execute(statement, values)
-            row = cursor.fetchone()
-            return row[0] if row else None
-
-    def count() -> int:
-        return int(execute("SELECT COUNT(*) FROM information_schema.processlist WHERE db = %s", NAME))
-
-    with contextlib.closing(admin):
-        refuse_if_in_use(count())
-        version = execute("SELECT VERSION()")
-        execute(f"DROP DATABASE IF EXISTS {NAME}")
-        execute(f"CREATE DATABASE {NAME} CHARACTER SET utf8mb4")
-        try:
-            yield Database(
-                label="mariadb",
-                settings={
-                    "ENGINE": "django.db.backends.mysql",
-                    "NAME": NAME,
-                    **{name.upper(): str(value) for name, value in login.items()},
-                },
-                version=str(version) if "MariaDB" in str(version) else f"MySQL {version}",
-                connections=lambda pid: count(),
-            )
-        finally:
-            execute(f"DROP DATABASE IF EXISTS {NAME}")
-
-
 def refuse_if_in_use(connections: int) -> None:
     if connections:
         raise DatabaseUnavailable(f"the database {NAME} is in use: another run is under way")
 
 
-@contextlib.contextmanager
-def postgres_pool() -> Iterator[Database]:
-    with postgres(pool=True) as database:
-        yield database
-
-
 DATABASES: Final[dict[str, Callable[[], contextlib.AbstractContextManager[Database]]]] = {
     "sqlite": sqlite,
     "postgres": postgres,
-    "postgres-pool": postgres_pool,
-    "mariadb": mariadb,
+    "postgres-pool": functools.partial(postgres, pool=True),
 }

@@ -1,24 +1,21 @@
-"""Applying a compiled requirement anew on each request, as Django's `method_decorator` does."""
+"""A part: applying a compiled requirement anew on each request, as Django's `method_decorator` does."""
 
-import argparse
 import functools
 import gc
+import sys
 import timeit
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from . import machine, report
-from .budgets import DECORATION_MICROSECONDS, Budget
+from . import report
+from .budgets import Row
 from .figures import Spread
+from .parts import Measured, Plan
+from .sites import Site
 
-HELP: Final = "what it costs to apply a compiled require_oauth(...) anew, and what that keeps"
-
-REPEATS: Final = 9
 APPLICATIONS: Final = 20_000
 KEPT_APPLICATIONS: Final = 100_000
-# tracemalloc sees the few objects of the measurement itself, too.
-NOTHING_KEPT: Final = 1.0
 
 
 class Page:
@@ -53,27 +50,25 @@ def subjects() -> dict[str, Callable[..., Any]]:
     }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="fewer repeats, nothing written")
-    parser.add_argument("--write", action="store_true", help="write RESULTS.md after a quick run too")
-
-
-def run(arguments: argparse.Namespace, command: str) -> int:
+def measure(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
+    print("applying decorators", file=sys.stderr)
     decorator = compiled_decorator()
-    applications = APPLICATIONS // 10 if arguments.quick else APPLICATIONS
-    times = {name: microseconds(decorator, subject, applications) for name, subject in subjects().items()}
+    times = {name: microseconds(decorator, subject, plan.repeats) for name, subject in subjects().items()}
     kept = {name: kept_kib(decorator, subject) for name, subject in subjects().items()}
-    rows = [[name, f"{min(times[name]):.2f}", f"{max(times[name]):.2f}", f"{kept[name]:.1f}"] for name in times]
+    cells = [[name, f"{min(times[name]):.2f}", f"{max(times[name]):.2f}", f"{kept[name]:.1f}"] for name in times]
+    seen = {
+        "decorate-time": Spread.of([max(min(values) for values in times.values())]),
+        "decorate-memory": Spread.of([max(kept.values())]),
+    }
     lines = [
-        *(f"- {line}" for line in machine.describe()),
-        f'- `require_oauth("a b")` compiled once, then applied {applications} times, {REPEATS} times over',
         "",
-        *report.table(["applied to", "best µs", "worst µs", f"KiB kept by {KEPT_APPLICATIONS}"], rows),
+        "### Applying a compiled decorator",
         "",
-        *report.budget_lines(budgets(times, kept)),
+        f'`require_oauth("a b")` compiled once, then applied {APPLICATIONS} times; repeated {plan.repeats} times.',
+        "",
+        *report.table(["applied to", "best µs", "worst µs", f"KiB kept by {KEPT_APPLICATIONS}"], cells),
     ]
-    report.publish(report.section("decorate", command, lines), write=arguments.write or not arguments.quick)
-    return 0
+    return Measured({row.name: seen[row.name] for row in rows}, lines)
 
 
 def compiled_decorator() -> Callable[..., Any]:
@@ -89,13 +84,13 @@ def compiled_decorator() -> Callable[..., Any]:
     return decorator
 
 
-def microseconds(decorator: Callable[..., Any], subject: Callable[..., Any], applications: int) -> list[float]:
-    times = timeit.repeat(lambda: decorator(subject), number=applications, repeat=REPEATS)
-    return [seconds / applications * 1e6 for seconds in times]
+def microseconds(decorator: Callable[..., Any], subject: Callable[..., Any], repeats: int) -> list[float]:
+    times = timeit.repeat(lambda: decorator(subject), number=APPLICATIONS, repeat=repeats)
+    return [seconds / APPLICATIONS * 1e6 for seconds in times]
 
 
 def kept_kib(decorator: Callable[..., Any], subject: Callable[..., Any]) -> float:
-    """Memory still held after many applications, each to an object of its own."""
+    """Memory still held after many applications, each to a different object."""
     apply_many(decorator, subject, 1000)
     gc.collect()
     tracemalloc.start()
@@ -112,12 +107,3 @@ def kept_kib(decorator: Callable[..., Any], subject: Callable[..., Any]) -> floa
 def apply_many(decorator: Callable[..., Any], subject: Callable[..., Any], times: int) -> None:
     for _ in range(times):
         decorator(functools.wraps(subject)(functools.partial(subject)))
-
-
-def budgets(times: dict[str, list[float]], kept: dict[str, float]) -> list[Budget]:
-    slowest = max(min(values) for values in times.values())
-    most = max(kept.values())
-    return [
-        Budget("applying, best of each, slowest kind", DECORATION_MICROSECONDS, "at most", Spread.of([slowest]), " µs"),
-        Budget("memory kept, most of any kind", NOTHING_KEPT, "at most", Spread.of([most]), " KiB"),
-    ]

@@ -19,7 +19,7 @@ class Spread:
 
 
 def percentile(ordered: Sequence[float], fraction: float) -> float:
-    """The nearest-rank percentile of values in ascending order; not a number when there are none."""
+    """The nearest-rank percentile of values in ascending order, or NaN without values."""
     if not ordered:
         return float("nan")
     return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]

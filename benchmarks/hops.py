@@ -1,16 +1,21 @@
 """Child process: thread hops and queries of one request, and of several at once, counted inside one process."""
 
+import argparse
 import asyncio
 import dataclasses
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from .contenders import GUARD, PLAIN
-from .remote_tokens import known_token
+from django.core.asgi import get_asgi_application
+from django.db.backends.signals import connection_created
 
-AT_ONCE: Final = 8
+from . import child
+from .contenders import UNGUARDED_TWIN
+from .remote_tokens import known_tokens
+
+# How many requests at once.
+CASES: Final = (1, 8)
 WARM_UP: Final = 3
 
 
@@ -47,7 +52,7 @@ class QueryCounter:
             connection.execute_wrappers.append(self)
 
 
-def scope(contender: str, index: int) -> dict[str, Any]:
+def scope(contender: str, token: str) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -57,13 +62,13 @@ def scope(contender: str, index: int) -> dict[str, Any]:
         "path": f"/{contender}",
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {known_token(index)}".encode())],
+        "headers": [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode())],
         "client": ("127.0.0.1", 40000),
         "server": ("127.0.0.1", 80),
     }
 
 
-async def request(application: Any, contender: str, index: int) -> None:
+async def request(application: Any, contender: str, token: str) -> None:
     started = False
 
     async def receive() -> dict[str, Any]:
@@ -77,40 +82,48 @@ async def request(application: Any, contender: str, index: int) -> None:
         if message["type"] == "http.response.start" and message["status"] != 200:
             raise RuntimeError(f"{contender} answered {message['status']}")
 
-    await application(scope(contender, index), receive, send)
+    await application(scope(contender, token), receive, send)
 
 
-async def count(application: Any, queries: QueryCounter, contender: str, at_once: int) -> Counts:
+async def count(application: Any, queries: QueryCounter, contender: str, tokens: Sequence[str]) -> Counts:
+    """One request for each of the tokens, all at once."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
-    for index in range(max(WARM_UP, at_once)):
-        await request(application, contender, index)
+    for token in [*tokens] * WARM_UP:
+        await request(application, contender, token)
     hops_before, queries_before = loop.wake_ups, queries.queries
-    await asyncio.gather(*(request(application, contender, index) for index in range(at_once)))
+    await asyncio.gather(*(request(application, contender, token) for token in tokens))
     return Counts(loop.wake_ups - hops_before, queries.queries - queries_before)
 
 
-async def compare(application: Any, queries: QueryCounter, guard: str, at_once: int) -> Counts:
-    """What the guard adds to the unguarded view, for `at_once` requests together."""
-    plain = await count(application, queries, PLAIN, at_once)
-    guarded = await count(application, queries, guard, at_once)
-    return Counts(guarded.hops - plain.hops, guarded.queries - plain.queries)
+async def compare(application: Any, queries: QueryCounter, guarded: str, tokens: Sequence[str]) -> Counts:
+    """What the guard adds to the unguarded view."""
+    plain = await count(application, queries, UNGUARDED_TWIN[guarded], tokens)
+    seen = await count(application, queries, guarded, tokens)
+    return Counts(seen.hops - plain.hops, seen.queries - plain.queries)
+
+
+async def compare_all(application: Any, guarded: Sequence[str], tokens: Sequence[str]) -> dict[str, Any]:
+    queries = QueryCounter()
+    connection_created.connect(queries.watch)
+    return {
+        name: {
+            at_once: dataclasses.asdict(await compare(application, queries, name, tokens[:at_once]))
+            for at_once in CASES
+        }
+        for name in guarded
+    }
 
 
 def main() -> None:
-    from django.core.asgi import get_asgi_application
-    from django.db.backends.signals import connection_created
-
-    guard = sys.argv[1] if len(sys.argv) > 1 else GUARD
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tokens", required=True)
+    parser.add_argument("views", nargs="+")
+    arguments = child.parse(parser)
+    tokens = known_tokens(arguments.tokens)
     application = get_asgi_application()
-    queries = QueryCounter()
-    connection_created.connect(queries.watch)
     with asyncio.Runner(loop_factory=CountingLoop) as runner:
-        counts = {
-            at_once: dataclasses.asdict(runner.run(compare(application, queries, guard, at_once)))
-            for at_once in (1, AT_ONCE)
-        }
-    print(json.dumps(counts))
+        print(json.dumps(runner.run(compare_all(application, arguments.views, tokens))))
 
 
 if __name__ == "__main__":

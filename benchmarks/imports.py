@@ -1,17 +1,17 @@
-"""What it costs a process to import the package, next to Authlib's part with the same abilities."""
+"""A part: what it costs a process to import the package, next to Authlib's part with the same abilities."""
 
-import argparse
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from . import machine, report
+from . import report
+from .budgets import Row
 from .figures import Spread, paired_ratios
-
-HELP: Final = "what it costs to import the package, next to Authlib"
+from .parts import Measured, Plan
+from .sites import Site
 
 # By contender: what a site imports. Authlib's JWTs and introspection are in modules of their own.
 CONTENDERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -25,7 +25,7 @@ CONTENDERS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 OURS, THEIRS = "async_oauth_guard", "Authlib, all three"
-EXTRAS: Final = ("opentelemetry", "pytest", "rich")
+EXTRAS: Final = ("opentelemetry", "pytest")
 
 # Into a process where Django is set up already, as in any that serves: its own time is not counted.
 _PROGRAM: Final = """
@@ -43,36 +43,29 @@ print(json.dumps({"milliseconds": took * 1e3, "modules": sorted(set(sys.modules)
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=15, help="processes for each contender")
-    parser.add_argument("--write", action="store_true", help="write RESULTS.md after fewer rounds than these too")
-
-
-def run(arguments: argparse.Namespace, command: str) -> int:
+def measure(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
+    print("importing", file=sys.stderr)
     for modules in CONTENDERS.values():
         # The first compiles and reads from the disk what the others find ready.
         import_apart(modules)
     imported: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
-    for _ in range(arguments.rounds):
+    for _ in range(plan.repeats):
         # One after the other within a round, so that what slows a round down slows them all.
         for name, modules in CONTENDERS.items():
             imported[name].append(import_apart(modules))
     lines = [
-        *(f"- {line}" for line in machine.describe()),
-        f"- {arguments.rounds} processes for each, in turn, into which Django was imported before; medians, in "
-        "parentheses the least and the most",
+        "",
+        "### Importing",
+        "",
+        f"{plan.repeats} processes for each, in turn, each with Django already imported.",
         "",
         *report.table(["imported", "ms", "modules", "extras loaded"], [row(name, imported[name]) for name in imported]),
-        "",
-        f"Time of {OURS} over that of {THEIRS}: {report.spread(ratio(imported), 2)}.",
     ]
-    write = arguments.write or arguments.rounds >= 15
-    report.publish(report.section("imports", command, lines), write=write)
-    return 0
+    return Measured({each.name: ratio(imported) for each in rows}, lines)
 
 
 def import_apart(modules: tuple[str, ...]) -> dict[str, Any]:
-    """Import them in a process of its own; what it loaded, and how long that took."""
+    """Import them in a separate process. Returns what it loaded, and how long that took."""
     program = [sys.executable, "-c", _PROGRAM, " ".join(modules)]
     # An installed package is compiled once, and so are these.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}

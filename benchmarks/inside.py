@@ -5,16 +5,18 @@ They are the thread's CPU time: all is done on this one thread, and what other p
 
 import argparse
 import asyncio
+import functools
 import gc
 import itertools
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from . import child
 from .contenders import INTROSPECTION, JWT, PLAIN
-from .remote_tokens import ALGORITHMS, Remote
+from .holder import BOUND, Holder, bound_view
+from .remote_tokens import ALGORITHMS, Remote, known_tokens
 
 SEEN_BATCH: Final = 100
 NEW_BATCH: Final = 50
@@ -29,8 +31,12 @@ class Requests:
 
         self.factory = AsyncRequestFactory()
 
-    def make(self, tokens: Sequence[str]) -> list[Any]:
-        return [self.factory.get("/", headers={"Authorization": f"Bearer {token}"}) for token in tokens]
+    def make(self, tokens: Sequence[str], proofs: Sequence[str] = ()) -> list[Any]:
+        """With proofs, one for each token, they present tokens that are bound to a key."""
+        headers: list[dict[str, str]] = [
+            {"Authorization": f"DPoP {token}", "DPoP": proof} for token, proof in zip(tokens, proofs, strict=False)
+        ] or [{"Authorization": f"Bearer {token}"} for token in tokens]
+        return [self.factory.get("/", headers=each) for each in headers]
 
 
 async def time_view(view: Callable[[Any], Any], requests: list[Any]) -> float:
@@ -59,7 +65,7 @@ def in_batches(tokens: Sequence[str], size: int, batches: int) -> Iterator[list[
 
 
 async def measure_seen(plain: Any, guarded: Any, tokens: Sequence[str], batches: int) -> dict[str, list[float]]:
-    """The guard for tokens of which all is known already, beside the bare view."""
+    """The guard with tokens whose results are cached, compared with the bare view."""
     requests = Requests()
     await check(guarded, requests.make(tokens))
     times: dict[str, list[float]] = {"plain": [], "guarded": []}
@@ -69,26 +75,57 @@ async def measure_seen(plain: Any, guarded: Any, tokens: Sequence[str], batches:
     return times
 
 
-async def measure_new(plain: Any, guarded: Any, algorithm: str, batches: int) -> dict[str, list[float]]:
-    """The guard for tokens that are new to it, beside the bare view and the bare verification of their signatures."""
-    requests = Requests()
-    remote = Remote.from_environment()
-    tokens = remote.mint(algorithm, range(WARM_UP_TOKENS + NEW_BATCH * batches))
-    await check(guarded, requests.make(tokens[:WARM_UP_TOKENS]))
+async def measure_new(
+    plain: Any,
+    guarded: Any,
+    tokens: Sequence[str],
+    make: Callable[[Sequence[str]], list[Any]],
+    verify: Callable[[Sequence[str]], float],
+) -> dict[str, list[float]]:
+    """The guard with new tokens, compared with the bare view and with bare signature verification."""
+    await check(guarded, make(tokens[:WARM_UP_TOKENS]))
     times: dict[str, list[float]] = {"plain": [], "guarded": [], "verify": []}
-    for batch in in_batches(tokens[WARM_UP_TOKENS:], NEW_BATCH, batches):
-        times["plain"].append(await time_view(plain, requests.make(batch)))
-        made = requests.make(batch)
+    for start in range(WARM_UP_TOKENS, len(tokens), NEW_BATCH):
+        batch = tokens[start : start + NEW_BATCH]
+        times["plain"].append(await time_view(plain, make(batch)))
+        made = make(batch)
         times["guarded"].append(await time_view(guarded, made))
         if not all(hasattr(request, "oauth_token") for request in made):
             raise RuntimeError("a new token was refused")
-        times["verify"].append(time_verification(remote, algorithm, batch))
+        times["verify"].append(verify(batch))
     return times
 
 
-def time_verification(remote: Remote, algorithm: str, tokens: Sequence[str]) -> float:
+async def measure_all_new(plain: Any, guarded: Any, batches: int) -> dict[str, dict[str, list[float]]]:
+    """By algorithm; and with tokens that are bound to a key (RFC 9449), each with a new proof: two signatures each."""
+    requests, remote, holder, number = (
+        Requests(),
+        Remote.from_environment(),
+        Holder(),
+        WARM_UP_TOKENS + NEW_BATCH * batches,
+    )
+
+    def verify(algorithm: str) -> Callable[[Sequence[str]], float]:
+        return functools.partial(time_verification, remote.public_key(algorithm), algorithm)
+
+    def make_bound(tokens: Sequence[str]) -> list[Any]:
+        return requests.make(tokens, holder.prove(tokens))
+
+    def verify_bound(tokens: Sequence[str]) -> float:
+        proof_time = time_verification(holder.key.public_key, "ES256", holder.prove(tokens))
+        return verify("RS256")(tokens) + proof_time
+
+    measured = {
+        name: await measure_new(plain, guarded, remote.mint(name, number), requests.make, verify(name))
+        for name in ALGORITHMS
+    }
+    bound = remote.mint("RS256", number, holder.thumbprint)
+    return {**measured, BOUND: await measure_new(plain, bound_view(), bound, make_bound, verify_bound)}
+
+
+def time_verification(key: Any, algorithm: str, jwts: Sequence[str]) -> float:
     """Microseconds a signature, by `cryptography` alone: everything is decoded beforehand."""
-    verify, signatures = bare_verification(remote, algorithm, tokens)
+    verify, signatures = bare_verification(key, algorithm, jwts)
     gc.collect()
     gc.disable()
     try:
@@ -101,7 +138,7 @@ def time_verification(remote: Remote, algorithm: str, tokens: Sequence[str]) -> 
 
 
 def bare_verification(
-    remote: Remote, algorithm: str, tokens: Sequence[str]
+    public: Any, algorithm: str, jwts: Sequence[str]
 ) -> tuple[Callable[[bytes, bytes], None], list[tuple[bytes, bytes]]]:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -109,9 +146,8 @@ def bare_verification(
     from cryptography.hazmat.primitives.hashes import SHA256
     from joserfc.util import urlsafe_b64decode
 
-    key: Any = next(key for key in remote.public_keys.keys if key.kid == algorithm)
-    public, digest = key.public_key, SHA256()
-    parts = [token.encode().rpartition(b".") for token in tokens]
+    digest = SHA256()
+    parts = [jwt.encode().rpartition(b".") for jwt in jwts]
     signatures = [(urlsafe_b64decode(signature), signed) for signed, _, signature in parts]
     if algorithm == "RS256":
         padding = PKCS1v15()
@@ -123,15 +159,14 @@ def bare_verification(
 
 
 async def measure(benchmark: str, batches: int) -> dict[str, Any]:
-    from .project.remote_views import VIEWS
+    from .project.urls import VIEWS
 
     plain, guarded = VIEWS[PLAIN], VIEWS[JWT if benchmark == "jwt" else INTROSPECTION]
     measured: dict[str, Any] = {
-        "seen": await measure_seen(plain, guarded, Remote.from_environment().known_tokens, batches)
+        "seen": await measure_seen(plain, guarded, known_tokens("jwt" if benchmark == "jwt" else "opaque"), batches)
     }
     if benchmark == "jwt":
-        for algorithm in ALGORITHMS:
-            measured[algorithm] = await measure_new(plain, guarded, algorithm, max(1, batches // 4))
+        measured |= await measure_all_new(plain, guarded, max(1, batches // 4))
     return measured
 
 
@@ -139,10 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("benchmark", choices=["jwt", "introspection"])
     parser.add_argument("--batches", type=int, required=True)
-    parser.add_argument("--cpu", type=int)
-    arguments = parser.parse_args()
-    if arguments.cpu is not None:
-        os.sched_setaffinity(0, {arguments.cpu})
+    arguments = child.parse(parser)
     import django
 
     django.setup()

@@ -6,8 +6,8 @@ import asyncio
 import collections
 import contextlib
 import itertools
-import os
 import pathlib
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,10 @@ from typing import cast
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import uvloop
 
-from .answers import read_answer
+from . import child
+from .answers import read_status
 from .bursts import perform_burst
-from .contenders import TOKENS, fresh_tokens, request_bytes, token_string
+from .contenders import KNOWN_TOKENS, Tokens, forged, fresh_tokens, opaque_tokens, request_bytes, unknown_tokens
 from .figures import percentile
 from .limits import allow_many_connections
 from .rude import be_rude
@@ -26,7 +27,9 @@ from .slices import Burst, BurstResult, Group, GroupResult, Slice, SliceResult
 
 # A server that does not answer for this long is reported, not waited for.
 PATIENCE = 40.0
-RECONNECT_PAUSE = 0.05
+# Seconds after what was wrong.
+PAUSE = 0.05
+UNAVAILABLE = 503
 
 
 class Tally:
@@ -36,8 +39,21 @@ class Tally:
         self.group = group
         self.latencies = array.array("d")
         self.wrong: collections.Counter[str] = collections.Counter()
+        self.unavailable: list[tuple[float, float]] = []
         self.counting = False
         self.left = 0
+
+    def take(self, status: int, sent: float) -> bool:
+        """Record a response. Returns whether it is the right one."""
+        now = time.monotonic()
+        if status == self.group.expected:
+            if self.counting:
+                self.latencies.append(now - sent)
+            return True
+        self.wrong[str(status)] += 1
+        if status == UNAVAILABLE:
+            self.unavailable.append((sent, now))
+        return False
 
     def leave(self) -> None:
         self.left += 1
@@ -53,6 +69,7 @@ class Tally:
             median=percentile(latencies, 0.5) * 1e3,
             p99=percentile(latencies, 0.99) * 1e3,
             wrong=dict(self.wrong),
+            unavailable=self.unavailable,
         )
 
 
@@ -68,36 +85,38 @@ class Client(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # uvloop's transports do not inherit from asyncio's classes.
         self.transport = cast(asyncio.Transport, transport)
         self.ask()
 
     def ask(self) -> None:
         self.received = b""
-        self.sent = time.perf_counter()
+        self.sent = time.monotonic()
         self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         self.received += data
         try:
-            body = read_answer(self.received)
+            status = read_status(self.received)
         except ValueError as error:
-            self.give_up(str(error))
+            self.tally.wrong[str(error)] += 1
+            self.close()
             return
-        if body is not None:
-            self.answered()
+        if status is not None:
+            self.answered(status)
 
-    def answered(self) -> None:
-        if self.tally.counting:
-            self.tally.latencies.append(time.perf_counter() - self.sent)
+    def answered(self, status: int) -> None:
+        is_right, pause = self.tally.take(status, self.sent), self.tally.group.pause
+        if is_right and not pause:
+            self.go_on()
+        else:
+            asyncio.get_running_loop().call_later(random.uniform(0, pause) or PAUSE, self.go_on)
+
+    def go_on(self) -> None:
         if self.stopping:
             self.close()
-        else:
+        elif not self.closed.done():
             self.ask()
-
-    def give_up(self, what: str) -> None:
-        self.tally.wrong[what] += 1
-        self.close()
 
     def close(self) -> None:
         if not self.closed.done():
@@ -111,16 +130,12 @@ class Client(asyncio.Protocol):
 
 
 class Seat:
-    """One client's place in a group: its own tokens, and a new connection after a wrong answer."""
+    """One client's place in a group: its own tokens, and a new connection when one is lost."""
 
-    def __init__(self, port: int, tally: Tally, tokens: Sequence[str]) -> None:
+    def __init__(self, port: int, tally: Tally, requests: Iterator[bytes]) -> None:
         self.port = port
         self.tally = tally
-        contender = tally.group.contender
-        if tally.group.fresh:
-            self.requests: Iterator[bytes] = (request_bytes(contender, token) for token in fresh_tokens())
-        else:
-            self.requests = itertools.cycle([request_bytes(contender, token) for token in tokens])
+        self.requests = requests
         self.stopping = False
         self.client: Client | None = None
 
@@ -134,7 +149,7 @@ class Seat:
                 assert self.client is not None
                 await self.client.closed
             if not self.stopping:
-                await asyncio.sleep(RECONNECT_PAUSE)
+                await asyncio.sleep(PAUSE)
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,10 +164,17 @@ class Seat:
 
 class Generator:
     def __init__(
-        self, port: int, tokens: Sequence[str], server: psutil.Process, authority: psutil.Process | None
+        self, port: int, jwts: Sequence[str], server: psutil.Process, authority: psutil.Process | None
     ) -> None:
         self.port = port
-        self.tokens = tokens
+        # By kind of tokens: what clients bring in rotation.
+        self.tokens: dict[Tokens, Sequence[str]] = {
+            "opaque": opaque_tokens(),
+            "unknown": unknown_tokens(),
+            "none": [""] * KNOWN_TOKENS,
+            "jwt": jwts,
+            "forged": [forged(jwt) for jwt in jwts],
+        }
         self.server = server
         self.authority = authority
 
@@ -175,16 +197,22 @@ class Generator:
         clients = sum(tally.group.clients for tally in tallies)
         numbers = itertools.count()
         return [
-            Seat(self.port, tally, self.tokens[next(numbers) :: clients])
+            Seat(self.port, tally, self.requests(tally.group, next(numbers), clients))
             for tally in tallies
             for _ in range(tally.group.clients)
         ]
 
+    def requests(self, group: Group, number: int, clients: int) -> Iterator[bytes]:
+        """Those of one of the clients. No two clients bring the same token."""
+        tokens = (
+            fresh_tokens() if group.tokens == "new" else itertools.cycle(self.tokens[group.tokens][number::clients])
+        )
+        return (request_bytes(group.contender, token) for token in tokens)
+
     def rude(self, tallies: list[Tally]) -> list[asyncio.Task[None]]:
         return [
-            asyncio.create_task(be_rude(self.port, requests, tally.leave))
+            asyncio.create_task(be_rude(self.port, self.requests(tally.group, 0, 1), tally.group.pause, tally.leave))
             for tally in tallies
-            for requests in [[request_bytes(tally.group.contender, token) for token in self.tokens]]
             for _ in range(tally.group.clients)
         ]
 
@@ -200,7 +228,7 @@ class Generator:
 
     def clocks(self) -> list[float]:
         authority = 0.0 if self.authority is None else cpu_seconds(self.authority)
-        return [time.perf_counter(), cpu_seconds(self.server), time.process_time(), authority]
+        return [time.monotonic(), cpu_seconds(self.server), time.process_time(), authority]
 
     async def drain(self, running: list[asyncio.Task[None]], tallies: list[Tally]) -> None:
         if not running:
@@ -223,14 +251,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--server", type=int, required=True)
     parser.add_argument("--authority", type=int)
-    parser.add_argument("--tokens", type=pathlib.Path)
-    parser.add_argument("--cpu", type=int)
-    arguments = parser.parse_args()
-    if arguments.cpu is not None:
-        os.sched_setaffinity(0, {arguments.cpu})
+    parser.add_argument("--jwts", type=pathlib.Path, help="a file of those that clients bring")
+    arguments = child.parse(parser)
     allow_many_connections()
     authority = None if arguments.authority is None else psutil.Process(arguments.authority)
-    generator = Generator(arguments.port, read_tokens(arguments.tokens), psutil.Process(arguments.server), authority)
+    jwts = [] if arguments.jwts is None else arguments.jwts.read_text().split()
+    generator = Generator(arguments.port, jwts, psutil.Process(arguments.server), authority)
     for line in sys.stdin:
         what, _, details = line.partition(" ")
         result: SliceResult | BurstResult
@@ -239,12 +265,6 @@ def main() -> None:
         else:
             result = uvloop.run(generator.run(Slice.from_json(details)))
         print(result.to_json(), flush=True)
-
-
-def read_tokens(path: pathlib.Path | None) -> list[str]:
-    if path is None:
-        return [token_string(index) for index in range(TOKENS)]
-    return path.read_text().split()
 
 
 if __name__ == "__main__":

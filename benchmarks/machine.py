@@ -1,4 +1,4 @@
-"""The machine and the versions, named beside every figure."""
+"""The machine and the versions, given with every figure."""
 
 import importlib.metadata
 import os
@@ -7,7 +7,7 @@ import platform
 from typing import Final
 
 DISTRIBUTIONS: Final = ("Django", "Authlib", "django-oauth-toolkit", "asgiref", "uvicorn", "uvloop", "httptools")
-DRIVERS: Final = ("psycopg", "psycopg-pool", "PyMySQL")
+DRIVERS: Final = ("psycopg", "psycopg-pool")
 
 
 def describe() -> list[str]:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from typing import IO, Final, Protocol
+from typing import IO, Final
 
 from .project import settings_names as names
 from .slices import Burst, BurstResult, Slice, SliceResult
@@ -38,6 +38,11 @@ class Pins:
             return "no process is tied to a core"
         return f"server tied to core {self.server}, load generator to core {self.generator}"
 
+    @property
+    def beside(self) -> str:
+        core = "not tied to a core" if self.authority is None else f"tied to core {self.authority}"
+        return f"authorization server {core}"
+
 
 def choose_pins(wanted: bool) -> Pins:
     if not wanted or not hasattr(os, "sched_getaffinity"):
@@ -46,22 +51,18 @@ def choose_pins(wanted: bool) -> Pins:
     return Pins(cores[0], cores[1], cores[2] if len(cores) > 2 else cores[1]) if len(cores) > 1 else Pins()
 
 
-class Site(Protocol):
-    """What the measured site is told by the process that starts it."""
-
-    @property
-    def environment(self) -> Mapping[str, str]: ...
+def environment_of(variables: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **variables, "DJANGO_SETTINGS_MODULE": names.SETTINGS_MODULE}
 
 
-def environment(site: Site) -> dict[str, str]:
-    return {**os.environ, **site.environment, "DJANGO_SETTINGS_MODULE": names.SETTINGS_MODULE}
+def run_child(module: str, variables: Mapping[str, str], *arguments: str) -> str:
+    """Run a module of this package to its end and return what it printed.
 
-
-def run_child(module: str, site: Site, *arguments: str) -> str:
-    """Run a module of this package to its end and return what it printed."""
+    ``variables``: the environment of the measured site.
+    """
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
-        env=environment(site),
+        env=environment_of(variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -85,25 +86,22 @@ class Server:
         return self.log.read().decode(errors="replace")
 
     def get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Host": "127.0.0.1"})
-            return connection.getresponse().read()
+            response = connection.getresponse()
+            if response.status >= 500:
+                raise ConnectionError(f"{path}: {response.status}")
+            return response.read()
 
 
 @contextlib.contextmanager
-def serving(site: Site, pins: Pins) -> Iterator[Server]:
-    with listening("serve", site, pins.server) as server:
-        yield server
-
-
-@contextlib.contextmanager
-def listening(module: str, site: Site, cpu: int | None) -> Iterator[Server]:
+def listening(module: str, variables: Mapping[str, str], cpu: int | None, port: int = 0) -> Iterator[Server]:
     """A module of this package that serves a socket that it is handed."""
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
-        child = stack.enter_context(child_process(module, site, cpu, listener, log))
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=2048))
+        child = stack.enter_context(child_process(module, variables, cpu, listener, log))
         server = Server(child.pid, listener.getsockname()[1], log)
         # While this process holds the socket too, a dead server would look like a slow one.
         listener.close()
@@ -113,11 +111,11 @@ def listening(module: str, site: Site, cpu: int | None) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def child_process(
-    module: str, site: Site, cpu: int | None, listener: socket.socket, log: IO[bytes]
+    module: str, variables: Mapping[str, str], cpu: int | None, listener: socket.socket, log: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{module}", "--fd", str(listener.fileno()), *cpu_arguments(cpu)],
-        env=environment(site),
+        env=environment_of(variables),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
@@ -179,11 +177,11 @@ class Generator:
 
 @contextlib.contextmanager
 def generating(
-    server: Server, pins: Pins, tokens: pathlib.Path | None = None, authority: Server | None = None
+    server: Server, pins: Pins, jwts: pathlib.Path | None = None, authority: Server | None = None
 ) -> Iterator[Generator]:
-    """``tokens``: a file of those to send, in place of the database's."""
+    """``jwts``: a file of those to send."""
     arguments = ["--port", str(server.port), "--server", str(server.pid), *cpu_arguments(pins.generator)]
-    arguments += [] if tokens is None else ["--tokens", str(tokens)]
+    arguments += [] if jwts is None else ["--jwts", str(jwts)]
     arguments += [] if authority is None else ["--authority", str(authority.pid)]
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load", *arguments],

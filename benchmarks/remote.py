@@ -1,4 +1,4 @@
-"""The benchmark's own authorization server, in a process beside the measured one."""
+"""The benchmark's own authorization server, in a separate process from the measured site."""
 
 import contextlib
 import dataclasses
@@ -8,38 +8,40 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from . import machine
+from .contenders import KNOWN_TOKENS
 from .processes import Pins, Server, listening
 from .project.settings_names import AUTHORITY_VARIABLE, DATABASE_VARIABLE
-from .remote_tokens import KNOWN_TOKENS, Remote, make_keys, opaque_tokens
+from .remote_tokens import Remote
 
-# Nothing is read from it; were anything, it would be counted.
-DATABASE: Final = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-LIBRARIES: Final = ("joserfc", "cryptography", "httpx", "requests")
+# Nothing reads it; any query would be counted.
+NO_DATABASE: Final = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RemoteSite:
-    """A site whose tokens ``remote`` vouches for."""
+class Authority:
+    """It can be stopped, and started again on the same port with the same keys."""
 
-    remote: Remote
+    def __init__(self, folder: pathlib.Path, pins: Pins) -> None:
+        self.remote = Remote("", folder)
+        self.pins = pins
+        self.stack = contextlib.ExitStack()
+        self.port = 0
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def variables(self) -> Mapping[str, str]:
+        """The environment of a site with remote tokens only."""
         return {
-            DATABASE_VARIABLE: json.dumps(DATABASE),
+            DATABASE_VARIABLE: json.dumps(NO_DATABASE),
             AUTHORITY_VARIABLE: json.dumps([self.remote.issuer, str(self.remote.folder)]),
         }
 
+    def start(self) -> None:
+        serving = listening("authority", self.variables, self.pins.authority, self.port)
+        self.server: Server = self.stack.enter_context(serving)
+        self.port = self.server.port
+        self.remote = dataclasses.replace(self.remote, issuer=f"http://127.0.0.1:{self.port}")
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Authority:
-    server: Server
-    remote: Remote
-
-    @property
-    def site(self) -> RemoteSite:
-        return RemoteSite(self.remote)
+    def stop(self) -> None:
+        self.stack.close()
 
     def take_books(self) -> dict[str, dict[str, Any]]:
         """The calls to each path, and the most at once, since the last look."""
@@ -48,33 +50,13 @@ class Authority:
 
 
 @contextlib.contextmanager
-def jwt_authority(pins: Pins) -> Iterator[Authority]:
-    with running(pins) as authority:
-        remote = authority.remote
-        remote.tokens_file.write_text("\n".join(remote.mint("RS256", range(KNOWN_TOKENS))))
-        yield authority
-
-
-@contextlib.contextmanager
-def introspection_authority(pins: Pins) -> Iterator[Authority]:
-    with running(pins) as authority:
-        authority.remote.tokens_file.write_text("\n".join(opaque_tokens()))
-        yield authority
-
-
-@contextlib.contextmanager
-def running(pins: Pins) -> Iterator[Authority]:
+def running_authority(pins: Pins) -> Iterator[Authority]:
     with tempfile.TemporaryDirectory(prefix="oauth_guard_bench_") as folder:
-        unknown = Remote("", pathlib.Path(folder))
-        make_keys(unknown.keys_file)
-        with listening("authority", RemoteSite(unknown), pins.authority) as server:
-            yield Authority(server, dataclasses.replace(unknown, issuer=f"http://127.0.0.1:{server.port}"))
-
-
-def headline(about: list[str], pins: Pins) -> list[str]:
-    beside = "" if pins.authority is None else f", authorization server to core {pins.authority}"
-    return [
-        *(f"- {line}" for line in about),
-        f"- Libraries: {machine.versions(LIBRARIES)}",
-        f"- One uvicorn worker (uvloop, httptools, no access log); {pins}{beside}",
-    ]
+        authority = Authority(pathlib.Path(folder), pins)
+        authority.start()
+        try:
+            remote = authority.remote
+            remote.jwts_file.write_text("\n".join(remote.mint("RS256", KNOWN_TOKENS)))
+            yield authority
+        finally:
+            authority.stop()

@@ -1,22 +1,18 @@
-"""Markdown for the terminal and for RESULTS.md, where each benchmark and database has one section."""
+"""Markdown for the terminal and for RESULTS.md."""
 
 import pathlib
-import re
 import statistics
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from .budgets import Budget
+from .budgets import Row
 from .figures import Spread
 
 RESULTS: Final = pathlib.Path(__file__).with_name("RESULTS.md")
 PREAMBLE: Final = """\
 # Results
 
-One section for each benchmark and database, written by the command that it names; the other sections stay as they were.
-What is measured and how to read it: [README.md](README.md).
-"""
+`python -m benchmarks` writes this page. For what is measured, and how to read it, see [README.md](README.md)."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -44,44 +40,22 @@ def best(values: Sequence[float]) -> str:
     return f"{min(values):.1f} ({statistics.median(values):.1f})"
 
 
-def budget_lines(budgets: Sequence[Budget]) -> list[str]:
-    if not budgets:
-        return ["No budget is set here."]
-    return table(
-        ["Budget", "bound", "seen", ""],
-        [
-            [
-                budget.text,
-                f"{budget.kind} {budget.bound:g}{budget.unit}",
-                spread(budget.figure, 2),
-                "met" if budget.met else "missed",
-            ]
-            for budget in budgets
-        ],
-    )
+def budget_table(rows: Sequence[Row], seen: Mapping[str, Spread], cpu: Mapping[str, Spread]) -> list[str]:
+    head = ["row", "what", "budget", "seen", "CPU per request", ""]
+    return table(head, [budget_row(row, seen[row.name], cpu.get(row.name)) for row in rows])
 
 
-def section(title: str, command: str, lines: Iterable[str]) -> str:
-    return "\n".join([f"## {title}", "", f"`{command}`", "", *lines]) + "\n"
+def budget_row(row: Row, seen: Spread, cpu: Spread | None) -> list[str]:
+    outcome = "" if row.budget is None else "met" if row.budget.is_met(seen) else "missed"
+    return [
+        row.name,
+        row.text,
+        "" if row.budget is None else str(row.budget),
+        spread(seen, 2),
+        "" if cpu is None else spread(cpu, 2),
+        outcome,
+    ]
 
 
-def publish(text: str, write: bool) -> None:
-    print(text)
-    if write:
-        before = RESULTS.read_text() if RESULTS.exists() else PREAMBLE
-        RESULTS.write_text(replace_section(before, text))
-        print(f"Written to {RESULTS}", file=sys.stderr)
-
-
-def replace_section(results: str, text: str) -> str:
-    """`results` with the section of the same title replaced by `text`, or with `text` as its last section."""
-    title = text.partition("\n")[0]
-    parts = re.split(r"^(?=## )", results, flags=re.MULTILINE)
-    kept = [part for part in parts if part.partition("\n")[0] != title]
-    place = next((index for index, part in enumerate(parts) if part.partition("\n")[0] == title), len(kept))
-    kept.insert(place, text)
-    return "\n".join(part.strip("\n") + "\n" for part in kept)
-
-
-def command(benchmark: str, arguments: Sequence[str]) -> str:
-    return " ".join(["python -m benchmarks", benchmark, *arguments])
+def section(title: str, lines: Iterable[str]) -> list[str]:
+    return ["", f"## {title}", "", *lines]

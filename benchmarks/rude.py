@@ -4,12 +4,11 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 READ_PATIENCE: Final = 5.0
 LONGEST_LINGER: Final = 0.02
-LONGEST_PAUSE: Final = 0.1
 # Zero seconds of lingering: close() sends a reset in place of an orderly end.
 RESET: Final = struct.pack("ii", 1, 0)
 
@@ -33,12 +32,18 @@ async def leave_unfinished(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 async def leave_after_some_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
     writer.write(request)
-    await asyncio.wait_for(reader.read(20), READ_PATIENCE)
+    await read_some(reader)
 
 
 async def leave_with_two_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
     writer.write(request + request)
-    await asyncio.wait_for(reader.read(20), READ_PATIENCE)
+    await read_some(reader)
+
+
+async def read_some(reader: asyncio.StreamReader) -> None:
+    # On Python 3.11, `wait_for` may swallow a cancellation.
+    async with asyncio.timeout(READ_PATIENCE):
+        await reader.read(20)
 
 
 WAYS: Final[tuple[Leaving, ...]] = (
@@ -50,12 +55,12 @@ WAYS: Final[tuple[Leaving, ...]] = (
 )
 
 
-async def be_rude(port: int, requests: list[bytes], count: Callable[[], None]) -> None:
+async def be_rude(port: int, requests: Iterator[bytes], pause: float, count: Callable[[], None]) -> None:
     """Connect, ask, leave, over and over; `count` is called each time. What a rude client sees is never an error."""
     while True:
-        await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))
+        await asyncio.sleep(random.uniform(0, pause))
         try:
-            await leave_once(port, random.choice(requests))
+            await leave_once(port, next(requests))
         except (OSError, TimeoutError):
             continue
         count()

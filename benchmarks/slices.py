@@ -1,22 +1,30 @@
-"""What the benchmark asks of the load generator, and what it is told: JSON, one line each."""
+"""The benchmark's orders to the load generator, and the results that it gets: JSON, one line each."""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .contenders import INVALID, Tokens
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
     """Clients that ask for the same contender; rude ones disconnect in the middle of it.
 
-    ``fresh``: each request has a token that nobody has sent before.
+    ``pause``: seconds, at most, until a client asks again.
     """
 
     contender: str
     clients: int
     rude: bool = False
-    fresh: bool = False
+    tokens: Tokens = "opaque"
+    pause: float = 0.0
+
+    @property
+    def expected(self) -> int:
+        """The status of every right response, outages aside."""
+        return 401 if self.tokens in INVALID else 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +46,11 @@ class Slice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GroupResult:
-    """What one group saw; latencies in milliseconds. Of a rude group, `answers` counts the times that a client left."""
+    """What one group saw; latencies in milliseconds. Of a rude group, `answers` counts the times that a client left.
+
+    ``unavailable``: the 503 among the wrong responses, each with the times of the request and of the response, on the
+    clock of `time.monotonic`, which all processes of a machine share.
+    """
 
     contender: str
     clients: int
@@ -47,6 +59,7 @@ class GroupResult:
     median: float
     p99: float
     wrong: Mapping[str, int]
+    unavailable: Sequence[tuple[float, float]] = ()
 
     @property
     def wrong_answers(self) -> int:
@@ -97,9 +110,9 @@ class SliceResult:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Burst:
-    """So many requests at once, each on a connection of its own that is open already, with one new token or as many.
+    """Many requests at once, each on a separate open connection, with one new token for all or for each.
 
-    ``probes`` clients ask for the contender ``beside`` meanwhile, with a pause after each answer.
+    Meanwhile ``probes`` clients call the contender ``beside``, with a pause after each answer.
     """
 
     contender: str

@@ -1,190 +1,260 @@
-"""Two hundred clients, half of them rude, for a while: is anything wrong, and is anything left?"""
+"""Two hundred clients, half of them rude, while servers stop and start: is anything wrong, and is anything left?"""
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from . import machine, report
-from .contenders import CONTENDERS
-from .databases import DATABASES, Database
-from .processes import Generator, Server, choose_pins, generating, run_child, serving
+from .command import FAILED, run_command
+from .contenders import (
+    GUARD,
+    GUARD_SYNC,
+    PLAIN,
+    SOAK_INTROSPECTION,
+    SOAK_INTROSPECTION_SYNC,
+    SOAK_JWT,
+    SOAK_JWT_SYNC,
+    TOOLKIT_GUARD,
+    Tokens,
+)
+from .databases import Database, postgres
+from .gate import Gate
+from .outages import AUTHORITY, DATABASE, Outage, wrong_responses
+from .processes import Generator, Server, choose_pins, generating, listening, run_child
+from .remote import running_authority
 from .slices import Group, Slice, SliceResult
 
-HELP: Final = "clients that disconnect mid-request beside clients that check every answer"
+# A hundred clients check every response, and as many disconnect at random.
+CROWD: Final[Sequence[tuple[str, Tokens, int]]] = (
+    (PLAIN, "opaque", 5),
+    (GUARD, "opaque", 20),
+    (GUARD, "unknown", 5),
+    (GUARD_SYNC, "opaque", 8),
+    (GUARD_SYNC, "unknown", 2),
+    (TOOLKIT_GUARD, "opaque", 5),
+    (SOAK_JWT, "jwt", 15),
+    (SOAK_JWT, "forged", 3),
+    (SOAK_JWT_SYNC, "jwt", 10),
+    (SOAK_JWT_SYNC, "forged", 2),
+    (SOAK_INTROSPECTION, "opaque", 8),
+    (SOAK_INTROSPECTION, "new", 5),
+    (SOAK_INTROSPECTION, "unknown", 3),
+    (SOAK_INTROSPECTION_SYNC, "opaque", 5),
+    (SOAK_INTROSPECTION_SYNC, "new", 3),
+    (SOAK_INTROSPECTION_SYNC, "unknown", 1),
+)
+# Seconds, at most, until a client asks again, and until it connects again. A busy uvloop accepts only one connection in
+# each iteration. Without pauses, those of clients that have left would fill the queue of the listening socket.
+PAUSE, RUDE_PAUSE = 1.0, 2.0
+STOPPED: Final = (AUTHORITY, DATABASE, AUTHORITY, DATABASE)
+LONGEST_OUTAGE: Final = 20.0
+# Seconds after which memory must not grow by more mebibytes, or half of a run that is shorter than two minutes.
+FIRST: Final = 60.0
+GROWTH: Final = 4.0
 
-# A hundred clients check and a hundred leave; of each hundred, so many ask for what.
-EACH: Final = 100
-SHARES: Final = {"guard-async": 60, "guard-toolkit-async": 30, "guard-sync": 10}
-# Under ASGI, Django does not give a cancelled sync view's connection back to its pool, whatever the view is guarded
-# with; once all are lost, every view of the site waits in vain. `--contenders authlib-sync` or `aget` shows it.
-POOL_SHARES: Final = {"guard-async": 60, "guard-toolkit-async": 40}
 SETTLE: Final = 0.5
 WARM_UP: Final = 5.0
-SAMPLES: Final = 12
+SAMPLE_EVERY: Final = 5.0
 QUIET_AFTER: Final = 3.0
 QUIET_PATIENCE: Final = 20.0
 QUIET_PAUSE: Final = 0.5
 
 
+class Stoppable(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """What the server holds at one moment; tasks are asked for in quiet only: the question is a request itself."""
+    """What the server holds at one moment.
+
+    Tasks are counted, and Python threads named, in quiet periods only: that takes a request.
+    """
 
     rss_mib: float
     threads: int
     descriptors: int
     connections: int
     tasks: int | None = None
+    thread_names: Sequence[str] = ()
 
-    def leaks_since(self, before: "Sample") -> list[str]:
+    def left_since(self, before: "Sample") -> list[str]:
         names = ("threads", "descriptors", "connections", "tasks")
         return [name for name in names if (getattr(self, name) or 0) > (getattr(before, name) or 0)]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--database", choices=[*DATABASES], default="sqlite")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--quick", action="store_true", help="five seconds, nothing written")
-    parser.add_argument("--write", action="store_true", help="write RESULTS.md after a quick run too")
-    parser.add_argument(
-        "--contenders", nargs="+", choices=[*CONTENDERS], metavar="NAME", help="share the clients equally"
-    )
-    parser.add_argument("--no-pin", action="store_true", help="tie no process to a core")
-
-
-def run(arguments: argparse.Namespace, command: str) -> int:
-    seconds = 5.0 if arguments.quick else arguments.seconds
-    crowd = groups(shares(arguments.contenders, arguments.database))
-    pins = choose_pins(not arguments.no_pin)
-    about = machine.describe()
-    with DATABASES[arguments.database]() as database:
-        run_child("seed", database)
-        with serving(database, pins) as server, generating(server, pins) as generator:
-            soaked = soak(server, generator, database, crowd, seconds)
-            errors = server.log_tail()
-    if soaked.failed:
-        print(errors, file=sys.stderr)
-    lines = [*headline(about, database, str(pins), crowd, seconds), *soaked_lines(soaked)]
-    text = report.section(f"soak on {database.label}", command, lines)
-    report.publish(text, write=arguments.write or not arguments.quick)
-    return 1 if soaked.failed else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Soaked:
     crowd: Sequence[Group]
     result: SliceResult
+    outages: Sequence[Outage]
     before: Sample
     during: Sequence[tuple[float, Sample]]
     after: Sample
 
     @property
-    def wrong(self) -> int:
-        return sum(group.wrong_answers for group in self.result.groups)
+    def wrong(self) -> list[dict[str, int]]:
+        return [wrong_responses(group, self.outages) for group in self.result.groups]
 
     @property
-    def leaks(self) -> list[str]:
-        return self.after.leaks_since(self.before)
+    def left(self) -> list[str]:
+        return self.after.left_since(self.before)
 
     @property
-    def failed(self) -> bool:
-        return bool(self.wrong or self.leaks)
+    def growth(self) -> float:
+        """Mebibytes of resident memory since the first minute, at its largest."""
+        first = min(FIRST, self.result.seconds / 2)
+        later = [seen.rss_mib for at, seen in self.during if at >= first]
+        return max([*later[1:], self.after.rss_mib]) - later[0]
+
+    @property
+    def passed(self) -> bool:
+        return not any(self.wrong) and not self.left and self.growth <= GROWTH
 
 
-def soak(server: Server, generator: Generator, database: Database, crowd: tuple[Group, ...], seconds: float) -> Soaked:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """The measured server and what belongs to it."""
+
+    server: Server
+    generator: Generator
+    database: Database
+    stoppable: Mapping[str, Stoppable]
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parsed = parser.parse_args(arguments)
+    return run_command(lambda: run(parsed.minutes * 60))
+
+
+def run(seconds: float) -> int:
+    about = machine.describe()
+    with prepare() as setting:
+        soaked = soak(setting, seconds)
+        if not soaked.passed:
+            print(setting.server.log_tail(), file=sys.stderr)
+    print("\n".join([*(f"- {line}" for line in about), "", *lines(soaked)]))
+    return 0 if soaked.passed else FAILED
+
+
+@contextlib.contextmanager
+def prepare() -> Iterator[Setting]:
+    pins = choose_pins(True)
+    with postgres() as database, running_authority(pins) as authority:
+        run_child("seed", database.variables)
+        gate = Gate(database.settings.get("HOST") or "127.0.0.1", int(database.settings.get("PORT") or 5432))
+        gate.start()
+        try:
+            behind = dataclasses.replace(
+                database, settings={**database.settings, "HOST": "127.0.0.1", "PORT": str(gate.port)}
+            )
+            variables = {**authority.variables, **behind.variables}
+            with (
+                listening("serve", variables, pins.server) as server,
+                generating(server, pins, authority.remote.jwts_file) as generator,
+            ):
+                yield Setting(server, generator, database, {AUTHORITY: authority, DATABASE: gate})
+        finally:
+            gate.close()
+
+
+def soak(setting: Setting, seconds: float) -> Soaked:
+    crowd = [
+        Group(name, clients, rude, tokens, pause)
+        for rude, pause in ((False, PAUSE), (True, RUDE_PAUSE))
+        for name, tokens, clients in CROWD
+    ]
     # The first crowd makes what a server makes once: pools, lazy imports, caches.
-    generator.run(Slice(crowd, WARM_UP, SETTLE))
+    setting.generator.run(Slice(tuple(crowd), WARM_UP, SETTLE))
     time.sleep(QUIET_AFTER)
-    before = sample(server, database, in_quiet=True)
+    before = sample(setting, in_quiet=True)
     start = time.monotonic()
     during: list[tuple[float, Sample]] = []
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        running = executor.submit(generator.run, Slice(crowd, seconds, SETTLE))
-        while not is_done(running, max(1.0, seconds / SAMPLES)):
-            during.append((time.monotonic() - start, sample(server, database)))
-            tell(*during[-1])
-    after = wait_for_quiet(lambda: sample(server, database, in_quiet=True), before)
-    return Soaked(crowd, running.result(), before, during, after)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        running = executor.submit(setting.generator.run, Slice(tuple(crowd), seconds, SETTLE))
+        stopping = executor.submit(make_outages, setting.stoppable, seconds)
+        while not concurrent.futures.wait([running], min(SAMPLE_EVERY, seconds / 12)).done:
+            during.append((time.monotonic() - start, sample(setting)))
+            print(f"{during[-1][0]:.0f} s: {during[-1][1]}", file=sys.stderr)
+    after = wait_for_quiet(lambda: sample(setting, in_quiet=True), before)
+    return Soaked(crowd, running.result(), stopping.result(), before, during, after)
 
 
-def shares(contenders: Sequence[str] | None, database: str) -> Mapping[str, int]:
-    if contenders:
-        return {name: EACH // len(contenders) for name in contenders}
-    return POOL_SHARES if database == "postgres-pool" else SHARES
+def make_outages(stoppable: Mapping[str, Stoppable], seconds: float) -> list[Outage]:
+    """Stop and start one server after the other, spread evenly over the run."""
+    outages: list[Outage] = []
+    pause, begin = seconds / (len(STOPPED) + 1), time.monotonic()
+    for number, what in enumerate(STOPPED, 1):
+        time.sleep(max(0, begin + number * pause - time.monotonic()))
+        start = time.monotonic()
+        print(f"{what} stops", file=sys.stderr)
+        stoppable[what].stop()
+        time.sleep(min(LONGEST_OUTAGE, pause / 4))
+        stoppable[what].start()
+        outages.append(Outage(what, start, time.monotonic()))
+        print(f"{what} started", file=sys.stderr)
+    return outages
 
 
-def groups(clients: Mapping[str, int]) -> tuple[Group, ...]:
-    return tuple(Group(name, number, rude) for rude in (False, True) for name, number in clients.items())
-
-
-def is_done(running: concurrent.futures.Future[SliceResult], timeout: float) -> bool:
-    return bool(concurrent.futures.wait([running], timeout).done)
-
-
-def sample(server: Server, database: Database, in_quiet: bool = False) -> Sample:
-    process = psutil.Process(server.pid)
-    tasks = count_tasks(server) if in_quiet else None
+def sample(setting: Setting, in_quiet: bool = False) -> Sample:
+    assert setting.database.connections is not None
+    process = psutil.Process(setting.server.pid)
+    tasks, thread_names = count_tasks(setting.server) if in_quiet else (None, [])
     with process.oneshot():
         return Sample(
             rss_mib=process.memory_info().rss / 2**20,
             threads=process.num_threads(),
             descriptors=process.num_fds(),
-            connections=database.connections(server.pid),
+            connections=setting.database.connections(),
             tasks=tasks,
+            thread_names=thread_names,
         )
 
 
-def count_tasks(server: Server) -> int:
-    tasks = int(json.loads(server.get("/tasks"))["tasks"])
-    # The question's own connection and thread are to be gone before they are counted.
+def count_tasks(server: Server) -> tuple[int, list[str]]:
+    counted = json.loads(server.get("/tasks"))
+    # The question's own connection and thread must be gone before they are counted.
     time.sleep(QUIET_PAUSE)
-    return tasks
+    return counted["tasks"], counted["threads"]
 
 
 def wait_for_quiet(look: Callable[[], Sample], before: Sample) -> Sample:
     """The first sample that shows nothing left, or the last one when patience ends."""
     deadline = time.monotonic() + QUIET_PATIENCE
     time.sleep(QUIET_AFTER)
-    while (seen := look()).leaks_since(before) and time.monotonic() < deadline:
+    while (seen := look()).left_since(before) and time.monotonic() < deadline:
         time.sleep(QUIET_PAUSE)
     return seen
 
 
-def tell(moment: float, seen: Sample) -> None:
-    print(f"{moment:.0f} s: {seen}", file=sys.stderr)
-
-
-def headline(about: Sequence[str], database: Database, pins: str, crowd: Sequence[Group], seconds: float) -> list[str]:
-    each = ", ".join(f"{group.clients} {group.contender}" for group in crowd if not group.rude)
-    return [
-        *(f"- {line}" for line in about),
-        f"- Database: {database.version}, drivers {machine.versions(machine.DRIVERS)}; one uvicorn worker; {pins}",
-        f"- {seconds:g} s with {sum(group.clients for group in crowd)} clients: {each} who check "
-        "every answer, and as many who disconnect at random",
-        "",
-    ]
-
-
-def soaked_lines(soaked: Soaked) -> list[str]:
+def lines(soaked: Soaked) -> list[str]:
     moments = [
         ("before", soaked.before),
         *((f"{at:.0f} s", seen) for at, seen in soaked.during),
         ("after", soaked.after),
     ]
-    head = ["when", "RSS MiB", "threads", "descriptors", "database connections", "tasks"]
+    groups = ["clients", "view", "tokens", "responses or departures", "p50 ms", "p99 ms", "503", "wrong"]
+    samples = ["when", "RSS MiB", "threads", "descriptors", "database connections", "tasks"]
     return [
-        *report.table(
-            ["clients", "contender", "answers or departures", "p50 ms", "p99 ms", "wrong"], group_rows(soaked)
-        ),
+        *report.table(groups, group_rows(soaked)),
         "",
-        *report.table(head, [sample_row(when, seen) for when, seen in moments]),
+        *report.table(samples, [sample_row(when, seen) for when, seen in moments]),
+        "",
+        *(f"The {each.what} was stopped for {each.end - each.start:.0f} s." for each in soaked.outages),
+        "",
+        *(f"Threads {when}: {', '.join(seen.thread_names)}" for when, seen in (moments[0], moments[-1])),
         "",
         *wrong_lines(soaked),
         verdict(soaked),
@@ -194,14 +264,16 @@ def soaked_lines(soaked: Soaked) -> list[str]:
 def group_rows(soaked: Soaked) -> list[list[str]]:
     return [
         [
-            f"{group.clients} who {'leave' if wanted.rude else 'check'}",
+            f"{group.clients} who {'leave' if group.rude else 'check'}",
             group.contender,
-            str(group.answers),
-            "" if wanted.rude else f"{group.median:.1f}",
-            "" if wanted.rude else f"{group.p99:.1f}",
-            str(group.wrong_answers),
+            group.tokens,
+            str(result.answers),
+            "" if group.rude else f"{result.median:.1f}",
+            "" if group.rude else f"{result.p99:.1f}",
+            str(len(result.unavailable)),
+            str(sum(wrong.values())),
         ]
-        for wanted, group in zip(soaked.crowd, soaked.result.groups, strict=True)
+        for group, result, wrong in zip(soaked.crowd, soaked.result.groups, soaked.wrong, strict=True)
     ]
 
 
@@ -212,16 +284,19 @@ def sample_row(when: str, seen: Sample) -> list[str]:
 
 def wrong_lines(soaked: Soaked) -> list[str]:
     return [
-        f"Wrong, {group.contender}: {what}, {times} times."
-        for group in soaked.result.groups
-        for what, times in group.wrong.items()
+        f"Wrong, {group.contender} with {group.tokens} tokens: {what}, {times} times."
+        for group, wrong in zip(soaked.crowd, soaked.wrong, strict=True)
+        for what, times in wrong.items()
     ]
 
 
 def verdict(soaked: Soaked) -> str:
-    wrong = f"{soaked.wrong} wrong answers" if soaked.wrong else "No wrong answer"
-    left = f"left behind: {', '.join(soaked.leaks)}" if soaked.leaks else "nothing left behind"
-    growth = soaked.after.rss_mib - soaked.before.rss_mib
-    second_half = [seen.rss_mib for _, seen in soaked.during][len(soaked.during) // 2 :]
-    late = f" ({soaked.after.rss_mib - second_half[0]:+.1f} MiB since halfway)" if second_half else ""
-    return f"{wrong}; {left}; memory {growth:+.1f} MiB{late}."
+    number = sum(times for wrong in soaked.wrong for times in wrong.values())
+    wrong = f"{number} wrong responses" if number else "No wrong responses"
+    left = f"left behind: {', '.join(soaked.left)}" if soaked.left else "nothing left behind"
+    growth = f"memory grew by {soaked.growth:.1f} MiB after the first minute, of {GROWTH:g} MiB allowed"
+    return f"{'Passed' if soaked.passed else 'Failed'}. {wrong}; {left}; {growth}."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

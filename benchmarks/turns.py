@@ -1,121 +1,138 @@
-"""Contenders that take turns: what every benchmark of one server and one load generator does."""
+"""A part: contenders that take turns on one server, with one load generator."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from . import report
-from .budgets import Budget
-from .contenders import PLAIN
+from .budgets import Ratio
+from .contenders import IN_FRONT, NEW_TOKENS, PLAIN, REFUSED, UNGUARDED_TWIN, Tokens
 from .figures import Spread, paired_ratios
-from .hops import AT_ONCE
+from .parts import Measured, Plan
 from .processes import ChildFailed, Generator
+from .sites import Site
 from .slices import Group, Slice, SliceResult
 
-SETTLE: Final = 0.4
+SETTLE: Final = 0.3
 WARM_UP: Final = 1.0
 WARM_UP_CLIENTS: Final = 8
 
-Rounds = Mapping[str, Sequence[SliceResult]]
+Rounds = Mapping[Group, Sequence[SliceResult]]
 
 
-def warm_up(generator: Generator, contender: str, seconds: float = WARM_UP) -> None:
-    result = generator.run(Slice((Group(contender, WARM_UP_CLIENTS),), seconds, 0.0))
-    if not result.answers:
-        raise ChildFailed(f"{contender} answers no request: {dict(result.groups[0].wrong)}")
-
-
-def take_turns(
-    generator: Generator, seconds: float, rounds: int, turns: Mapping[str, tuple[Group, ...]]
-) -> dict[str, list[SliceResult]]:
-    """Every round starts with another contender, so that none always follows the same neighbour at the same time."""
-    results: dict[str, list[SliceResult]] = {name: [] for name in turns}
-    names = [*turns]
-    for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            result = generator.run(Slice(turns[name], seconds, SETTLE))
-            results[name].append(result)
-            tell(number, turns[name], result)
-    return results
-
-
-def tell(number: int, groups: Sequence[Group], result: SliceResult) -> None:
-    who = " + ".join(f"{group.clients} {group.contender}" for group in groups)
-    rate = " + ".join(f"{group.per_second:.0f}/s" for group in result.groups)
-    print(f"round {number + 1}: {who}: {rate}, {result.cpu_per_answer:.0f} µs CPU", file=sys.stderr)
-
-
-def turns_line(rounds: int, seconds: float) -> str:
-    return (
-        f"- {rounds} rounds, {seconds:g} s for each contender's turn; medians, in parentheses the least and "
-        "the most of the rounds; ratios are taken within each round"
+def measure(site: Site, rows: Sequence[Ratio], plan: Plan) -> Measured:
+    groups = groups_of(rows, site)
+    with site.serve() as (server, generator):
+        for contender in dict.fromkeys(group.contender for group in groups):
+            warm_up(generator, group_of(contender, WARM_UP_CLIENTS, site))
+        rounds = take_turns(generator, groups, plan)
+        wrong = wrong_counts(rounds)
+        if wrong:
+            print(server.log_tail(), file=sys.stderr)
+    return Measured(
+        {row.name: ratio(row, rounds, site) for row in rows},
+        cpu={row.name: cpu_ratio(row, rounds, site) for row in rows},
+        lines=[*client_tables(rounds), "", generator_line(rounds), *wrong_table(wrong)],
+        # Those of others are results: a contender with a connection for each request may exceed the database's limit.
+        wrong=sum(times for (group, _), times in wrong.items() if group.contender in (*UNGUARDED_TWIN, *IN_FRONT)),
     )
 
 
-def clients_title(clients: int) -> str:
-    return f"### {clients} client{'s' * (clients > 1)}"
+def group_of(contender: str, clients: int, site: Site) -> Group:
+    others: dict[str, Tokens] = {**dict.fromkeys(NEW_TOKENS, "new"), REFUSED: "none"}
+    return Group(contender, clients, tokens=others.get(contender, site.tokens))
+
+
+def groups_of(rows: Sequence[Ratio], site: Site) -> list[Group]:
+    """A turn for each contender of the rows, next to those that it is compared with, and for the unguarded view."""
+    pairs = [(name, row.clients) for row in rows for name in (PLAIN, row.base, row.contender)]
+    return [group_of(name, clients, site) for name, clients in dict.fromkeys(pairs)]
+
+
+def warm_up(generator: Generator, group: Group) -> None:
+    result = generator.run(Slice((group,), WARM_UP, 0.0))
+    if not result.answers:
+        raise ChildFailed(f"{group.contender} answers no request: {dict(result.groups[0].wrong)}")
+
+
+def take_turns(generator: Generator, groups: Sequence[Group], plan: Plan) -> Rounds:
+    """Every round starts with another group, so that none always follows the same neighbour at the same time."""
+    rounds: dict[Group, list[SliceResult]] = {group: [] for group in groups}
+    for number in range(plan.rounds):
+        first = number % len(groups)
+        for group in [*groups[first:], *groups[:first]]:
+            rounds[group].append(generator.run(Slice((group,), plan.seconds, SETTLE)))
+            tell(number, group, rounds[group][-1])
+    return rounds
+
+
+def tell(number: int, group: Group, result: SliceResult) -> None:
+    rate, cpu = result.groups[0].per_second, result.cpu_per_answer
+    print(f"round {number + 1}: {group.clients} {group.contender}: {rate:.0f}/s, {cpu:.0f} µs CPU", file=sys.stderr)
+
+
+def pair(row: Ratio, rounds: Rounds, site: Site) -> list[Sequence[SliceResult]]:
+    return [rounds[group_of(name, row.clients, site)] for name in (row.contender, row.base)]
+
+
+def ratio(row: Ratio, rounds: Rounds, site: Site) -> Spread:
+    values, bases = ([getattr(each.groups[0], row.figure) for each in results] for results in pair(row, rounds, site))
+    return paired_ratios(values, bases)
+
+
+def cpu_ratio(row: Ratio, rounds: Rounds, site: Site) -> Spread:
+    values, bases = ([each.cpu_per_answer for each in results] for results in pair(row, rounds, site))
+    return paired_ratios(values, bases)
+
+
+def client_tables(rounds: Rounds) -> list[str]:
+    lines: list[str] = []
+    for clients in sorted({group.clients for group in rounds}):
+        mine = {group: results for group, results in rounds.items() if group.clients == clients}
+        lines += ["", f"### {clients} client{'s' * (clients > 1)}", "", *contender_table(mine)]
+    return lines
 
 
 def contender_table(rounds: Rounds) -> list[str]:
     head = ["contender", "requests/s", "of plain", "p50 ms", "p99 ms", "CPU µs/request", "CPU × plain"]
-    return report.table(head, [contender_row(name, rounds) for name in rounds])
+    plain = next(results for group, results in rounds.items() if group.contender == PLAIN)
+    return report.table(head, [contender_row(group.contender, rounds[group], plain) for group in rounds])
 
 
-def contender_row(name: str, rounds: Rounds) -> list[str]:
-    groups = [result.groups[0] for result in rounds[name]]
-    cpu = [result.cpu_per_answer for result in rounds[name]]
-    plain_cpu = [result.cpu_per_answer for result in rounds[PLAIN]]
+def contender_row(name: str, results: Sequence[SliceResult], plain: Sequence[SliceResult]) -> list[str]:
+    groups = [result.groups[0] for result in results]
+    rates, cpu = [group.per_second for group in groups], [result.cpu_per_answer for result in results]
     return [
         name,
-        report.spread(Spread.of([group.per_second for group in groups]), 0),
-        report.spread(throughput_ratio(rounds, name, PLAIN), 2),
+        report.spread(Spread.of(rates), 0),
+        report.spread(paired_ratios(rates, [result.groups[0].per_second for result in plain]), 2),
         report.spread(Spread.of([group.median for group in groups]), 2),
         report.spread(Spread.of([group.p99 for group in groups]), 2),
         report.spread(Spread.of(cpu), 0),
-        report.spread(paired_ratios(cpu, plain_cpu), 2),
+        report.spread(paired_ratios(cpu, [result.cpu_per_answer for result in plain]), 2),
     ]
 
 
-def throughput_ratio(rounds: Rounds, name: str, base: str) -> Spread:
-    return paired_ratios(
-        [result.groups[0].per_second for result in rounds[name]],
-        [result.groups[0].per_second for result in rounds[base]],
+def generator_line(rounds: Rounds) -> str:
+    results = [result for each in rounds.values() for result in each]
+    busiest, upstream = (
+        max(getattr(each, what) for each in results) for what in ("generator_share", "authority_share")
     )
+    line = f"The load generator used at most {busiest:.0%} of a core in any turn"
+    return f"{line}, the authorization server at most {upstream:.0%}." if upstream else f"{line}."
 
 
-def generator_line(results: Sequence[SliceResult]) -> str:
-    busiest = max(result.generator_share for result in results)
-    line = f"The load generator was busy for at most {busiest:.0%} of a core in any turn."
-    upstream = max(result.authority_share for result in results)
-    return f"{line[:-1]}, the authorization server for at most {upstream:.0%}." if upstream else line
+def wrong_counts(rounds: Rounds) -> dict[tuple[Group, str], int]:
+    counts: dict[tuple[Group, str], int] = {}
+    for group, results in rounds.items():
+        for what, times in ((what, times) for result in results for what, times in result.groups[0].wrong.items()):
+            counts[group, what] = counts.get((group, what), 0) + times
+    return counts
 
 
-def hop_budgets(counts: Mapping[str, Mapping[str, int]], hops: float, queries: float) -> list[Budget]:
-    """``counts``: what `hops` printed."""
-    budgets: list[Budget] = []
-    for at_once, what in (("1", "one request"), (str(AT_ONCE), f"{AT_ONCE} requests at once, each")):
-        for name, label, bound in (("hops", "thread hops", hops), ("queries", "queries", queries)):
-            each = counts[at_once][name] / int(at_once)
-            budgets.append(Budget(f"{label} beyond {PLAIN}, {what}", bound, "at most", Spread.of([each])))
-    return budgets
-
-
-def wrong_answers(results: Sequence[SliceResult], contenders: Collection[str]) -> int:
-    groups = [group for result in results for group in result.groups]
-    return sum(group.wrong_answers for group in groups if group.contender in contenders)
-
-
-def wrong_section(results: Sequence[SliceResult]) -> list[str]:
-    """Nothing, where no answer was wrong."""
-    counts: dict[tuple[str, int, str], int] = {}
-    for result in results:
-        clients = sum(group.clients for group in result.groups)
-        for group in result.groups:
-            for what, times in group.wrong.items():
-                key = (group.contender, clients, what)
-                counts[key] = counts.get(key, 0) + times
+def wrong_table(counts: Mapping[tuple[Group, str], int]) -> list[str]:
+    """Nothing, where no response was wrong."""
     if not counts:
         return []
-    rows = [[name, str(clients), what, str(times)] for (name, clients, what), times in sorted(counts.items())]
-    return ["", "### Wrong answers", "", *report.table(["contender", "clients", "what", "times"], rows)]
+    rows = [[group.contender, str(group.clients), what, str(times)] for (group, what), times in counts.items()]
+    return ["", "### Wrong responses", "", *report.table(["contender", "clients", "what", "times"], rows)]

@@ -1,4 +1,4 @@
-"""A small Django site, served by uvicorn, whose views ask for OAuth 2 access tokens.
+"""A small Django site, served by uvicorn, whose views require OAuth 2 access tokens.
 
 ``python -m demo_asgi`` serves it, ``python -m demo_asgi --tour`` tries every request of `demo_asgi.requests` on it.
 """

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output, `head` for one, has seen enough. Python would stumble over it once more on leaving.
+        # The reader of the output, such as `head`, has stopped. At exit, Python would fail on the closed pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m demo_asgi",
-        description="A Django site whose views ask for OAuth 2 access tokens, and an authorization server that issues "
-        "some. Makes and fills their databases, prints curl lines with the answers to expect, and serves.",
+        description="A Django site whose views require OAuth 2 access tokens, and an authorization server that issues "
+        "them. Creates and fills its database, prints curl lines with the expected responses, and serves.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     parser.add_argument(
@@ -48,20 +48,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         default=Path("demo_asgi.sqlite3"),
         metavar="PATH",
-        help="SQLite file, made where it is missing (default: %(default)s in this folder); "
-        "the authorization server's is beside it",
+        help="SQLite file, created if it is missing (default: %(default)s in this folder); "
+        "the authorization server's file is in the same folder",
     )
     parser.add_argument(
         "--authority",
         metavar="ISSUER",
-        help="an authorization server that runs already, to be used instead of starting one",
+        help="use this running authorization server instead of starting one",
     )
     parser.add_argument(STOP_AT_EOF, action="store_true", help="stop at the end of standard input")
     parser.add_argument(
         "--tour",
         action="store_true",
-        help="start both servers on free ports with databases of their own, send every one of those requests, "
-        "and compare: exit status 1 on any difference",
+        help="start both servers on free ports with temporary databases, send all requests, and "
+        "compare the responses: exit status 1 on any difference",
     )
     return parser.parse_args(arguments)
 

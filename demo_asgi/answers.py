@@ -1,4 +1,4 @@
-"""What a request is to be answered with, and what it was answered with, in the same words."""
+"""The expected and the observed part of a response, in the same form."""
 
 import json
 import re
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 ANYTHING = "..."
-"""In place of a word that a header field has to name: the field is there."""
+"""Instead of a value of a header field: the field is present, with any value."""
 
+_SCHEME = re.compile(r"(?:^|, )([\w-]+) (?=[\w-]+=)")
 _AUTH_PARAM = re.compile(r'([\w-]+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -17,9 +18,10 @@ class Answer:
 
     Attributes:
         status: the status code.
-        body: members of the JSON body, or words of a body that is none.
-        challenge: parameters of ``WWW-Authenticate: Bearer``; ``None`` where there is to be no such field.
-        fields: header fields, each with a word that it has to name.
+        body: members of the JSON body, or text that another kind of body contains.
+        challenge: parameters of the challenge that has an error, or of the first; ``None`` if there must be none. With
+            ``scheme``, it is not the one for ``Bearer``.
+        fields: header fields, each with a value that it must contain.
     """
 
     status: int
@@ -28,7 +30,7 @@ class Answer:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ", ".join([self.brief(), *(f"{name}: {word}" for name, word in self.fields.items())])
+        return ", ".join([self.brief(), *(f"{name}: {value}" for name, value in self.fields.items())])
 
     def brief(self) -> str:
         """Status, challenge and body."""
@@ -36,7 +38,8 @@ class Answer:
 
     def _challenge(self) -> Iterator[str]:
         if self.challenge is not None:
-            yield "Bearer " + ", ".join(f'{name}="{value}"' for name, value in self.challenge.items())
+            params = {"scheme": "Bearer", **self.challenge}
+            yield f"{params.pop('scheme')} " + ", ".join(f'{name}="{value}"' for name, value in params.items())
 
     def _body(self) -> Iterator[str]:
         if self.body:
@@ -45,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response as it came: the names of its header fields in lower case, repeated ones joined with commas."""
+    """A response as it was received: the names of its header fields in lower case, repeated ones joined with commas."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,12 +56,12 @@ class Response:
 
 
 def observe(response: Response, expected: Answer) -> Answer:
-    """``response`` as far as ``expected`` speaks of it: equal to ``expected`` where all is well."""
+    """The part of ``response`` that ``expected`` names. Both are equal if the response is as expected."""
     return Answer(
         status=response.status,
         body=_observe_body(response.body, expected.body),
         challenge=_observe_challenge(response.headers.get("www-authenticate"), expected.challenge or {}),
-        fields={name: _observe_field(response.headers, name, word) for name, word in expected.fields.items()},
+        fields={name: _observe_field(response.headers, name, value) for name, value in expected.fields.items()},
     )
 
 
@@ -78,16 +81,24 @@ def _observe_body(body: bytes, expected: Mapping[str, object] | str) -> Mapping[
 def _observe_challenge(challenge: str | None, expected: Mapping[str, str]) -> Mapping[str, str] | None:
     if challenge is None:
         return None
-    scheme, _, params = challenge.partition(" ")
-    seen = dict(_AUTH_PARAM.findall(params)) if scheme == "Bearer" else {"scheme": scheme}
-    # An error that nobody expected counts as well; its description is for people and may change.
+    challenges = [(scheme, dict(_AUTH_PARAM.findall(params))) for scheme, params in _split(challenge)]
+    scheme, seen = next((each for each in challenges if "error" in each[1]), challenges[0])
+    if scheme != "Bearer":
+        seen = {"scheme": scheme, **seen}
+    # An unexpected error counts too. Its description is for people and may change.
     named = [*expected, *(name for name in ("scheme", "error") if name not in expected)]
     return {name: seen[name] for name in named if name in seen}
 
 
-def _observe_field(headers: Mapping[str, str], name: str, word: str) -> str:
+def _split(challenge: str) -> Iterator[tuple[str, str]]:
+    """The challenges in a field, each with its scheme and its parameters."""
+    _, *parts = _SCHEME.split(challenge)
+    return zip(parts[::2], parts[1::2], strict=True)
+
+
+def _observe_field(headers: Mapping[str, str], name: str, expected: str) -> str:
     value = headers.get(name.lower(), "")
-    if word == ANYTHING:
-        return word if value else value
-    words = [item.strip().lower() for item in value.split(",")]
-    return word if word.lower() in words else value
+    if expected == ANYTHING:
+        return expected if value else value
+    items = [item.strip().lower() for item in value.split(",")]
+    return expected if expected.lower() in items else value

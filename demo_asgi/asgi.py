@@ -1,9 +1,22 @@
 """What uvicorn serves: ``uvicorn demo_asgi.asgi:application``."""
 
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_asgi.settings")
 
-application = get_asgi_application()
+views = get_asgi_application()
+
+# Models have to wait for Django.
+from async_oauth_guard import require_oauth  # noqa: E402
+
+from .socket import countdown  # noqa: E402
+
+sockets = require_oauth.asgi(countdown, "profile", subprotocol="bearer")
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The views, and a WebSocket that a guard stands in front of."""
+    await (sockets if scope["type"] == "websocket" else views)(scope, receive, send)

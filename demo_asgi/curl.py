@@ -2,10 +2,11 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from string import Template
 
-from . import remote, requests
+from . import bound, remote, requests
 from .authority.clients import CLIENTS, RESOURCE
-from .requests import AUTHORITY, DEMO, DemoRequest
+from .requests import AUTHORITY, BODY, DEMO, DemoRequest
 
 _ACCESS_TOKEN = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
 
@@ -14,38 +15,49 @@ def instructions(origins: Mapping[str, str]) -> Iterator[str]:
     """The lines of both lists."""
     yield f"The demo: {origins[DEMO]}"
     yield f"The authorization server: {origins[AUTHORITY]}"
-    yield "Its clients, with secrets that are no secrets, since they stand in the source of this demo:"
+    yield "Its clients, with their secrets. These are not secret, because they are in the source of this demo:"
     for client in CLIENTS:
         yield f"  {client.client_id}:{client.client_secret} ({client.name})"
     yield f"The audience of its tokens: {RESOURCE}"
     yield ""
-    for title, chapter in {**requests.CHAPTERS, **remote.CHAPTERS}.items():
+    for title, chapter in {**requests.CHAPTERS, **remote.CHAPTERS, **bound.CHAPTERS}.items():
         yield f"== {title} =="
         yield ""
         for request in chapter:
-            yield f"# {request.shows}{_patience(request)}: {request.answer}"
-            yield curl_line(request, origins[request.at])
+            yield f"# {request.shows}{_delay(request)}: {request.answer}"
+            yield curl_line(request, origins)
             yield ""
 
 
-def curl_line(request: DemoRequest, origin: str) -> str:
-    """The request as a command for a shell; what it keeps ends up in a variable of that name."""
+def curl_line(request: DemoRequest, origins: Mapping[str, str]) -> str:
+    """The request as a command for a shell; what it keeps is saved in a shell variable of that name."""
     if request.keeps is None:
-        return _curl(request, origin, *_method_options(request))
-    return f"{request.keeps}=$({_curl(request, origin, '-s', '-d', request.form or '')} | {_ACCESS_TOKEN})"
+        command = _curl(request, origins[request.at], *_method_options(request))
+    else:
+        command = f"{request.keeps}=$({_reading(request, origins[request.at])})"
+    return Template(command).safe_substitute(origins)
+
+
+def _reading(request: DemoRequest, origin: str) -> str:
+    """A command that prints the part of the response to keep."""
+    form = () if request.form is None else ("-d", request.form)
+    if request.part is None:
+        return f"{_curl(request, origin, '-s', *form)} | {_ACCESS_TOKEN}"
+    header = () if request.part == BODY else ("-o", "/dev/null", "-w", f"%header{{{request.part.lower()}}}")
+    return _curl(request, origin, "-s", *header, *form)
 
 
 def _curl(request: DemoRequest, origin: str, *options: str) -> str:
-    words = ("curl", *options, *_client_options(request), *_header_options(request), origin + request.path)
-    return " ".join(map(_quote, words))
+    arguments = ("curl", *options, *_client_options(request), *_header_options(request), origin + request.path)
+    return " ".join(map(_quote, arguments))
 
 
-def _quote(word: str) -> str:
-    # The shell is to put a token there that was kept before.
-    return f'"{word}"' if "$" in word else shlex.quote(word)
+def _quote(argument: str) -> str:
+    # The shell must insert a token that an earlier request saved.
+    return f'"{argument}"' if "$" in argument else shlex.quote(argument)
 
 
-def _patience(request: DemoRequest) -> str:
+def _delay(request: DemoRequest) -> str:
     return f" (at most {request.within:.0f} s later)" if request.within else ""
 
 

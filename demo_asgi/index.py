@@ -1,4 +1,4 @@
-"""Where a site can be asked what, for programs."""
+"""A list of the routes, for programs."""
 
 import inspect
 from collections.abc import Iterable, Iterator
@@ -22,5 +22,5 @@ def _routes(patterns: Iterable[URLPattern | URLResolver], prefix: str = "/") -> 
 
 
 def _summary(view: object) -> str:
-    # A guard keeps what a view says about itself.
+    # A guarded view keeps its docstring.
     return (inspect.getdoc(view) or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Clients, the tokens they were given, and a little something worth protecting."""
+"""Clients, their tokens, and notes to protect."""
 
 import time
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class OAuth2Client(models.Model):
-    """An application that asks for tokens."""
+    """An application that requests tokens."""
 
     client_id = models.CharField(max_length=48, unique=True)
     client_name = models.CharField(max_length=120)
@@ -17,11 +17,11 @@ class OAuth2Client(models.Model):
 
 
 class OAuth2Token(models.Model):
-    """An access token, with the methods that Authlib asks of a token model."""
+    """An access token, with the methods that Authlib requires of a token model."""
 
     # `unique` makes the index: this is the column that every request looks up.
     access_token = models.CharField(max_length=255, unique=True)
-    # With `to_field`, `token.client_id` is the client's public name and not a number of ours.
+    # With `to_field`, `token.client_id` is the client's public name and not its primary key.
     client = models.ForeignKey(OAuth2Client, models.CASCADE, to_field="client_id", related_name="tokens")
     # A client that acts for itself (the client credentials grant) has a token without a user.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="oauth2_tokens")
@@ -54,7 +54,7 @@ class OAuth2Token(models.Model):
 
 
 class Note(models.Model):
-    """A line of text that belongs to somebody."""
+    """A line of text that belongs to a user."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notes")
     text = models.CharField(max_length=200)

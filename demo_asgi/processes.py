@@ -1,4 +1,4 @@
-"""Servers in processes of their own, which do not outlive whoever started them."""
+"""Servers in separate processes, which end with the process that started them."""
 
 import signal
 import subprocess
@@ -15,15 +15,15 @@ STOP_DEADLINE = 10.0
 """Seconds for a server to start, and to stop."""
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""The exit status after Ctrl-C, as in shells."""
 
 
 STOP_AT_EOF = "--stop-at-eof"
-"""The option of both servers by which they end with whoever started them, even where that is killed."""
+"""The option of both servers that makes them end with the process that started them, even if it is killed."""
 
 
 class ServerStartError(Exception):
-    """The server's process ended, or took too long, before it took requests."""
+    """The server's process ended, or took too long, before it accepted requests."""
 
 
 @contextmanager
@@ -31,11 +31,11 @@ def running(module: str, *arguments: str) -> Iterator[str]:
     """The origin of a server that runs, as ``python -m module``, as long as the block does."""
     with subprocess.Popen(
         [sys.executable, "-m", module, STOP_AT_EOF, *arguments],
-        # A pipe that nobody writes to: it ends when this process does.
+        # Nothing writes to this pipe. It closes when this process ends.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # Ctrl-C is for whoever started it, who will stop it.
+        # Ctrl-C must reach only the parent process, which stops this one.
         start_new_session=True,
     ) as process:
         try:

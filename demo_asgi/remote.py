@@ -1,6 +1,6 @@
-"""The requests about tokens that the authorization server vouches for, and what is done to that server meanwhile.
+"""The requests with tokens of the authorization server, and what happens to that server meanwhile.
 
-In order: they count on the tokens that were kept before, and on what became of the keys.
+Their order matters: they use tokens that were kept before, and depend on the state of the keys.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from .requests import (
 )
 
 PATIENCE = 20.0
-"""Seconds within which a verdict ages out, a new key is known, and a server that is back is asked again."""
+"""Seconds until a cached result expires, a new key is fetched, and a restarted server gets requests again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ Step = DemoRequest | ServerStep
 def fetch(
     keeps: str, client: DemoClient, username: str | None, *, scope: str = "profile", shows: str = "A token"
 ) -> DemoRequest:
-    """A token for the user of that name; for the client itself, where there is none."""
+    """A token for the user of that name; for the client itself, if ``username`` is ``None``."""
     params = {"grant_type": CLIENT_CREDENTIALS, "scope": scope}
     if username is not None:
         params |= {"grant_type": NAMED_USER, "username": username}
@@ -65,7 +65,7 @@ def revoke(name: str, client: DemoClient) -> DemoRequest:
 
 
 def introspect(name: str, answer: Answer, *, shows: str) -> DemoRequest:
-    """The question that the guard asks."""
+    """The request that the guard sends."""
     form = f"token=${name}"
     return DemoRequest(shows, "POST /introspect", answer, form=form, client=RESOURCE_SERVER, at=AUTHORITY)
 
@@ -89,19 +89,19 @@ _NOBODY = {"username": None}
 
 FETCHING = (
     DemoRequest(
-        "What the authorization server says of itself",
+        "The metadata of the authorization server",
         "GET /.well-known/oauth-authorization-server",
         Answer(200, {"grant_types_supported": [CLIENT_CREDENTIALS, NAMED_USER]}),
         at=AUTHORITY,
     ),
-    fetch("JWT", JWT_APP, "alice", scope="profile email", shows="A JWT that speaks for Alice"),
-    fetch("OPAQUE", OPAQUE_APP, "alice", scope="profile email", shows="An opaque token that does"),
+    fetch("JWT", JWT_APP, "alice", scope="profile email", shows="A JWT for Alice"),
+    fetch("OPAQUE", OPAQUE_APP, "alice", scope="profile email", shows="An opaque token for Alice"),
     replace(
         fetch("NONE", JWT_APP, "alice", scope="admin", shows="A scope that is not the client's"),
         answer=Answer(400, {"error": "invalid_scope"}),
         keeps=None,
     ),
-    introspect("OPAQUE", Answer(200, {"active": True, "sub": "alice"}), shows="What the guard may ask about a token"),
+    introspect("OPAQUE", Answer(200, {"active": True, "sub": "alice"}), shows="The introspection request of the guard"),
 )
 
 JWTS = (
@@ -114,16 +114,16 @@ JWTS = (
     DemoRequest("... is refused", "GET /jwt/async", insufficient_scope(scope="profile"), bearer("$JWT_EMAIL")),
     DemoRequest("... by both", "GET /jwt/sync", insufficient_scope(scope="profile"), bearer("$JWT_EMAIL")),
     fetch("JWT_CLIENT", JWT_APP, None, shows="A JWT that a client got for itself"),
-    DemoRequest("... speaks for no user", "GET /jwt/async", granted(_NOBODY), bearer("$JWT_CLIENT")),
-    fetch("JWT_MALLORY", JWT_APP, "mallory", shows="A JWT for somebody who is no user of this site"),
+    DemoRequest("... has no user", "GET /jwt/async", granted(_NOBODY), bearer("$JWT_CLIENT")),
+    fetch("JWT_MALLORY", JWT_APP, "mallory", shows="A JWT for a person who is not a user of this site"),
     DemoRequest("... is refused", "GET /jwt/async", invalid_token(), bearer("$JWT_MALLORY")),
 )
 
 INTROSPECTION = (
     DemoRequest("An opaque token, an async view", "GET /introspection/async", granted(ALICE), bearer("$OPAQUE")),
     DemoRequest("... and a sync one", "GET /introspection/sync", granted(ALICE), bearer("$OPAQUE")),
-    DemoRequest("... and one that asks each time", "GET /introspection/fresh", granted(ALICE), bearer("$OPAQUE")),
-    DemoRequest("A JWT can be asked about too", "GET /introspection/sync", granted(ALICE), bearer("$JWT")),
+    DemoRequest("... and one with fresh=True", "GET /introspection/fresh", granted(ALICE), bearer("$OPAQUE")),
+    DemoRequest("A JWT can be introspected too", "GET /introspection/sync", granted(ALICE), bearer("$JWT")),
     DemoRequest("Nothing presented", "GET /introspection/async", nothing_presented(scope="profile")),
     DemoRequest("Two tokens", "GET /introspection/async", malformed(), bearer("$OPAQUE $OPAQUE")),
     DemoRequest(
@@ -135,7 +135,7 @@ INTROSPECTION = (
     ),
     DemoRequest("... by both", "GET /introspection/sync", insufficient_scope(scope="profile"), bearer("$OPAQUE_EMAIL")),
     fetch("OPAQUE_CLIENT", OPAQUE_APP, None, shows="An opaque token that a client got for itself"),
-    DemoRequest("... speaks for no user", "GET /introspection/sync", granted(_NOBODY), bearer("$OPAQUE_CLIENT")),
+    DemoRequest("... has no user", "GET /introspection/sync", granted(_NOBODY), bearer("$OPAQUE_CLIENT")),
 )
 
 ANY_SOURCE = (
@@ -145,7 +145,7 @@ ANY_SOURCE = (
     DemoRequest("... a sync view, a row", "GET /any/sync", granted(ALICE), bearer("demo-alice-profile")),
     DemoRequest("... a JWT", "GET /any/sync", granted(ALICE), bearer("$JWT")),
     DemoRequest("... an opaque token", "GET /any/sync", granted(ALICE), bearer("$OPAQUE")),
-    DemoRequest("Each refuses as ever", "GET /any/async", insufficient_scope(scope="profile"), bearer("demo-bob-user")),
+    DemoRequest("Refused: a row", "GET /any/async", insufficient_scope(scope="profile"), bearer("demo-bob-user")),
     DemoRequest("... a JWT", "GET /any/sync", insufficient_scope(scope="profile"), bearer("$JWT_EMAIL")),
     DemoRequest("... an opaque token", "GET /any/async", insufficient_scope(scope="profile"), bearer("$OPAQUE_EMAIL")),
     DemoRequest("A token that no source knows", "GET /any/async", invalid_token(), bearer("nobody-issued-this")),
@@ -157,26 +157,26 @@ REVOCATION = (
     DemoRequest("... is good", "GET /introspection/async", granted(ALICE), bearer("$REVOKED")),
     DemoRequest("... wherever", "GET /introspection/sync", granted(ALICE), bearer("$REVOKED")),
     revoke("REVOKED", OPAQUE_APP),
-    DemoRequest("Who asks each time knows at once", "GET /introspection/fresh", invalid_token(), bearer("$REVOKED")),
-    eventually(DemoRequest("Others later", "GET /introspection/async", invalid_token(), bearer("$REVOKED"))),
+    DemoRequest("Known at once (fresh)", "GET /introspection/fresh", invalid_token(), bearer("$REVOKED")),
+    eventually(DemoRequest("Other views later", "GET /introspection/async", invalid_token(), bearer("$REVOKED"))),
     eventually(DemoRequest("... sync ones too", "GET /introspection/sync", invalid_token(), bearer("$REVOKED"))),
     fetch("REVOKED_JWT", JWT_APP, "alice", shows="A JWT"),
     revoke("REVOKED_JWT", JWT_APP),
-    DemoRequest("Introspection knows", "GET /introspection/fresh", invalid_token(), bearer("$REVOKED_JWT")),
-    DemoRequest("Its signature is as good as ever", "GET /jwt/async", granted(ALICE), bearer("$REVOKED_JWT")),
+    DemoRequest("Introspection notices", "GET /introspection/fresh", invalid_token(), bearer("$REVOKED_JWT")),
+    DemoRequest("Its signature is still valid", "GET /jwt/async", granted(ALICE), bearer("$REVOKED_JWT")),
 )
 
 ROTATION = (
     rotate("keep", shows="A second key: the first is still published"),
     fetch("JWT_SECOND", JWT_APP, "alice", shows="A JWT of the second key"),
     eventually(DemoRequest("... is good", "GET /jwt/async", granted(ALICE), bearer("$JWT_SECOND"))),
-    DemoRequest("So is one of the first", "GET /jwt/async", granted(ALICE), bearer("$JWT")),
+    DemoRequest("So is a JWT of the first key", "GET /jwt/async", granted(ALICE), bearer("$JWT")),
     rotate("remove", shows="A third key: the others are no longer published"),
     fetch("JWT_THIRD", JWT_APP, "alice", shows="A JWT of the third key"),
     eventually(DemoRequest("... is good", "GET /jwt/async", granted(ALICE), bearer("$JWT_THIRD"))),
     DemoRequest("... a sync view", "GET /jwt/sync", granted(ALICE), bearer("$JWT_THIRD")),
-    DemoRequest("Those of the first are not any more", "GET /jwt/async", invalid_token(), bearer("$JWT")),
-    DemoRequest("... nor those of the second", "GET /jwt/sync", invalid_token(), bearer("$JWT_SECOND")),
+    DemoRequest("A JWT of the first key is refused", "GET /jwt/async", invalid_token(), bearer("$JWT")),
+    DemoRequest("... and one of the second", "GET /jwt/sync", invalid_token(), bearer("$JWT_SECOND")),
 )
 
 OUTAGE: tuple[Step, ...] = (
@@ -189,24 +189,22 @@ OUTAGE: tuple[Step, ...] = (
     rotate("keep", shows="A fourth key"),
     fetch("JWT_COLD", JWT_APP, "alice", shows="A JWT of a key that it does not know"),
     ServerStep("The authorization server is stopped", "stop"),
-    DemoRequest("Cold: no verdict", "GET /introspection/async", temporarily_unavailable(), bearer("$COLD")),
+    DemoRequest("Cold: 503", "GET /introspection/async", temporarily_unavailable(), bearer("$COLD")),
     DemoRequest("... a sync view", "GET /introspection/sync", temporarily_unavailable(), bearer("$COLD")),
     DemoRequest("... any source", "GET /any/async", temporarily_unavailable(), bearer("$COLD")),
-    DemoRequest(
-        "Nor where each request is to ask", "GET /introspection/fresh", temporarily_unavailable(), bearer("$WARM")
-    ),
-    eventually(DemoRequest("Nor for the new key", "GET /jwt/async", temporarily_unavailable(), bearer("$JWT_COLD"))),
+    DemoRequest("With fresh=True too", "GET /introspection/fresh", temporarily_unavailable(), bearer("$WARM")),
+    eventually(DemoRequest("With the new key too", "GET /jwt/async", temporarily_unavailable(), bearer("$JWT_COLD"))),
     DemoRequest("Warm: let in", "GET /introspection/async", granted(ALICE), bearer("$WARM")),
     DemoRequest("... any source", "GET /any/async", granted(ALICE), bearer("$WARM")),
     DemoRequest("A JWT seen before", "GET /jwt/async", granted(ALICE), bearer("$JWT_THIRD")),
     DemoRequest("... and one never seen", "GET /jwt/sync", granted(ALICE), bearer("$JWT_UNSEEN")),
     DemoRequest("... any source", "GET /any/sync", granted(ALICE), bearer("$JWT_UNSEEN")),
-    DemoRequest("Rows notice nothing", "GET /any/async", granted(ALICE), bearer("demo-alice-profile")),
-    DemoRequest("... nor do unguarded views", "GET /health", Answer(200, {"status": "ok"})),
+    DemoRequest("Rows are not affected", "GET /any/async", granted(ALICE), bearer("demo-alice-profile")),
+    DemoRequest("... and unguarded views", "GET /health", Answer(200, {"status": "ok"})),
     ServerStep("The authorization server is started again", "start"),
-    eventually(DemoRequest("It is asked again", "GET /introspection/async", granted(ALICE), bearer("$COLD"))),
+    eventually(DemoRequest("Introspection works again", "GET /introspection/async", granted(ALICE), bearer("$COLD"))),
     eventually(DemoRequest("... for sync views", "GET /introspection/sync", granted(ALICE), bearer("$COLD"))),
-    eventually(DemoRequest("... each time", "GET /introspection/fresh", granted(ALICE), bearer("$WARM"))),
+    eventually(DemoRequest("... with fresh=True", "GET /introspection/fresh", granted(ALICE), bearer("$WARM"))),
     eventually(DemoRequest("... with any source", "GET /any/async", granted(ALICE), bearer("$COLD"))),
     eventually(DemoRequest("... and for the new key", "GET /jwt/async", granted(ALICE), bearer("$JWT_COLD"))),
 )
@@ -219,6 +217,6 @@ CHAPTERS: Mapping[str, tuple[DemoRequest, ...]] = {
     "Revocation": REVOCATION,
     "Rotation of keys": ROTATION,
 }
-"""What can be tried by hand."""
+"""The requests to try by hand."""
 
 STEPS: tuple[Step, ...] = (*(request for chapter in CHAPTERS.values() for request in chapter), *OUTAGE)

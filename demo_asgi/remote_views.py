@@ -1,4 +1,4 @@
-"""Views for tokens that the authorization server vouches for, and for tokens of every source.
+"""Views for tokens of the authorization server, for tokens of every source, and for tokens that are bound to a key.
 
 `AccessToken.of` gives the claims of a token, wherever it comes from.
 """
@@ -7,7 +7,17 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from async_oauth_guard import AccessToken
 
-from .guards import require_any, require_introspection, require_jwt
+from .guards import (
+    require_any,
+    require_certificate,
+    require_dpop,
+    require_dpop_nonce,
+    require_introspection,
+    require_jwt,
+)
+
+LOGIN = {"acr_values": "mfa", "max_age": 600}
+"""A login with two factors, at most ten minutes ago."""
 
 
 @require_jwt("profile")
@@ -36,7 +46,7 @@ def introspection_sync(request: HttpRequest) -> HttpResponse:
 
 @require_introspection("profile", fresh=True)
 async def introspection_fresh(request: HttpRequest) -> HttpResponse:
-    """An async view for which the authorization server is asked each time: a revoked token is refused at once."""
+    """An async view that introspects the token on each request: a revoked token is refused at once."""
     return _who(request)
 
 
@@ -49,6 +59,54 @@ async def any_async(request: HttpRequest) -> HttpResponse:
 @require_any("profile")
 def any_sync(request: HttpRequest) -> HttpResponse:
     """A sync view for rows, JWTs and whatever the authorization server calls active."""
+    return _who(request)
+
+
+@require_dpop("profile", sender_constrained=True)
+async def dpop_async(request: HttpRequest) -> HttpResponse:
+    """An async view for tokens that are bound to a key: each request proves that its client has the key."""
+    return _who(request)
+
+
+@require_dpop("profile", sender_constrained=True)
+def dpop_sync(request: HttpRequest) -> HttpResponse:
+    """A sync view for tokens that are bound to a key: each request proves that its client has the key."""
+    return _who(request)
+
+
+@require_dpop_nonce("profile", sender_constrained=True)
+async def nonce_async(request: HttpRequest) -> HttpResponse:
+    """An async view that accepts a proof only with a nonce of this site."""
+    return _who(request)
+
+
+@require_dpop_nonce("profile", sender_constrained=True)
+def nonce_sync(request: HttpRequest) -> HttpResponse:
+    """A sync view that accepts a proof only with a nonce of this site."""
+    return _who(request)
+
+
+@require_certificate("profile", sender_constrained=True)
+async def mtls_async(request: HttpRequest) -> HttpResponse:
+    """An async view for tokens that are bound to the client's certificate."""
+    return _who(request)
+
+
+@require_certificate("profile", sender_constrained=True)
+def mtls_sync(request: HttpRequest) -> HttpResponse:
+    """A sync view for tokens that are bound to the client's certificate."""
+    return _who(request)
+
+
+@require_jwt("profile", **LOGIN)
+async def payment_async(request: HttpRequest) -> HttpResponse:
+    """An async view whose user must have logged in a moment ago, with two factors."""
+    return _who(request)
+
+
+@require_jwt("profile", **LOGIN)
+def payment_sync(request: HttpRequest) -> HttpResponse:
+    """A sync view whose user must have logged in a moment ago, with two factors."""
     return _who(request)
 
 

@@ -1,11 +1,11 @@
-"""The requests that show what the guard does, each with the answer it gets.
+"""The requests that show what the guard does, each with the expected response.
 
 The one list behind both the ``curl`` lines and the tour, but for those about tokens of the authorization server: they
 are in `remote`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .answers import ANYTHING, Answer
 from .authority.clients import DemoClient
@@ -15,20 +15,24 @@ Headers = tuple[tuple[str, str], ...]
 DEMO = "demo"
 AUTHORITY = "authority"
 """The two servers."""
+BODY = "body"
+"""The whole body of a response, as a part to keep."""
 
 _REFUSAL = {"Cache-Control": "no-store", "Vary": "Authorization"}
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRequest:
-    """A request, what it shows, and what is expected of the answer.
+    """A request, what it shows, and the expected response.
 
     Attributes:
-        headers: header fields. ``$NAME`` in their values, and in the form, is a token that was kept under that name.
+        headers: header fields. ``$NAME`` in their values, and in the form, is what was kept under that name, or the
+            origin of the server of that name.
         client: who authenticates with it, where it goes to the authorization server.
         at: the server that it goes to.
-        keeps: the name under which the access token in the answer is kept.
-        within: for how many seconds the answer may still be another one.
+        keeps: the name under which a part of the response is kept: its access token, unless ``part`` names another.
+        part: `BODY`, or the name of a header field.
+        within: for how many seconds the response may still differ.
     """
 
     shows: str
@@ -39,6 +43,7 @@ class DemoRequest:
     client: DemoClient | None = None
     at: str = DEMO
     keeps: str | None = None
+    part: str | None = None
     within: float = 0
 
     @property
@@ -61,16 +66,16 @@ def authorization(*values: str) -> Headers:
     return tuple(("Authorization", value) for value in values)
 
 
-# --- Answers ----------------------------------------------------------------------------------------------------------
+# --- Responses---------------------------------------------------------------------------------------------------------
 
 
 def granted(body: Mapping[str, object] | str, *, status: int = 200) -> Answer:
-    """The view's own answer to a token: no shared cache may keep it."""
+    """The response of the view to a token. Shared caches must not store it."""
     return Answer(status, body, fields={"Cache-Control": "private", "Vary": "Authorization"})
 
 
 def granted_without_token(body: Mapping[str, object]) -> Answer:
-    """The view's own answer to those who bring none."""
+    """The response of the view without a token."""
     return Answer(200, body, fields={"Vary": "Authorization"})
 
 
@@ -83,21 +88,44 @@ def nothing_presented(*, scope: str | None, error: str = "missing_authorization"
     return _refused(401, {"error": error}, _params(scope=scope))
 
 
-def malformed() -> Answer:
-    return _refused(400, {"error": "invalid_request"}, _params(error="invalid_request"))
+def malformed(*, scope: str | None = "profile") -> Answer:
+    return _refused(400, {"error": "invalid_request"}, _params(error="invalid_request", scope=scope))
 
 
-def invalid_token() -> Answer:
-    """One answer for every cause: a client learns that it needs another token, and nothing else."""
-    return _refused(401, {"error": "invalid_token"}, _params(error="invalid_token"))
+def invalid_token(*, scope: str | None = "profile", scheme: str | None = None) -> Answer:
+    """The same response for every reason: the client learns only that it needs another token with this scope."""
+    return _refused(401, {"error": "invalid_token"}, _params(error="invalid_token", scope=scope, scheme=scheme))
 
 
-def insufficient_scope(*, scope: str | None) -> Answer:
+def invalid_proof() -> Answer:
+    """RFC 9449 §7.1: the token may be good; the client has to make another proof."""
+    params = _params(error="invalid_dpop_proof", scope="profile", scheme="DPoP")
+    return _refused(401, {"error": "invalid_dpop_proof"}, params)
+
+
+def use_nonce() -> Answer:
+    """RFC 9449 §9: the client puts the nonce of this response into a new proof, and sends the request again."""
+    answer = _refused(401, {"error": "use_dpop_nonce"}, _params(error="use_dpop_nonce", scope="profile", scheme="DPoP"))
+    return replace(answer, fields={**answer.fields, "DPoP-Nonce": ANYTHING})
+
+
+def insufficient_login(**unmet: str) -> Answer:
+    """RFC 9470 §3: the client has its user log in again, as the challenge says."""
+    error = "insufficient_user_authentication"
+    return _refused(401, {"error": error}, _params(error=error, scope="profile", **unmet))
+
+
+def insufficient_scope(*, scope: str) -> Answer:
     return _refused(403, {"error": "insufficient_scope"}, _params(error="insufficient_scope", scope=scope))
 
 
+def access_denied() -> Answer:
+    """No token with other scopes would be let in, so there is no challenge."""
+    return Answer(403, {"error": "access_denied"}, None, _REFUSAL)
+
+
 def temporarily_unavailable() -> Answer:
-    """No verdict is no refusal: no challenge, so that no client drops its token."""
+    """An outage is not a refusal: there is no challenge, so that clients keep their tokens."""
     return Answer(503, {"error": "temporarily_unavailable"}, None, _REFUSAL | {"Retry-After": ANYTHING})
 
 
@@ -115,7 +143,7 @@ def _params(**params: str | None) -> Mapping[str, str]:
 
 
 def without_body(answer: Answer) -> Answer:
-    """The same answer to HEAD."""
+    """The same response to HEAD."""
     return Answer(answer.status, "", answer.challenge, answer.fields)
 
 
@@ -135,7 +163,7 @@ TOKENS = (
     DemoRequest("A revoked token", "GET /profile", invalid_token(), bearer("demo-alice-revoked")),
     DemoRequest("The token of a deactivated user", "GET /profile", invalid_token(), bearer("demo-carol-deactivated")),
     DemoRequest(
-        "A good token for other things", "GET /profile", insufficient_scope(scope="profile"), bearer("demo-bob-user")
+        "A valid token without the scope", "GET /profile", insufficient_scope(scope="profile"), bearer("demo-bob-user")
     ),
 )
 
@@ -153,24 +181,25 @@ OPTIONAL = (
     DemoRequest("Optional: without a token", "GET /timeline", granted_without_token({"reader": None})),
     DemoRequest("Optional: with a token", "GET /timeline", granted({"reader": "alice"}), bearer("demo-alice-profile")),
     DemoRequest(
-        "Optional: a bad token is still refused", "GET /timeline", invalid_token(), bearer("demo-alice-expired")
+        "Optional: a bad token is still refused",
+        "GET /timeline",
+        invalid_token(scope=None),
+        bearer("demo-alice-expired"),
     ),
 )
 
 REQUIREMENTS = (
     DemoRequest("A person's token", "GET /me", granted(ALICE), bearer("demo-alice-profile")),
     DemoRequest(
-        "A machine's token, where a person is asked for",
+        "A client's own token, where a user is required",
         "GET /me",
-        insufficient_scope(scope=None),
+        access_denied(),
         bearer("demo-robot"),
     ),
     DemoRequest(
         "One's own page", "GET /users/alice/diary", granted({"diary_of": "alice"}), bearer("demo-alice-profile")
     ),
-    DemoRequest(
-        "Somebody else's", "GET /users/bob/diary", insufficient_scope(scope=None), bearer("demo-alice-profile")
-    ),
+    DemoRequest("Somebody else's", "GET /users/bob/diary", access_denied(), bearer("demo-alice-profile")),
 )
 
 CLASSES = (
@@ -204,9 +233,7 @@ CLASSES = (
         nothing_presented(scope="notes:write"),
         form="text=Hello",
     ),
-    DemoRequest(
-        "By method: one that is not named", "DELETE /notes", insufficient_scope(scope=None), bearer("demo-alice-writer")
-    ),
+    DemoRequest("By method: one that is not named", "DELETE /notes", access_denied(), bearer("demo-alice-writer")),
     DemoRequest(
         "A mixin instead of a decorator", "GET /drafts", granted({"drafts_of": "alice"}), bearer("demo-alice-reader")
     ),
@@ -294,13 +321,16 @@ CREDENTIALS = (
         "Two schemes", "GET /profile", malformed(), authorization("Bearer demo-alice-profile", "Basic YWxpY2U6c2VjcmV0")
     ),
     DemoRequest(
-        "Optional: broken credentials are still refused", "GET /timeline", malformed(), authorization("Bearer")
+        "Optional: broken credentials are still refused",
+        "GET /timeline",
+        malformed(scope=None),
+        authorization("Bearer"),
     ),
 )
 
 ELSEWHERE = (
     DemoRequest(
-        "A token in the query string is not looked at",
+        "A token in the query string is ignored",
         "GET /profile?access_token=demo-alice-profile",
         nothing_presented(scope="profile"),
     ),

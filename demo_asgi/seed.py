@@ -17,12 +17,12 @@ DAY = 24 * HOUR
 
 CLIENTS = {"demo-app": "An application with users", "demo-robot": "A machine that speaks for itself"}
 USERS = {"alice": True, "bob": True, "carol": False}
-"""Who there is, and whether they are active."""
+"""The users, and whether they are active."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoToken:
-    """A token as it is to be found in the database. Real ones are long and random."""
+    """A token as it is stored in the database. Real ones are long and random."""
 
     access_token: str
     username: str | None
@@ -47,7 +47,7 @@ TOKENS = (
 
 LOAD_PREFIX = "demo-load-"
 LOAD_TOKENS = tuple(f"{LOAD_PREFIX}{number:03}" for number in range(200))
-"""For requests that come all at once, each with a token of its own; all Alice's, and good for ``profile``."""
+"""For concurrent requests with different tokens; all Alice's, and good for ``profile``."""
 
 
 @transaction.atomic
@@ -65,7 +65,7 @@ def seed() -> None:
 
 
 def _seed_user(username: str, *, is_active: bool) -> None:
-    # `make_password(None)` is a password that nobody has: these people come with tokens only.
+    # `make_password(None)` is an unusable password: these users have tokens only.
     defaults = {"is_active": is_active, "password": make_password(None)}
     User.objects.update_or_create(username=username, defaults=defaults)
 

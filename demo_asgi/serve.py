@@ -1,4 +1,4 @@
-"""Make a database, serve a site: what the demo and its authorization server have in common."""
+"""Creates a database, and serves a site."""
 
 import errno
 import os
@@ -7,6 +7,7 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 import django
 import uvicorn
@@ -14,7 +15,7 @@ import uvicorn
 EVERYWHERE = {"0.0.0.0", "::"}
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 READY = "Serving on "
-"""What the line begins with that is printed once requests are taken."""
+"""The beginning of the line that is printed when the server accepts requests."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,7 +51,7 @@ def prepare(package: str, database: Path) -> str | None:
 
 
 class AnnouncedServer(uvicorn.Server):
-    """Says so when it takes requests, and signals."""
+    """Prints a line when it accepts requests, and handles signals."""
 
     def __init__(self, config: uvicorn.Config, announcement: str) -> None:
         super().__init__(config)
@@ -61,14 +62,24 @@ class AnnouncedServer(uvicorn.Server):
         print(self.announcement, flush=True)
 
 
-def serve(listener: socket.socket, package: str, announcement: str, *, stop_at_eof: bool = False) -> None:
-    """Answer requests until a signal comes."""
+def serve(
+    listener: socket.socket,
+    package: str,
+    announcement: str,
+    *,
+    lifespan: Literal["on", "off"] = "off",
+    ws: Literal["websockets-sansio", "none"] = "none",
+    stop_at_eof: bool = False,
+) -> None:
+    """Serve requests until a signal arrives."""
     config = uvicorn.Config(
         f"{package}.asgi:application",
-        lifespan="off",
-        ws="none",
+        lifespan=lifespan,
+        ws=ws,
+        # The guard trusts headers with certificates because of the peer's address, so no other header may change it.
+        proxy_headers=False,
         log_level="warning",
-        # A token that somebody put into a query string would stand in the access log.
+        # The access log would contain tokens from query strings.
         access_log=False,
         timeout_graceful_shutdown=5,
     )

@@ -5,7 +5,7 @@ import os
 
 from django.core.management.utils import get_random_secret_key
 
-# Nothing that is signed outlives the process, so no key is kept in a file that somebody might copy.
+# No signature is needed after the process ends, so the key is not stored in a file.
 SECRET_KEY = get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("DEMO_ASGI_ALLOWED_HOSTS", "localhost 127.0.0.1 [::1]").split()
@@ -18,7 +18,7 @@ INSTALLED_APPS = [
     "demo_asgi",
 ]
 
-# What most sites have. The guard needs none of it and minds none of it.
+# What most sites have. The guard does not need it.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -38,8 +38,14 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# The authorization server beside this site: whose tokens, other than those in the database, are taken.
+# The authorization server of this site. Its tokens are accepted in addition to those in the database.
 ISSUER = os.environ.get("DEMO_ASGI_ISSUER", "http://127.0.0.1:8001")
+
+# What clients call this site: the proofs of DPoP are made for it.
+ORIGIN = os.environ.get("DEMO_ASGI_ORIGIN", "http://127.0.0.1:8000")
+
+# A single process serves this site, so no other one has to know which proofs were used.
+SILENCED_SYSTEM_CHECKS = ["async_oauth_guard.W020"]
 
 OAUTH_GUARD = {
     "REALM": "demo",
@@ -53,7 +59,7 @@ OAUTH_GUARD = {
 
 
 def is_no_outage(record: logging.LogRecord) -> bool:
-    """Whether it is about something other than a 503: of those, the guard itself says more, and once."""
+    """Whether the record is about anything except a 503. The guard logs more about those, and only once."""
     return getattr(record, "status_code", None) != 503
 
 
@@ -63,7 +69,7 @@ LOGGING = {
     "filters": {"no_outages": {"()": "django.utils.log.CallbackFilter", "callback": is_no_outage}},
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    # At WARNING Django logs every refusal: half of what this site is for.
+    # At WARNING, Django logs every refusal, and this site has many.
     "loggers": {
         "django.request": {"level": "ERROR", "filters": ["no_outages"]},
         "django.security.csrf": {"level": "ERROR"},

@@ -1,4 +1,4 @@
-"""The demo's own server, with the authorization server beside it."""
+"""Runs the demo's server and its authorization server."""
 
 import os
 import socket
@@ -12,16 +12,16 @@ from .serve import EVERYWHERE, READY, fail, listen, origin_of, prepare, serve, w
 
 
 def run(host: str, port: int, database: Path, *, authority: str | None = None, stop_at_eof: bool = False) -> int:
-    """Serve until interrupted; the exit status. Without ``authority``, with an authorization server of its own."""
+    """Serve until interrupted; the exit status. Without ``authority``, with a new authorization server."""
     try:
         listener = listen(host, port)
     except OSError as error:
         return fail(why_not_listening(host, port, error))
     exit_on_sigterm()
     with listener:
-        # The ports come first: where one is taken, no database is left behind.
+        # Open the ports first: if one is in use, no database is created.
         try:
-            with nullcontext(authority) if authority else _authority(listener, port, database) as issuer:
+            with nullcontext(authority) if authority else _authority(port, database) as issuer:
                 return _serve(listener, host, database, issuer, stop_at_eof=stop_at_eof)
         except ServerStartError:
             # The other process said why.
@@ -35,24 +35,22 @@ def allowed_hosts(host: str) -> str:
     return f"localhost 127.0.0.1 [::1] {f'[{host}]' if ':' in host else host}"
 
 
-def _authority(listener: socket.socket, port: int, database: Path) -> AbstractContextManager[str]:
-    # On this machine alone, wherever the demo is to be reached: it speaks `http`, and its secrets are known.
-    host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+def _authority(port: int, database: Path) -> AbstractContextManager[str]:
     next_port = port + 1 if 0 < port < 65535 else 0
-    beside = database.with_name(f"{database.stem}.authority{database.suffix}")
-    arguments = ("--host", host, "--port", str(next_port), "--database", str(beside))
-    return running("demo_asgi.authority", *arguments)
+    state = database.with_name(f"{database.stem}.authority.json")
+    return running("demo_asgi.authority", "--port", str(next_port), "--state", str(state))
 
 
 def _serve(listener: socket.socket, host: str, database: Path, issuer: str, *, stop_at_eof: bool) -> int:
     os.environ["DEMO_ASGI_DATABASE"] = str(database)
     os.environ["DEMO_ASGI_ISSUER"] = issuer
+    origin = os.environ["DEMO_ASGI_ORIGIN"] = origin_of(listener, host)
     os.environ.setdefault("DEMO_ASGI_ALLOWED_HOSTS", allowed_hosts(host))
     problem = prepare("demo_asgi", database)
     if problem is not None:
         return fail(problem)
     print(f"Database: {database}\n")
-    origin = origin_of(listener, host)
     print("\n".join(instructions({DEMO: origin, AUTHORITY: issuer})))
-    serve(listener, "demo_asgi", f"{READY}{origin} (Ctrl-C stops it)", stop_at_eof=stop_at_eof)
+    announcement = f"{READY}{origin} (Ctrl-C stops it)"
+    serve(listener, "demo_asgi", announcement, ws="websockets-sansio", stop_at_eof=stop_at_eof)
     return 0

@@ -1,4 +1,4 @@
-"""Send every request of both lists to servers of its own, and compare."""
+"""Sends every request of both lists to temporary servers, and compares the responses."""
 
 import base64
 import http.client
@@ -14,25 +14,27 @@ from string import Template
 from urllib.parse import urlsplit
 
 from .answers import Answer, Response, observe
+from .bound import REQUESTS as BOUND
 from .processes import ServerStartError, exit_on_sigterm, running
 from .remote import STEPS, ServerStep, Step
-from .requests import AUTHORITY, DEMO, REQUESTS, DemoRequest
+from .requests import AUTHORITY, BODY, DEMO, REQUESTS, DemoRequest
 from .table import Table
 
 TIMEOUT = 30.0
-"""Seconds for one answer."""
+"""Seconds for one response."""
 PAUSE = 0.1
-"""Seconds before an answer that may still change is asked for again."""
+"""Seconds before a request is repeated whose response may still change."""
 
 
 def run() -> int:
-    """The exit status: 0 where every answer is the expected one, else 1."""
+    """The exit status: 0 if every response is the expected one, else 1."""
     exit_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="demo_asgi-") as folder:
-        authority = Authority(Path(folder) / "authority.sqlite3")
+        authority = Authority(Path(folder) / "authority.json")
         try:
             with authority, running("demo_asgi", *_arguments(Path(folder), authority)) as origin:
-                return take(Stage({DEMO: origin, AUTHORITY: authority.origin}, authority), (*REQUESTS, *STEPS))
+                stage = Stage({DEMO: origin, AUTHORITY: authority.origin}, authority)
+                return take(stage, (*REQUESTS, *BOUND, *STEPS))
         except ServerStartError as error:
             print(error, file=sys.stderr)
             return 1
@@ -45,15 +47,15 @@ def _arguments(folder: Path, authority: "Authority") -> tuple[str, ...]:
 class Authority:
     """The authorization server, which can be stopped and started again."""
 
-    def __init__(self, database: Path) -> None:
-        self.database = database
+    def __init__(self, state: Path) -> None:
+        self.state = state
         self.origin = ""
         self._process = ExitStack()
 
     def start(self) -> None:
-        # Any port at first, then the same one: its tokens and its clients know it by its address.
+        # Any free port at first, then the same one, because its tokens and clients contain its address.
         port = urlsplit(self.origin).port or 0
-        arguments = ("--port", str(port), "--database", str(self.database))
+        arguments = ("--port", str(port), "--state", str(self.state))
         self.origin = self._process.enter_context(running("demo_asgi.authority", *arguments))
 
     def stop(self) -> None:
@@ -69,7 +71,7 @@ class Authority:
 
 @dataclass
 class Stage:
-    """Where the tour takes place, and the tokens that were kept on the way."""
+    """The servers of the tour, and what was kept: tokens, proofs, a nonce, certificates."""
 
     origins: Mapping[str, str]
     authority: Authority | None = None
@@ -77,11 +79,11 @@ class Stage:
 
 
 def take(stage: Stage, steps: Iterable[Step]) -> int:
-    """Send the requests, print the table; 1 if any answer differs from what was expected."""
+    """Send the requests, print the table; 1 if any response differs from the expected one."""
     table = Table(("", "request", "expected", "seen"))
-    verdicts = [verdict for step in steps if (verdict := _take(stage, step, table)) is not None]
-    print(f"{len(verdicts)} requests, {verdicts.count(False)} answered differently than expected.")
-    return 0 if all(verdicts) else 1
+    results = [result for step in steps if (result := _take(stage, step, table)) is not None]
+    print(f"{len(results)} requests, {results.count(False)} with an unexpected response.")
+    return 0 if all(results) else 1
 
 
 def _take(stage: Stage, step: Step, table: Table) -> bool | None:
@@ -105,7 +107,7 @@ def _compare(stage: Stage, request: DemoRequest, table: Table) -> bool:
     try:
         seen = _observe_in_time(stage, request)
     except (OSError, http.client.HTTPException) as error:
-        table.add("DIFFERENT", describe(request), str(expected), f"no answer: {error!r}")
+        table.add("DIFFERENT", describe(request), str(expected), f"no response: {error!r}")
         return False
     if seen == expected:
         # Fields like `Vary` were compared too; they are printed where they matter.
@@ -121,27 +123,33 @@ def _observe_in_time(stage: Stage, request: DemoRequest) -> Answer:
         response = send(stage, request)
         seen = observe(response, request.answer)
         if seen == request.answer and request.keeps is not None:
-            stage.tokens[request.keeps] = json.loads(response.body)["access_token"]
+            stage.tokens[request.keeps] = _part(response, request.part)
         if seen == request.answer or time.monotonic() >= deadline:
             return seen
         time.sleep(PAUSE)
 
 
+def _part(response: Response, part: str | None) -> str:
+    if part is None:
+        return str(json.loads(response.body)["access_token"])
+    return response.body.decode() if part == BODY else response.headers[part.lower()]
+
+
 def send(stage: Stage, request: DemoRequest) -> Response:
-    """Send one request over a connection of its own, headers exactly as they are."""
+    """Send one request over a new connection, with the headers unchanged."""
     connection = http.client.HTTPConnection(urlsplit(stage.origins[request.at]).netloc, timeout=TIMEOUT)
     try:
         connection.putrequest(request.method, request.path)
         for name, value in (*_credentials(request), *request.headers):
-            connection.putheader(name, _fill(value, stage.tokens))
-        body = _fill(request.form or "", stage.tokens).encode()
+            connection.putheader(name, _fill(value, stage))
+        body = _fill(request.form or "", stage).encode()
         if request.form is not None:
             connection.putheader("Content-Type", "application/x-www-form-urlencoded")
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
-        answer = connection.getresponse()
-        headers = {name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers}
-        return Response(answer.status, headers, answer.read())
+        response = connection.getresponse()
+        headers = {name.lower(): ", ".join(response.headers.get_all(name, ())) for name in response.headers}
+        return Response(response.status, headers, response.read())
     finally:
         connection.close()
 
@@ -160,6 +168,6 @@ def _credentials(request: DemoRequest) -> list[tuple[str, str]]:
     return [("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
 
 
-def _fill(text: str, tokens: Mapping[str, str]) -> str:
-    # A token that could not be fetched leaves its name: the answer will be another, and say so.
-    return Template(text).safe_substitute(tokens)
+def _fill(text: str, stage: Stage) -> str:
+    # If a token could not be fetched, its name stays in the header, and the response will differ.
+    return Template(text).safe_substitute(stage.origins, **stage.tokens)

@@ -7,7 +7,7 @@ from async_oauth_guard import require_oauth
 from . import remote_views, views
 from .page.files import front
 
-# Views that never heard of the guard, under one lock.
+# Views that do not mention the guard, guarded together.
 reports = [
     path("daily", views.daily_report, name="daily"),
     path("<int:year>", views.yearly_report, name="yearly"),
@@ -35,5 +35,13 @@ urlpatterns = [
     path("introspection/fresh", remote_views.introspection_fresh, name="introspection_fresh"),
     path("any/async", remote_views.any_async, name="any_async"),
     path("any/sync", remote_views.any_sync, name="any_sync"),
+    path("dpop/async", remote_views.dpop_async, name="dpop_async"),
+    path("dpop/sync", remote_views.dpop_sync, name="dpop_sync"),
+    path("nonce/async", remote_views.nonce_async, name="nonce_async"),
+    path("nonce/sync", remote_views.nonce_sync, name="nonce_sync"),
+    path("mtls/async", remote_views.mtls_async, name="mtls_async"),
+    path("mtls/sync", remote_views.mtls_sync, name="mtls_sync"),
+    path("payment/async", remote_views.payment_async, name="payment_async"),
+    path("payment/sync", remote_views.payment_sync, name="payment_sync"),
     path("reports/", require_oauth.protect_urls((reports, "reports"), "reports:read")),
 ]

@@ -14,7 +14,7 @@ from .models import OAuth2Token
 
 
 class GuardedRequest(HttpRequest):
-    """For type checkers: what a view behind `require_oauth` may count on."""
+    """For type checkers: the request of a view behind `require_oauth`."""
 
     oauth_token: OAuth2Token
 
@@ -30,40 +30,40 @@ class OptionallyGuardedRequest(HttpRequest):
 
 @require_oauth("profile")
 async def profile(request: GuardedRequest) -> HttpResponse:
-    """An async view that asks for one scope."""
+    """An async view that requires one scope."""
     return JsonResponse({"username": _username(request.oauth_token)})
 
 
 @require_oauth(["profile email", "user"])
 def contact(request: GuardedRequest) -> HttpResponse:
-    """A sync view that asks for (profile AND email) OR user."""
+    """A sync view that requires (profile AND email) OR user."""
     return JsonResponse({"username": _username(request.oauth_token), "scope": request.oauth_token.scope})
 
 
 @require_oauth
 async def token_info(request: GuardedRequest) -> HttpResponse:
-    """An async view for which any valid token will do."""
+    """An async view that accepts any valid token."""
     token = request.oauth_token
     return JsonResponse({"client_id": token.client_id, "username": _username(token), "scope": token.scope})
 
 
 @require_oauth(optional=True)
 async def timeline(request: OptionallyGuardedRequest) -> HttpResponse:
-    """An async view that is there for everybody, and knows who brings a token."""
+    """An async view for everybody, which knows the user of a token if there is one."""
     reader = None if request.oauth_token is None else _username(request.oauth_token)
     return JsonResponse({"reader": reader, "method": request.method})
 
 
 @require_oauth(require_user=True)
 async def me(request: GuardedRequest) -> HttpResponse:
-    """An async view for people: a token that a client got for itself is refused."""
+    """An async view for users: a token that a client got for itself is refused."""
     return JsonResponse({"username": _user(request.oauth_token).get_username()})
 
 
 @require_POST
 @require_oauth("messages:write")
 async def send_message(request: GuardedRequest) -> HttpResponse:
-    """An async view that changes something: no CSRF token is asked for, since no browser adds a token by itself."""
+    """An async view that changes data. It needs no CSRF token, because browsers never add an access token."""
     return JsonResponse({"sent": request.POST.get("text", "")}, status=201)
 
 
@@ -100,7 +100,7 @@ class Account(View):
 
 @require_oauth({"GET": "notes:read", "POST": "notes:write"}, require_user=True)
 class Notes(View):
-    """A class of sync methods, each with a scope of its own; HEAD goes with GET, what is not named is refused."""
+    """A class of sync methods, each with its scope. HEAD needs that of GET; other methods are refused."""
 
     def get(self, request: GuardedRequest) -> HttpResponse:
         user = _user(request.oauth_token)
@@ -113,7 +113,7 @@ class Notes(View):
 
 
 class Drafts(ProtectedResourceMixin, View):
-    """The same for those who prefer a mixin to a decorator."""
+    """The same with a mixin instead of a decorator."""
 
     required_scopes = "notes:read"
 
@@ -121,32 +121,32 @@ class Drafts(ProtectedResourceMixin, View):
         return JsonResponse({"drafts_of": _username(request.oauth_token)})
 
 
-# --- Views that know nothing of the guard -----------------------------------------------------------------------------
+# --- Views that do not mention the guard -----------------------------------------------------------------------------
 
 
 async def daily_report(request: HttpRequest) -> HttpResponse:
-    """An async view, guarded where the URLs are put together."""
+    """An async view, guarded in the URL configuration."""
     return JsonResponse({"report": "daily"})
 
 
 def yearly_report(request: HttpRequest, year: int) -> HttpResponse:
-    """A sync view, guarded where the URLs are put together."""
+    """A sync view, guarded in the URL configuration."""
     return JsonResponse({"report": year})
 
 
 async def health(request: HttpRequest) -> HttpResponse:
-    """A view that nobody guards."""
+    """A view without a guard."""
     return JsonResponse({"status": "ok"})
 
 
 @require_POST
 async def feedback(request: HttpRequest) -> HttpResponse:
-    """An unguarded view that changes something: here Django's CSRF check is at work, as ever."""
+    """An unguarded view that changes data. Django's CSRF check applies as usual."""
     return JsonResponse({"thanks": True}, status=201)
 
 
 def _user(token: OAuth2Token) -> User:
-    """The token's user, where `require_user=True` saw to it that there is one."""
+    """The token's user, for views where `require_user=True` guarantees one."""
     assert token.user is not None
     return token.user
 

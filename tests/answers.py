@@ -1,4 +1,4 @@
-"""What a server answered, whichever way it was asked."""
+"""A server's answer, in the same form whichever way the request was sent."""
 
 import json
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Sends a request through Django's ASGI handler, in this process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
@@ -19,10 +19,13 @@ async def request(
     body: bytes = b"",
     query: bytes = b"",
     application: Application | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """The answer of ``application``; without one, of the site that the settings of this moment describe.
+    """The answer of ``application``. Without one, the answer of the site that the current settings describe.
 
-    The request has a thread of its own for sync code, and so a database connection: it sees committed rows only.
+    ``changes`` are made to the scope.
+
+    The request has a separate thread for sync code, with a separate database connection. It sees committed rows only.
     """
     scope = {
         "type": "http",
@@ -37,6 +40,7 @@ async def request(
         "headers": [(b"host", b"testserver"), *((name.lower(), value) for name, value in headers)],
         "client": ("127.0.0.1", 40000),
         "server": ("testserver", 80),
+        **(changes or {}),
     }
     incoming = [{"type": "http.request", "body": body, "more_body": False}]
     outgoing: list[dict[str, Any]] = []
@@ -57,5 +61,5 @@ async def request(
 
 
 def send(path: str, headers: RawHeaders = (), **options: Any) -> Answer:
-    """The same, from a test without a loop: on an event loop of its own, as a server would have."""
+    """The same for a test without a loop. It starts a new event loop, as a server would."""
     return asyncio.run(request(path, headers, **options))

@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import connections
 
+from async_oauth_guard import token_rejected
 from tests import asgi, databases, wsgi
 from tests.answers import Answer
 from tests.site.models import OAuth2Token, Token
@@ -32,11 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """As pytest-django's; at the end no thread of ours reads from the databases that are about to be dropped."""
+    """As pytest-django's. At the end it stops the guard's lookups, so that none reads from a database to be dropped."""
     yield
-    from async_oauth_guard import rows
+    from async_oauth_guard.runtime.database import lookup
 
-    rows.close()
+    lookup.close()
 
 
 @pytest.fixture(params=SERVERS)
@@ -98,7 +99,7 @@ class Committed:
 
 @pytest.fixture(scope="module")
 def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[Committed]:
-    """Makes committed rows, which are gone after the module's last test."""
+    """Makes committed lookup, which are gone after the module's last test."""
     rows = Committed(django_db_blocker)
     yield rows
     rows.remove()
@@ -144,3 +145,25 @@ def _require(service: str) -> str:
     if reason:
         pytest.skip(reason)
     return databases.service_url(service)
+
+
+@pytest.fixture
+def no_other_protectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system checks examine every protector, also those of other tests that are not collected yet."""
+    from async_oauth_guard import require_oauth
+    from async_oauth_guard.diagnostics import checks
+
+    monkeypatch.setattr(checks, "ALL_PROTECTORS", {require_oauth})
+
+
+@pytest.fixture
+def reasons() -> Iterator[list[Any]]:
+    """Why requests were refused."""
+    heard: list[Any] = []
+
+    def receive(sender: Any, error: Any, **kwargs: Any) -> None:
+        heard.append(error.reason)
+
+    token_rejected.connect(receive)
+    yield heard
+    token_rejected.disconnect(receive)

@@ -1,11 +1,11 @@
-"""An HTTP server on a real socket, in a thread of its own, that answers as it is told: well, badly, late or not at all.
+"""An HTTP server on a real socket, in a separate thread. A test sets its answers: good, bad, late or none at all.
 
 ::
 
     with FaultServer() as server:
         server.answer("/introspect", Hang(), Json({"active": True}))
 
-The first call to ``/introspect`` hangs; each later one is answered. What was received is in ``server.calls``.
+The first call to ``/introspect`` hangs. Each later call is answered. ``server.calls`` has the requests received.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 _CHUNK = b"x" * 65_536
 _MEGABYTE = 1_048_576
 
@@ -69,7 +69,7 @@ class Received:
 
 
 class ClientGoneError(Exception):
-    """The client has closed the connection, or the server was told to stop."""
+    """The client has closed the connection, or the server must stop."""
 
 
 class Exchange:
@@ -143,7 +143,7 @@ class Json:
 
 @dataclass(frozen=True)
 class Redirect:
-    """A redirect, for whoever follows it."""
+    """A redirect, for clients that follow it."""
 
     to: str
     code: int = 302
@@ -298,7 +298,6 @@ class FaultServer:
 
     def __init__(self, *, tls: bool = False, certificate_for: str = "127.0.0.1") -> None:
         self.calls: list[Received] = []
-        self.in_flight = 0
         self.most_in_flight = 0
         self.connections = 0
         self.bytes_sent = 0
@@ -315,6 +314,12 @@ class FaultServer:
         self._thread = threading.Thread(target=self._run_loop, name="fault server", daemon=True)
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._in_flight: set[asyncio.StreamReader] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """The calls that are under way, without those whose client has gone."""
+        return len([reader for reader in [*self._in_flight] if not reader.at_eof()])
 
     @property
     def url(self) -> str:
@@ -365,7 +370,7 @@ class FaultServer:
 
     def wait_until_idle(self, timeout: float = PATIENCE) -> None:
         """Return when no call is under way."""
-        self._wait(lambda: self.in_flight == 0, timeout)
+        self._wait(lambda: not self._in_flight, timeout)
 
     def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
         with self._changed:
@@ -396,6 +401,12 @@ class FaultServer:
                 writer.transport.abort()
                 task.cancel()
             await asyncio.wait([*self._open])
+        # Connections whose TLS handshake has not ended have no task.
+        transports: Any = getattr(self._loop, "_transports", {})
+        for transport in [*transports.values()]:
+            transport.abort()
+        while any(not transport.is_closing() or transport._sock is not None for transport in [*transports.values()]):
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -418,7 +429,7 @@ class FaultServer:
         is_kept = True
         while is_kept:
             exchange = Exchange(await _read_request(reader, connection), reader, writer)
-            with self._under_way(exchange.received) as behaviour:
+            with self._under_way(exchange) as behaviour:
                 try:
                     await behaviour.perform(exchange)
                 finally:
@@ -426,10 +437,11 @@ class FaultServer:
             is_kept = exchange.keep_alive
 
     @contextlib.contextmanager
-    def _under_way(self, received: Received) -> Iterator[Behaviour]:
+    def _under_way(self, exchange: Exchange) -> Iterator[Behaviour]:
+        received = exchange.received
         with self._changed:
             self.calls.append(received)
-            self.in_flight += 1
+            self._in_flight.add(exchange.reader)
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
             behaviour = self._behaviour_for(received.path)
             self._changed.notify_all()
@@ -437,7 +449,7 @@ class FaultServer:
             yield behaviour(received) if callable(behaviour) else behaviour
         finally:
             with self._changed:
-                self.in_flight -= 1
+                self._in_flight.discard(exchange.reader)
                 self._changed.notify_all()
 
     def _behaviour_for(self, path: str) -> Answering:

@@ -1,6 +1,7 @@
 """Real servers in processes of their own, and a client that sends raw bytes.
 
-``python -m tests.servers FD`` serves the site of `tests.settings` with uvicorn on an open, listening socket.
+``python -m tests.servers FD`` serves the site of `tests.settings` with uvicorn on an open, listening socket. With
+``OAUTH_GUARD_TEST_APPLICATION``, it serves the ASGI application with this dotted path.
 """
 
 import http.client
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.answers import Answer, RawHeaders
 
@@ -26,12 +28,21 @@ ROOT = Path(__file__).resolve().parent.parent
 class Server:
     """A running server."""
 
-    port: int
+    address: Any
     process: subprocess.Popen[bytes]
     log: Path
 
+    @property
+    def port(self) -> int:
+        return int(self.address[1])
+
     def connect(self, timeout: float = ANSWER_WITHIN) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        if not isinstance(self.address, str):
+            return socket.create_connection(self.address, timeout=timeout)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        connection.connect(self.address)
+        return connection
 
     def exchange(self, data: bytes) -> Answer:
         """The answer to these bytes, on a connection of their own."""
@@ -49,15 +60,21 @@ class Server:
 
 
 @contextmanager
-def serve(urlconf: str, *, databases: Mapping[str, str] | None = None, **environment: str) -> Iterator[Server]:
+def serve(
+    urlconf: str, *, databases: Mapping[str, str] | None = None, path: str | None = None, **environment: str
+) -> Iterator[Server]:
     """A uvicorn process for the views of ``urlconf``, stopped at the end whatever happens.
 
-    ``databases`` is what `tests.databases.name_variables` gives. ``environment`` is added to ours.
+    ``databases`` is what `tests.databases.name_variables` gives. ``environment`` is added to ours. With ``path``, the
+    server listens on that Unix socket. Without it, the variable ``OAUTH_GUARD_TEST_PORT`` has its port.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listening, tempfile.TemporaryDirectory() as folder:
+    with _listen(path) as listening, tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
         variables = {**os.environ, **(databases or {}), **environment, "OAUTH_GUARD_TEST_URLCONF": urlconf}
         variables |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+        address = listening.getsockname()
+        if path is None:
+            variables["OAUTH_GUARD_TEST_PORT"] = str(address[1])
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-W", "error", "-m", "tests.servers", str(listening.fileno())],
@@ -67,15 +84,20 @@ def serve(urlconf: str, *, databases: Mapping[str, str] | None = None, **environ
                 stderr=subprocess.STDOUT,
                 pass_fds=[listening.fileno()],
             )
-        port = listening.getsockname()[1]
         # The socket is the child's from here on: were it open here too, a dead server would look like a slow one.
         listening.close()
-        server = Server(port, process, log)
+        server = Server(address, process, log)
         try:
             _wait_until_ready(server)
             yield server
         finally:
             stop(process)
+
+
+def _listen(path: str | None) -> socket.socket:
+    if path is None:
+        return socket.create_server(("127.0.0.1", 0))
+    return socket.create_server(path, family=socket.AF_UNIX)
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
@@ -99,7 +121,7 @@ def read_answer(connection: socket.socket) -> Answer:
     """The answer that comes over ``connection``.
 
     Raises:
-        http.client.HTTPException: what comes is none.
+        http.client.HTTPException: the bytes received are not an HTTP answer.
     """
     response = http.client.HTTPResponse(connection)
     try:
@@ -126,10 +148,17 @@ def _wait_until_ready(server: Server) -> None:
 def main(fd: int) -> None:
     import uvicorn
     from django.core.asgi import get_asgi_application
+    from django.utils.module_loading import import_string
 
     # Otherwise a pipelined request starts in the context of the one before it, whose thread then outlives both, with
     # its database connection. That is so of any Django site, guarded or not.
-    config = uvicorn.Config(get_asgi_application(), lifespan="off", reset_contextvars=True)
+    trusts_headers = os.environ.get("OAUTH_GUARD_TEST_PROXY_HEADERS") != "no"
+    app = get_asgi_application()
+    if "OAUTH_GUARD_TEST_APPLICATION" in os.environ:
+        app = import_string(os.environ["OAUTH_GUARD_TEST_APPLICATION"])
+    config = uvicorn.Config(
+        app, lifespan="off", reset_contextvars=True, proxy_headers=trusts_headers, ws="websockets-sansio"
+    )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
 
 

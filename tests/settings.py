@@ -2,13 +2,16 @@
 
 ``OAUTH_GUARD_TEST_DATABASE`` names the database of the run: ``sqlite`` (the default), ``postgres``, ``postgres-pool``
 or ``mariadb``. ``OAUTH_GUARD_TEST_POSTGRES`` and ``OAUTH_GUARD_TEST_MARIADB`` are URLs of the servers; without them,
-the standard local ports. A server process that a test starts is told the name of that test's own database, see
+the standard local ports. A server process that a test starts gets the name of that test's own database, see
 `tests.servers`.
 """
 
 import os
 
 from tests import databases
+
+# Tests make many APIs with the same name, which old releases of Django Ninja allow only with this.
+os.environ.setdefault("NINJA_SKIP_REGISTRY", "yes")
 
 SECRET_KEY = "only for tests, and as long as Django wants it to be"
 ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]

@@ -25,7 +25,7 @@ def serving(view: Any, /, **settings: Any) -> Iterator[None]:
 
 
 class Witness:
-    """Views of both colours, and how often one of them was entered."""
+    """Sync and async views, and how often one of them was entered."""
 
     def __init__(self) -> None:
         self.entered = 0

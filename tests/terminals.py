@@ -108,7 +108,7 @@ def opened(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator
 
 
 def _end(shell: subprocess.Popen[str]) -> None:
-    # The shell leads a group of its own, to which whatever it started belongs.
+    # The shell leads a separate process group, which includes every process that it started.
     try:
         os.killpg(shell.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -27,6 +27,7 @@ pytestmark = [
 
 GOOD, BARE, EXPIRED, REVOKED, MACHINE, INACTIVE = "good", "bare", "expired", "revoked", "machine", "inactive"
 TWICE, MEMBER, NARROW = "twice", "member", "narrow"
+TABBED, LINES = "tabbed", "lines"
 LONG = "x" * 40_000
 
 # How validators are made, as functions of the class to make them of: Authlib's, or ours.
@@ -197,6 +198,12 @@ CASES = [
     Case("set", bearer(GOOD), {"scopes": {"x", "email"}}),
     Case("scope in another case", bearer(GOOD), {"scopes": "Profile"}),
     Case("part of a scope", bearer(GOOD), {"scopes": "prof"}),
+    Case("tab between scopes", bearer(TABBED), {"scopes": "profile email"}),
+    Case("tab between scopes, one held", bearer(TABBED), PROFILE),
+    Case("tab between scopes, none held", bearer(TABBED), {"scopes": "profile\temail admin"}),
+    Case("newlines between scopes", bearer(LINES), {"scopes": "profile email"}),
+    Case("newlines between scopes, one held", bearer(LINES), {"scopes": ["x", "email"]}),
+    Case("newlines between scopes, none held", bearer(LINES), {"scopes": "admin"}),
     Case("required, no header", [], PROFILE),
     Case("required, other scheme", raw(b"Basic Zm9vOmJhcg=="), PROFILE),
     Case("required, unknown", bearer("unknown"), PROFILE),
@@ -255,6 +262,7 @@ CASES = [
     Case("own validate_token, list", bearer(GOOD), {"client": ["other", "client"]}, make=own_verdict),
     Case("own validate_token, unknown", bearer("unknown"), {"client": "client"}, make=own_verdict),
     Case("own validate_token, scope missing", bearer(BARE), PROFILE | {"client": "client"}, make=own_verdict),
+    Case("own validate_token, tab between scopes", bearer(TABBED), {"scopes": "profile email"}, make=own_verdict),
     Case("own scope_insufficient, passed", bearer(NARROW), {"scopes": "profile:read"}, make=own_scopes),
     Case("own scope_insufficient, refused", bearer(BARE), {"scopes": "profile:read"}, make=own_scopes),
 ]
@@ -283,6 +291,8 @@ def _tokens(committed: Committed) -> None:
     committed.user("bob", is_active=False)
     committed.token(access_token=GOOD, scope="profile email")
     committed.token(access_token=NARROW, scope="profile")
+    committed.token(access_token=TABBED, scope="profile\temail")
+    committed.token(access_token=LINES, scope="\r\nprofile\n email\x0b\n")
     committed.token(access_token=BARE, scope="")
     committed.token(access_token=MEMBER, groups=["staff"], roles=["b"])
     committed.token(access_token=EXPIRED, expires_at=int(time.time()) - 1)
@@ -297,7 +307,7 @@ def _tokens(committed: Committed) -> None:
 
 @dataclass
 class Outcome:
-    """An answer, how often the view was entered, and what the signal's receivers were told."""
+    """An answer, how often the view was entered, and what the signal's receivers got."""
 
     answer: Answer
     entered: int
@@ -361,7 +371,7 @@ def test_answers_as_authlib(case: Case, colour: str, send: Send) -> None:
 def test_answers_where_authlib_crashes(
     case: Case, status: int, challenge: dict[str, str] | None, colour: str, send: Send
 ) -> None:
-    """Where Authlib answers 500 the answer is the nearest of its own refusals, in its own words."""
+    """Where Authlib answers 500, the guard sends the nearest of Authlib's refusals, with the same text."""
     assert authlib_outcome(case, send).answer.status == 500
     ours = our_outcome(case, send, colour)
     assert ours.answer.status == status
@@ -374,7 +384,7 @@ def test_answers_where_authlib_crashes(
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_inactive_users_are_refused(colour: str, send: Send) -> None:
-    """A deactivated user's token, which Authlib lets in, is an invalid one, unless the validator is told otherwise."""
+    """A deactivated user's token is invalid, unless the validator has an option that allows it. Authlib lets it in."""
     strict = Case("inactive user", bearer(INACTIVE))
     lenient = Case("inactive user", bearer(INACTIVE), make=lambda base: [base(OAuth2Token, require_active_user=False)])
     assert authlib_outcome(strict, send).answer.status == 200
@@ -422,3 +432,13 @@ def test_receivers_may_be_of_either_colour(colour: str, send: Send) -> None:
 def test_the_signal_is_authlibs() -> None:
     """Receivers connected to Authlib's ``token_authenticated`` hear us without a change."""
     assert async_oauth_guard.token_authenticated is authlib_django.token_authenticated
+
+
+@pytest.mark.parametrize("make", [plain, own_verdict])
+@pytest.mark.parametrize("token", [TABBED, LINES])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_tabs_and_newlines_without_compat(token: str, make: Make, colour: str, send: Send) -> None:
+    """RFC 6749 §3.3: without ``compat`` only spaces separate scopes, also where a hook hands on to ours."""
+    protector = async_oauth_guard.ResourceProtector(*make(async_oauth_guard.BearerTokenValidator))
+    with serving(protector("profile")(Witness().view(colour))):
+        assert send("/", bearer(token)).status == 403

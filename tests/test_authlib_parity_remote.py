@@ -1,8 +1,8 @@
-"""``compat="authlib"`` for tokens that a server vouches for: the same subclasses, under Authlib's classes and ours.
+"""``compat="authlib"`` for remote tokens: the same subclasses, based on Authlib's classes and on the guard's.
 
-Authlib is asked at run time. Where it gives an answer that can be given, ours is that one to the byte; where it
-crashes, or lets in what it should not, ours is its own answer to a token that is no good. The tables say where the two
-differ.
+The tests get Authlib's answer at run time. Where that answer is acceptable, the guard's answer must be the same to the
+byte. Where Authlib crashes, or lets in a token that it should refuse, the guard must send Authlib's answer to an
+invalid token. The tables say where the two differ.
 """
 
 import json
@@ -57,7 +57,7 @@ CLAIMS: Mapping[str, Any] = {
 
 
 def make_jwt(header: Mapping[str, Any], claims: Any, key: Any = KEY) -> str:
-    """A token of these header members and claims beside, or in place of, those of a good one."""
+    """A token with the header members and claims of a valid token, to which these are added, or which these replace."""
     if isinstance(claims, Mapping):
         now = int(time.time())
         merged = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not ABSENT}
@@ -145,11 +145,15 @@ EQUAL = [
     Shape("scopes in a list", {"scope": ["profile", "email"]}),
     Shape("a scope of two words", {"scope": ["profile email"]}),
     Shape("scope in capitals", {"scope": "PROFILE"}),
+    Shape("tab between scopes", {"scope": "profile\temail"}),
+    Shape("newlines between scopes", {"scope": "\r\nprofile\n email\x0b\n"}),
+    Shape("a tab within a scope of a list", {"scope": ["profile\temail"]}),
     Shape("amr", {"amr": ["pwd"]}),
     Shape("acr and auth_time", {"acr": "1", "auth_time": 5}),
     Shape("groups", {"groups": ["staff", "x"]}),
     Shape("other groups", {"groups": ["x"]}),
     Shape("groups as text", {"groups": "x staff"}),
+    Shape("groups as text, tab between", {"groups": "x\tstaff"}),
     Shape("groups as text, part of one", {"groups": "staffers"}),
     Shape("groups and roles", {"groups": ["staff"], "roles": ["admin"]}),
     Shape("roles as text", {"roles": "admin"}),
@@ -283,7 +287,7 @@ def test_jwts_as_authlib(shape: Shape, send: Send) -> None:
 
 @each(REFUSED)
 def test_jwts_that_authlib_should_refuse(shape: Shape, send: Send) -> None:
-    """What Authlib lets in, or crashes over, gets Authlib's own answer to a token that is no good."""
+    """A token that Authlib wrongly lets in, or crashes over, gets Authlib's answer to an invalid token."""
     token = shape.token
     assert theirs(token, send, {}).answer.status == 200
     expected = theirs("garbage", send, {})
@@ -330,7 +334,7 @@ CRASHING: list[tuple[dict[str, Any], dict[str, Any]]] = [
 @both_colours
 @pytest.mark.parametrize(("claims", "asked"), CRASHING)
 def test_jwts_over_which_authlib_crashes(claims: Any, asked: dict[str, Any], colour: str, send: Send) -> None:
-    """R121: a claim of a type that nobody can read grants nothing, and is answered as Authlib answers the like."""
+    """R121: a claim of an unreadable type grants nothing. Authlib's answer to a missing claim or bad token is sent."""
     token = make_jwt({}, claims)
     assert theirs(token, send, asked).answer.status == 500
     expected = theirs("garbage" if "scope" in claims else make_jwt({}, {}), send, asked)
@@ -445,7 +449,7 @@ def test_keys_that_are_not_used(
     refused = ours(token, send, colour, {}, keys)
     assert (refused.answer.status, refused.entered, refused.answer.challenges) == (503, 0, [])
     assert logged in caplog.text
-    assert "get_jwks() or jwks= gave no usable key" in caplog.text
+    assert "get_jwks() or the jwks argument returned no usable key" in caplog.text
     assert "a short secret" not in caplog.text
 
 
@@ -459,6 +463,9 @@ ANSWERS: dict[str, Any] = {
     "scope-blank": {"active": True, "scope": ""},
     "scope-list": {"active": True, "scope": ["profile", "email"]},
     "scope-in-capitals": {"active": True, "scope": "PROFILE"},
+    "tab-between-scopes": {"active": True, "scope": "profile\temail"},
+    "newlines-between-scopes": {"active": True, "scope": "\r\nprofile\n email\x0b\n"},
+    "tab-within-a-scope-of-a-list": {"active": True, "scope": ["profile\temail"]},
     "part-of-a-scope": {"active": True, "scope": "profiles"},
     "all-members": {
         "active": True,
@@ -546,7 +553,7 @@ def test_answers_as_authlib(token: str, send: Send) -> None:
 
 @pytest.mark.parametrize("token", REFUSED_ANSWERS)
 def test_answers_that_authlib_should_refuse(token: str, send: Send) -> None:
-    """R26, R71: what Authlib lets in although the answer is no yes gets its own answer to a token that is no good."""
+    """R26, R71: if Authlib lets in a token that is not active, the guard sends Authlib's answer to an invalid token."""
     assert their_introspection(token, send, {}).answer.status == 200
     expected = their_introspection("inactive", send, {})
     for colour in COLOURS:
@@ -566,6 +573,7 @@ def test_answers_over_which_authlib_crashes(token: str, colour: str, send: Send)
 ATTRIBUTE_ANSWERS: dict[str, Any] = {
     "staff": {"active": True, "groups": ["staff"]},
     "staff-as-text": {"active": True, "groups": "x staff"},
+    "staff-behind-a-tab": {"active": True, "groups": "x\tstaff"},
     "staffers": {"active": True, "groups": ["staffers"]},
     "no-list": {"active": True, "groups": {"staff": 1}},
     "nobody": {"active": True},
@@ -576,17 +584,17 @@ EVERY_ANSWER.update(ATTRIBUTE_ANSWERS)
 @both_colours
 @pytest.mark.parametrize("token", ATTRIBUTE_ANSWERS)
 def test_groups_of_answers(token: str, colour: str, send: Send) -> None:
-    """``groups=``, over which Authlib's validator crashes, is judged as Authlib judges that of a JWT."""
+    """``groups=``, over which Authlib's validator crashes, is checked as Authlib checks it for a JWT."""
     asked = {"groups": "staff"}
     assert their_introspection(token, send, asked).answer.status == 500
-    is_held = token in ("staff", "staff-as-text")
+    is_held = token in ("staff", "staff-as-text", "staff-behind-a-tab")
     expected = their_introspection(token, send, {}) if is_held else theirs(make_jwt({}, {}), send, asked)
     assert our_introspection(token, send, colour, asked).comparable == expected.comparable
 
 
 @both_colours
 def test_other_keywords(colour: str, send: Send) -> None:
-    """A keyword that no ``validate_token`` takes, over which Authlib crashes in each request, is told of at once."""
+    """A keyword that no ``validate_token`` takes is an error at once. Authlib crashes over it in each request."""
     for protector_of, token in ((ours, make_jwt({}, {})), (our_introspection, "good")):
         with pytest.raises(TypeError, match="level"):
             protector_of(token, send, colour, {"level": "gold"})

@@ -10,8 +10,9 @@ from tests.terminals import BLOCK, Terminal, opened, read_samples
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-# `test_tutorial` follows it.
-PAGES = [page for page in sorted(ROOT.glob("docs/*.md")) if page.name != "tutorial.md"]
+QUICKSTART = ROOT / "docs" / "quickstart.md"
+# `test_tutorial` follows the tutorials.
+PAGES = [page for page in sorted(ROOT.glob("docs/*.md")) if not page.name.startswith("tutorial")]
 
 DJANGO = re.compile(r"(?:TOKEN=\$\()?python manage\.py ")
 # What the tutorial runs, and what asks a server of the reader's.
@@ -74,18 +75,19 @@ def test_every_command_has_its_place(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """A terminal in a site with the README's model and views, a user, and a token in a file."""
+    """A terminal in a site with the quickstart's model and views, a user, and a token in a file."""
     folder = tmp_path_factory.mktemp("site")
     with opened(folder, {"PYTHONPATH": str(ROOT)}) as terminal:
         for line in ("python -m django startproject mysite .", "python manage.py startapp accounts"):
             assert terminal.run(line) == ("", 0)
         for name, code in re.findall(
-            r"^```python\n# (accounts/\w+\.py)[^\n]*\n(.*?)^```$", README.read_text(), re.M | re.S
+            r"^```python\n# (accounts/\w+\.py)[^\n]*\n(.*?)^```$", QUICKSTART.read_text(), re.M | re.S
         ):
             (folder / name).write_text(code)
         settings = folder / "mysite" / "settings.py"
         settings.write_text(settings.read_text() + SETTINGS)
-        (folder / "mysite" / "urls.py").write_text(URLS)
+        for name in ("urls.py", "api_urls.py"):
+            (folder / "mysite" / name).write_text(URLS)
         for line in (
             "python manage.py makemigrations accounts && python manage.py migrate",
             "python manage.py createsuperuser --noinput --username alice --email alice@example.com",
@@ -108,7 +110,7 @@ def test_commands_run(terminal: Terminal, command: str) -> None:
 
 @pytest.mark.slow
 def test_no_command(terminal: Terminal) -> None:
-    """A command that does not exist is told apart from one that is understood."""
+    """The test can distinguish an unknown command from a known one."""
     output, status = terminal.run("python manage.py oauth_dcotor")
     assert status in FINE
     assert UNKNOWN in output
@@ -136,7 +138,7 @@ STATUSES = {
 
 def rows_of_statuses(page: str) -> list[list[str]]:
     """The table of exit statuses of a page, with its head and without the line below it."""
-    found = re.search(r"^\| exit status \|.*\n(?:\|.*\n)+", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M)
+    found = re.search(r"^\| Exit status \|.*\n(?:\|.*\n)+", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M)
     assert found is not None
     head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[0].splitlines()]
     return [head, *rows]
@@ -172,9 +174,15 @@ def test_statuses(terminal: Terminal, command: str, status: int) -> None:
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 TOKEN = 'TOKEN=$(python manage.py oauth_token --user alice --scopes "profile email")'
+CURL = "curl -s -o /dev/null -w '%{http_code}\\n' -H \"Authorization: Bearer $TOKEN\""
 SAMPLES = [
     (TOKEN, "explain.md"),
-    # These are compared in `tests.commands`, each with a site of its own.
+    # `tests.test_metadata_over_http` and `tests.proxies` compare these.
+    ("curl https://api.example.com/.well-known/oauth-protected-resource/v1", "metadata.md"),
+    (f'{CURL} -H "X-SSL-Client-Cert: $CERT" https://api.example.com/notes/', "sender-constrained.md"),
+    (f"{CURL} --cert client.pem --key client.key https://api.example.com/notes/", "sender-constrained.md"),
+    # `tests.commands` compares these, each with a separate site.
+    ('python manage.py oauth_explain --url /notes/ --method POST --dpop "$PROOF" < token.txt', "explain.md"),
     ("python manage.py oauth_doctor", "doctor.md"),
     ("python manage.py oauth_explain < token.txt", "explain.md"),
     ("python manage.py oauth_routes", "routes.md"),
@@ -190,7 +198,7 @@ def test_every_sample_is_compared() -> None:
 
 @pytest.mark.slow
 def test_sample_of_a_token(terminal: Terminal) -> None:
-    """What is said beside a token is what the page shows."""
+    """The command prints the token with the same text that the page shows."""
     [typed] = [each for each in read_samples(ROOT / "docs" / "explain.md") if each.command == TOKEN]
     output, _ = terminal.run(TOKEN)
     assert typed.is_answered_by(output), output

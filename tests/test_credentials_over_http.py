@@ -1,4 +1,4 @@
-"""What a request presents, sent as raw header lines through both servers' handlers to views of both colours."""
+"""Credentials of requests, sent as raw header lines through both servers' handlers to sync and async views."""
 
 import pytest
 from django.db.backends.utils import CursorWrapper

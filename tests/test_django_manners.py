@@ -1,5 +1,6 @@
 """How a guarded view gets on with Django's own middlewares and decorators."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
+from django.template.response import SimpleTemplateResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.utils.deprecation import MiddlewareMixin
 from django.views import View
 from django.views.decorators.cache import cache_control, cache_page
 from django.views.decorators.csrf import csrf_exempt
@@ -342,6 +345,166 @@ def test_cached_pages_reach_nobody_else(
         assert send("/", bearer("bobs")).json["user"] == "bob"
 
 
+class Rescue(MiddlewareMixin):
+    """Makes a page of whatever a view raises, as a site may."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse:
+        token = getattr(request, "oauth_token", None)
+        # Newer versions of Django add ``Vary`` themselves, unless it is public.
+        page = "nobody" if token is None else token.user.username
+        return HttpResponse(page, headers={"Cache-Control": "public"})
+
+
+RESCUED = [*SITE_CACHE, f"{__name__}.Rescue"]
+
+
+class RenderedLater(SimpleTemplateResponse):
+    """Is rendered when the view has returned."""
+
+    rendering_attrs = [*SimpleTemplateResponse.rendering_attrs, "render_text"]
+
+    def __init__(self, render: Callable[[], str]) -> None:
+        super().__init__([])
+        self.render_text = render
+
+    @property
+    def rendered_content(self) -> str:
+        return self.render_text()
+
+
+def fail() -> str:
+    raise KeyError("a bug of the view")
+
+
+def view_of(colour: str, answer: Callable[[HttpRequest], Any]) -> Any:
+    def sync_view(request: HttpRequest) -> Any:
+        return answer(request)
+
+    async def async_view(request: HttpRequest) -> Any:
+        return answer(request)
+
+    return sync_view if colour == "def" else async_view
+
+
+class FailingSource(BearerTokenValidator):
+    def validate_request(self, request: Any) -> None:
+        if "authorization" in request.headers:
+            fail()
+
+
+failures = pytest.mark.parametrize("failure", [lambda request: fail(), lambda request: RenderedLater(fail)])
+
+
+@pytest.mark.usefixtures("_empty_cache")
+@both_colours
+@failures
+@pytest.mark.parametrize("guards", [[{}], [{"optional": True}], [{}, {}]], ids=["required", "optional", "two guards"])
+@pytest.mark.parametrize("compat", [None, "authlib"])
+def test_pages_made_of_exceptions_reach_nobody_else(
+    compat: Any, guards: list[Any], failure: Any, colour: str, send: Send
+) -> None:
+    """R131: Django's cache keeps no page that a middleware made of what a guarded view raised, or its rendering."""
+    protector = ResourceProtector(BearerTokenValidator(OAuth2Token), compat=compat)
+    view = view_of(colour, failure)
+    for asked in guards:
+        view = protector(**asked)(view)
+    with serving(view, MIDDLEWARE=RESCUED):
+        # Who came first without a token must not leave a page for those with one, either.
+        nobody = (200, b"nobody") if guards[0] else (401, None)
+        for _ in range(2):
+            answer = send("/")
+            assert (answer.status, answer.body if guards[0] else None) == nobody
+            assert send("/", bearer(GOOD)).body == b"alice"
+
+
+@pytest.mark.usefixtures("_empty_cache")
+@both_colours
+def test_pages_made_of_a_hooks_exception_reach_nobody_else(colour: str, send: Send) -> None:
+    """R131: nor of what a hook raised before the view was entered."""
+    protector = ResourceProtector(FailingSource(OAuth2Token))
+    with serving(protector(Witness().view(colour)), MIDDLEWARE=RESCUED):
+        assert send("/", bearer(GOOD)).body == b"nobody"
+        assert send("/").status == 401
+
+
+@pytest.mark.usefixtures("_empty_cache")
+def test_pages_made_of_exceptions_below_cache_page(protector: ResourceProtector, send: Send) -> None:
+    """R131: nor where ``cache_page`` below the guard has said that there is something to keep."""
+    with serving(protector(cache_page(60)(view_of("def", lambda request: fail()))), MIDDLEWARE=RESCUED):
+        assert send("/", bearer(GOOD)).body == b"alice"
+        assert send("/").status == 401
+
+
+CACHES: list[tuple[Any, str, list[str]]] = [
+    (cache_page(60), "def", []),
+    (lambda view: view, "def", SITE_CACHE),
+    (lambda view: view, "async def", SITE_CACHE),
+]
+
+
+@pytest.mark.usefixtures("_empty_cache")
+@pytest.mark.parametrize(("keep", "colour", "middleware"), CACHES)
+@pytest.mark.parametrize("answer", [lambda: HttpResponse("x"), lambda: RenderedLater(lambda: "x")])
+@pytest.mark.parametrize("guards", [1, 2])
+@pytest.mark.parametrize("place", ["above", "between"])
+def test_good_pages_are_kept(
+    place: str,
+    guards: int,
+    answer: Any,
+    keep: Any,
+    colour: str,
+    middleware: list[str],
+    protector: ResourceProtector,
+    send: Send,
+) -> None:
+    """R131: the view's answer is still cached as before, also when it is rendered later."""
+    entered: list[Any] = []
+
+    def answer_publicly(request: HttpRequest) -> Any:
+        entered.append(request)
+        response = answer()
+        response.headers["Cache-Control"] = "public"
+        return response
+
+    view = view_of(colour, answer_publicly)
+    for _ in range(guards):
+        view = protector(view)
+    view = keep(view) if place == "above" else protector(keep(view))
+    with serving(view, MIDDLEWARE=middleware):
+        assert [send("/", bearer(GOOD)).body for _ in range(3)] == [b"x"] * 3
+    assert len(entered) == 1
+
+
+@pytest.mark.usefixtures("_empty_cache")
+@both_colours
+def test_views_that_decide_that_nothing_is_kept(colour: str, protector: ResourceProtector, send: Send) -> None:
+    """R131: where the view itself tells Django's cache to keep nothing, its word counts."""
+    entered: list[Any] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        entered.append(request)
+        request._cache_update_cache = False  # type: ignore[attr-defined]
+        return HttpResponse(headers={"Cache-Control": "public"})
+
+    with serving(protector(view_of(colour, answer)), MIDDLEWARE=SITE_CACHE):
+        assert [send("/", bearer(GOOD)).status for _ in range(2)] == [200] * 2
+    assert len(entered) == 2
+
+
+@both_colours
+def test_requests_that_no_cache_has_looked_at(colour: str, protector: ResourceProtector, send: Send) -> None:
+    """R131: without Django's cache a request has no mark of it afterwards, and a false one while the view runs."""
+    requests: list[Any] = []
+
+    def answer(request: Any) -> HttpResponse:
+        requests.append((request, bool(request._cache_update_cache)))
+        return HttpResponse()
+
+    with serving(protector(view_of(colour, answer))):
+        assert send("/", bearer(GOOD)).status == 200
+    assert [(hasattr(request, "_cache_update_cache"), within) for request, within in requests] == [(False, False)]
+
+
 CACHE_WISHES = [
     ({}, {"private"}),
     ({"max_age": 60}, {"max-age=60", "private"}),
@@ -360,6 +523,40 @@ def test_cache_control(
     view = Witness().view(colour)
     with serving(protector(cache_control(**wish)(view) if wish else view)):
         assert send("/", bearer(GOOD)).members("Cache-Control") == expected
+
+
+class FromCookie(ResourceProtector):
+    def acquire_token(self, request: HttpRequest, scopes: Any = None, **requirements: Any) -> Any:
+        return self.validate_token(request.COOKIES.get("token", ""), scopes, **requirements)
+
+
+FROM_COOKIE: RawHeaders = [(b"cookie", b"token=" + GOOD.encode())]
+
+
+@pytest.mark.usefixtures("_empty_cache", "token")
+@pytest.mark.parametrize("compat", [None, "authlib"])
+def test_pages_for_a_cookies_token_reach_nobody_else(compat: Any, send: Send) -> None:
+    """R131: a page for a token that was not in the header is private, with ``compat="authlib"`` too."""
+    protector = FromCookie(BearerTokenValidator(OAuth2Token), compat=compat)
+    with serving(cache_page(60)(protector(Witness().view("def")))):
+        assert send("/", FROM_COOKIE).members("Cache-Control") >= {"private"}
+        assert send("/").status == 401
+
+
+@both_colours
+@pytest.mark.usefixtures("token")
+def test_answers_to_a_token_that_is_gone_are_private(colour: str, protector: ResourceProtector, send: Send) -> None:
+    """R25: an answer to a token is private, although the view, or a guard within, takes the token off the request."""
+
+    def take(request: Any) -> HttpResponse:
+        del request.oauth_token
+        return HttpResponse()
+
+    nested = FromCookie(BearerTokenValidator(OAuth2Token))(protector(optional=True)(Witness().view(colour)))
+    for view, headers in ((protector(view_of(colour, take)), bearer(GOOD)), (nested, FROM_COOKIE)):
+        with serving(view):
+            answer = send("/", headers)
+        assert (answer.status, answer.members("Cache-Control")) == (200, {"private"})
 
 
 @both_colours
@@ -395,7 +592,7 @@ def test_other_responses_are_marked(colour: str, protector: ResourceProtector, s
     with serving([path("<kind>", protector(sync_view if colour == "def" else async_view))]):
         for kind, status in [("stream", 200), ("conflict", 409)]:
             if kind == "stream" and send.__module__.endswith("asgi") != (colour == "async def"):
-                # Django warns of streams of the other colour than the server's.
+                # Django warns of a sync stream on an async server, and of an async stream on a sync server.
                 continue
             answer = send(f"/{kind}", bearer(GOOD))
             assert answer.status == status
@@ -421,7 +618,7 @@ def test_head_and_options_are_requests_like_others(
 
 @both_colours
 def test_options_of_a_class(colour: str, protector: ResourceProtector, send: Send) -> None:
-    """A guarded class answers ``OPTIONS`` by itself, to whoever has a token."""
+    """A guarded class answers ``OPTIONS`` itself, to every request with a valid token."""
     with serving(protector(post_class(Witness(), colour)).as_view()):
         assert send("/", method="OPTIONS").status == 401
         answer = send("/", bearer(GOOD), method="OPTIONS")

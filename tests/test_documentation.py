@@ -1,6 +1,7 @@
 """The pages of the project: their code compiles and runs, their links lead somewhere, and nothing is left out."""
 
 import inspect
+import pkgutil
 import re
 import sys
 import tomllib
@@ -26,12 +27,15 @@ from async_oauth_guard import (
     ResourceProtector,
     TokenValidator,
 )
-from async_oauth_guard.checks import check_settings
 from async_oauth_guard.conf import GuardSettings
-from async_oauth_guard.profiles import PROFILES
-from async_oauth_guard.requirements import parse_requirements
+from async_oauth_guard.diagnostics.checks import check_settings
+from async_oauth_guard.protocol.profiles import PROFILES
+from async_oauth_guard.protocol.requirements import parse_requirements
+from demo_asgi.bound import REQUESTS as BOUND
 from demo_asgi.remote import STEPS
 from demo_asgi.requests import REQUESTS, DemoRequest
+from tests.frameworks import test_adrf, test_channels, test_guarded_consumers, test_ninja, test_rest_framework
+from tests.frameworks.rows import rows_shown_by
 from tests.site.models import OAuth2Token
 
 ROOT = Path(__file__).parent.parent
@@ -39,8 +43,8 @@ PACKAGE = Path(async_oauth_guard.__file__).parent
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))]
 # The changelog names what there is as well, but explains nothing.
 EVERY_PAGE = [*PAGES, ROOT / "CHANGELOG.md"]
-# Its blocks are files of a project, which `test_tutorial` writes and runs.
-TUTORIAL = ROOT / "docs" / "tutorial.md"
+# Their blocks are files of a project, which `test_tutorial` writes and runs.
+TUTORIALS = [*ROOT.glob("docs/tutorial*.md")]
 COMMANDS = sorted(path.stem for path in PACKAGE.glob("management/commands/oauth_*.py"))
 
 # A block that cannot run alone has a line `<!-- skip: reason -->` above it; it compiles all the same.
@@ -88,6 +92,7 @@ def headings(page: Path) -> set[str]:
 def project_of_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the pages import of a reader's own project, and read of its environment."""
     monkeypatch.setenv("API_SECRET", "a reader's own")
+    monkeypatch.setenv("SECRET_KEY", "a reader's own, and as long as Django wants it to be")
     for name, contents in {
         "accounts": {},
         "accounts.models": {"OAuth2Token": OAuth2Token},
@@ -108,7 +113,7 @@ def test_blocks_compile(page: Path) -> None:
 
 @pytest.mark.usefixtures("project_of_a_reader")
 @pytest.mark.parametrize(
-    "page", [page for page in EVERY_PAGE if "```python" in read(page) and page != TUTORIAL], ids=name_of
+    "page", [page for page in EVERY_PAGE if "```python" in read(page) and page not in TUTORIALS], ids=name_of
 )
 def test_blocks_run(page: Path) -> None:
     """The blocks of a page run, one after the other, and each setting that they show is fine."""
@@ -122,6 +127,34 @@ def test_blocks_run(page: Path) -> None:
             if setting := names.pop("OAUTH_GUARD", None):
                 with override_settings(OAUTH_GUARD=setting):
                     assert check_settings(None) == []
+
+
+# A literal, also as what an environment variable falls back to.
+SECRET = re.compile(r"""(?:SECRET_KEY|client_secret)["']?\s*[=:]\s*["']|(?:get|getenv)\([^)\n]*SECRET\w*["']\s*,""")
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_no_secret_is_written_down(page: Path) -> None:
+    """No example for a site has a secret in it, which readers would copy: secrets come from the environment."""
+    examples = [block["code"] for block in blocks(page) if "FakeAuthorizationServer" not in block["code"]]
+    assert [found[0] for code in examples for found in SECRET.finditer(code)] == []
+
+
+SECRETS = [
+    ('SECRET_KEY = "x"', True),
+    ("SECRET_KEY = os.environ.get('SECRET_KEY', 'x')", True),
+    ('"client_secret": os.getenv("API_SECRET", "x")', True),
+    ('"client_secret": "x"', True),
+    ('client_secret="x"', True),
+    ('SECRET_KEY = os.environ["SECRET_KEY"]', False),
+    ('"client_secret": os.environ["API_SECRET"]', False),
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), SECRETS)
+def test_secrets_are_found(code: str, expected: bool) -> None:
+    """The pattern finds a literal secret, and one that an environment variable falls back to."""
+    assert bool(SECRET.search(code)) == expected
 
 
 def test_blocks_are_found() -> None:
@@ -189,7 +222,7 @@ def test_public_names_are_in_the_reference(module: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_are_mentioned(name: str) -> None:
-    """Each command stands in the table of commands, and each of its options on a page."""
+    """The table of commands has each command, and some page has each of its options."""
     assert f"| `{name}` |" in read(ROOT / "docs" / "commands.md")
     assert options_of(load_command_class("async_oauth_guard", name)) - options_of(BaseCommand()) - mentioned() == set()
 
@@ -210,7 +243,7 @@ def test_extras_are_mentioned() -> None:
         extras = set(tomllib.load(file)["project"]["optional-dependencies"])
     page = read(ROOT / "docs" / "installation.md")
     tabled = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    assert tabled == {"demo", "otel", "rich", "testing"}
+    assert tabled == {"demo", "drf", "mcp", "ninja", "otel", "testing"}
     assert extras - tabled == set(
         re.findall(r"`(\w+)`", page.partition("The extras ")[2].partition(" are for work")[0])
     )
@@ -231,9 +264,9 @@ def test_public_methods_are_mentioned() -> None:
 
 
 def test_hooks_are_mentioned() -> None:
-    """The page of validators has each method that a subclass of ours may define or call."""
+    """The page of validators has each method that a subclass of a validator may define or call."""
     remote = (JWTBearerTokenValidator, IntrospectTokenValidator)
-    hooks = {name for cls in remote for name in (*cls._sharing_hooks, *cls._twins)}
+    hooks = {name for cls in remote for name in (*cls._sharing_hooks, *cls._async_variants)}
     hooks |= {"authenticate_token", "validate_token", "validate_request", "scope_insufficient", "cache_identity"}
     assert hooks - words(ROOT / "docs" / "validators.md") == set()
 
@@ -246,7 +279,7 @@ def test_settings_are_mentioned() -> None:
 
 
 def test_arguments_are_mentioned() -> None:
-    """The arguments of protectors, of their validators and of the decorator each stand on a page of their own."""
+    """The settings page has the arguments of protectors and validators. The scopes page has those of the decorator."""
     settings, scopes = words(ROOT / "docs" / "settings.md"), words(ROOT / "docs" / "scopes.md")
     assert arguments(ResourceProtector.__init__) - settings == set()
     for validator in (BearerTokenValidator, JWTBearerTokenValidator, IntrospectTokenValidator):
@@ -318,7 +351,7 @@ def name_of_logger(module: Path) -> str:
 
 def test_the_tour_is_counted() -> None:
     """The README says how many requests the tour of the demo sends."""
-    requests = [step for step in (*REQUESTS, *STEPS) if isinstance(step, DemoRequest)]
+    requests = [step for step in (*REQUESTS, *BOUND, *STEPS) if isinstance(step, DemoRequest)]
     assert f"sends {len(requests)} requests" in read(ROOT / "README.md")
 
 
@@ -328,19 +361,54 @@ def test_the_two_commands() -> None:
     assert commands == ["demo_asgi", "pytest"]
 
 
-def test_the_readme_shows_each_validator() -> None:
-    """The five-minute path of the README has every kind of validator in its setting."""
-    path = read(ROOT / "README.md").partition("\n## Five minutes\n")[2].partition("\n## ")[0]
+def test_the_quickstart_shows_each_validator() -> None:
+    """The quickstart has every kind of validator in its setting."""
+    path = read(ROOT / "docs" / "quickstart.md")
     assert set(re.findall(r'"async_oauth_guard\.(\w+)"', path)) == {
         validator.__name__ for validator in (BearerTokenValidator, JWTBearerTokenValidator, IntrospectTokenValidator)
     }
 
 
 def test_the_map_is_complete() -> None:
-    """The map of the house has every module, and none that is not there."""
-    modules = {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py")}
-    empty = {f"{name}/__init__" for name in ("flows", "management", "management/commands", "validators")}
-    assert set(re.findall(r"^\| `([a-z_/]+)` \|", read(ROOT / "CONTRIBUTING.md"), re.MULTILINE)) == modules - empty
+    """The map in CONTRIBUTING has one line for each package, and for nothing else."""
+    packages = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    table = read(ROOT / "CONTRIBUTING.md").partition("\n## Where things are\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(packages - {"__init__"})
+
+
+def test_the_files_of_contributing_exist() -> None:
+    """Every file that CONTRIBUTING names exists, in the package or next to it; in the picture, in the package named."""
+    page = read(ROOT / "CONTRIBUTING.md")
+    files = set(re.findall(r"`([\w/]+\.(?:py|md|toml))`", page)) - {"manage.py"}
+    picture = page.partition("```text\n")[2].partition("```")[0]
+    for line in re.findall(r"^\w+ .*", picture, re.MULTILINE):
+        files |= {f"{line.split()[0]}/{name}" for name in re.findall(r"\w+\.py", line)}
+    assert len(files) > 20
+    assert {name for name in files if not (PACKAGE / name).exists() and not (ROOT / name).exists()} == set()
+
+
+def test_the_functions_of_contributing_exist() -> None:
+    """Every function and class that CONTRIBUTING names is defined in the package."""
+    page = read(ROOT / "CONTRIBUTING.md")
+    defined = {
+        name
+        for module in PACKAGE.rglob("*.py")
+        for name in re.findall(r"^ *(?:async )?(?:def|class) (\w+)", read(module), re.MULTILINE)
+    }
+    functions = set(re.findall(r"\b(\w+)\(\)", page))
+    classes = set(re.findall(r"`([A-Z][a-z]\w*)`", page)) - {"None"}
+    assert len(functions) > 15
+    assert (functions | classes) - defined == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_paths_of_modules_exist(page: Path) -> None:
+    """Every dotted path of the package that a page names can be imported, unless it is a logger or a check's id."""
+    others = re.findall(r"^\| `async_oauth_guard\.(\w+)` \|", read(ROOT / "docs" / "errors.md"), re.MULTILINE)
+    for path in set(re.findall(r"\basync_oauth_guard((?:\.\w+)+)", read(page))):
+        first = path.split(".")[1]
+        if first not in others and not re.fullmatch(r"[EW]\d{3}", first):
+            pkgutil.resolve_name(f"async_oauth_guard{path}")
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
@@ -354,3 +422,21 @@ def test_tables_are_whole(page: Path) -> None:
         cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
         assert cells == (width or cells), line
         width = cells
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "tests"),
+    [
+        ("frameworks", "Django REST framework", test_rest_framework),
+        ("frameworks", "adrf", test_adrf),
+        ("ninja", "With `require_oauth`", test_ninja),
+        ("frameworks", "Channels", test_channels),
+        ("channels", "In a consumer", test_guarded_consumers),
+    ],
+)
+def test_each_row_about_a_framework_is_a_test(name: str, heading: str, tests: ModuleType) -> None:
+    """The rows of the tables about a framework are those that its tests show, in their order."""
+    page = read(ROOT / "docs" / f"{name}.md")
+    [section] = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", section, re.MULTILINE)
+    assert [row for row in rows if row not in ("Guard", "Case")] == rows_shown_by(tests)

@@ -1,4 +1,4 @@
-"""The check without the decorator: ``acquire_token``, ``validate_token`` and their twins, in both colours."""
+"""The check without the decorator: ``acquire_token``, ``validate_token`` and their async variants."""
 
 import asyncio
 import time
@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from async_oauth_guard import (
+    AccessDeniedError,
     BearerTokenValidator,
     GuardError,
     InsufficientScopeError,
@@ -83,15 +84,15 @@ REFUSALS: list[tuple[str | None, dict[str, Any], type[GuardError], Any, int, Rea
         403,
         Reason.INSUFFICIENT_SCOPE,
     ),
-    ("Bearer good", {"scopes": {"POST": None}}, InsufficientScopeError, OAuth2Error, 403, Reason.METHOD_NOT_NAMED),
-    ("Bearer good", {"groups": "x"}, InsufficientScopeError, OAuth2Error, 403, Reason.INSUFFICIENT_GROUPS),
-    ("Bearer good", {"roles": "x"}, InsufficientScopeError, OAuth2Error, 403, Reason.INSUFFICIENT_ROLES),
-    ("Bearer good", {"entitlements": "x"}, InsufficientScopeError, OAuth2Error, 403, Reason.INSUFFICIENT_ENTITLEMENTS),
-    ("Bearer machine", {"require_user": True}, InsufficientScopeError, OAuth2Error, 403, Reason.NO_USER),
+    ("Bearer good", {"scopes": {"POST": None}}, AccessDeniedError, OAuth2Error, 403, Reason.METHOD_NOT_NAMED),
+    ("Bearer good", {"groups": "x"}, AccessDeniedError, OAuth2Error, 403, Reason.INSUFFICIENT_GROUPS),
+    ("Bearer good", {"roles": "x"}, AccessDeniedError, OAuth2Error, 403, Reason.INSUFFICIENT_ROLES),
+    ("Bearer good", {"entitlements": "x"}, AccessDeniedError, OAuth2Error, 403, Reason.INSUFFICIENT_ENTITLEMENTS),
+    ("Bearer machine", {"require_user": True}, AccessDeniedError, OAuth2Error, 403, Reason.NO_USER),
     (
         "Bearer good",
         {"check": lambda request, token: False},
-        InsufficientScopeError,
+        AccessDeniedError,
         OAuth2Error,
         403,
         Reason.CHECK_FAILED,
@@ -104,7 +105,7 @@ refusals = pytest.mark.parametrize(
 
 @pytest.mark.usefixtures("_tokens")
 def test_acquire_token(acquire: Door, alice: User) -> None:
-    """The door gives the token with its user loaded, to whom the scopes may be given in any of their forms."""
+    """The method returns the token with its user loaded. Scopes may be passed in any of their forms."""
     for scopes in (None, [], "profile", ["x", "profile"], {"GET": "profile"}):
         token = acquire(a_request(), scopes)
         assert token.access_token == GOOD
@@ -123,13 +124,13 @@ def test_acquire_token_refuses(
     reason: Reason,
     acquire: Door,
 ) -> None:
-    """R26, R29: each refusal is an error of its own class, Authlib's too, with status, reason and challenge."""
+    """R26, R29: each refusal has its own error class, also Authlib's, with status, reason and challenge."""
     with pytest.raises(error) as caught:
         acquire(a_request(header), **asked)
     assert isinstance(caught.value, authlibs)
     assert isinstance(caught.value, OAuth2Error)
     assert (caught.value.status_code, caught.value.reason) == (status, reason)
-    assert str(caught.value.challenge).startswith("Bearer ")
+    assert str(caught.value.challenge).startswith("None" if error is AccessDeniedError else "Bearer ")
 
 
 @pytest.mark.usefixtures("_tokens")
@@ -143,7 +144,7 @@ def test_validate_token_refuses(
     reason: Reason,
     validate: Door,
 ) -> None:
-    """R26, R29: without a request a token gets the same verdict."""
+    """R26, R29: without a request a token gets the same result."""
     if not (header or "").startswith("Bearer ") or status == 400:
         token, error, reason = (header or "", InvalidTokenError, Reason.UNKNOWN_TOKEN)
     else:
@@ -155,7 +156,7 @@ def test_validate_token_refuses(
 
 @pytest.mark.usefixtures("_tokens")
 def test_validate_token(validate: Door, alice: User) -> None:
-    """A token string alone is judged in full, with its user loaded."""
+    """A token string alone is fully validated, and its user is loaded."""
     token = validate(GOOD, "profile", groups="staff", require_user=True)
     assert token.access_token == GOOD
     assert token.user == alice
@@ -177,7 +178,7 @@ def test_check_without_a_request(validate: Door) -> None:
 @pytest.mark.parametrize("token", ["", " ", "a b", "nul\x00", "\ud800", "x" * 300, "x" * 40_000, "t\xf6ken"])
 @pytest.mark.usefixtures("_tokens")
 def test_strings_that_are_no_tokens(token: str, validate: Door) -> None:
-    """Any string is judged: what cannot be a token is an invalid one."""
+    """Any string is validated. A string that cannot be a token is an invalid token."""
     with pytest.raises(InvalidTokenError):
         validate(token)
 
@@ -193,7 +194,7 @@ def test_validators_door(alice: User) -> None:
 
 
 async def test_sync_doors_in_a_loop(protector: ResourceProtector) -> None:
-    """R126: where a loop runs in this thread, a door that would do I/O says so at once."""
+    """R126: if a loop runs in this thread, a sync method that would do I/O raises an error at once."""
     validator = BearerTokenValidator(OAuth2Token)
     for door in (
         lambda: protector.acquire_token(a_request()),
@@ -207,7 +208,7 @@ async def test_sync_doors_in_a_loop(protector: ResourceProtector) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_loops_come_and_go(protector: ResourceProtector, alice: User) -> None:
-    """R128: nothing stays bound to a loop, so one after the other may ask, and several tasks at once."""
+    """R128: nothing stays bound to a loop. Several loops in turn, and several tasks at once, may validate tokens."""
     create_token(access_token=GOOD, user=alice)
 
     async def several() -> list[Any]:
@@ -223,7 +224,7 @@ def test_loops_come_and_go(protector: ResourceProtector, alice: User) -> None:
 
 @pytest.mark.django_db
 def test_outage(acquire: Door, validate: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """R124: when the database cannot answer, the doors say that the token could not be judged."""
+    """R124: when the database cannot answer, the methods report that the token could not be validated."""
 
     def down(*args: Any) -> None:
         raise OperationalError("down")
@@ -239,7 +240,7 @@ def test_outage(acquire: Door, validate: Door, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("_tokens")
 def test_later_refusals_do_not_share_an_error(acquire: Door) -> None:
-    """Each refusal is an exception of its own, so that no traceback grows and no challenge is another's."""
+    """Each refusal is a new exception, so that no traceback grows and no refusal has another's challenge."""
     caught = []
     for scopes in ("x", "y"):
         with pytest.raises(InsufficientScopeError) as refusal:

@@ -266,7 +266,7 @@ def test_two_rows(colour: str, send: Send, caplog: pytest.LogCaptureFixture) -> 
 
 @both_colours
 def test_signals(colour: str, send: Send) -> None:
-    """``token_rejected`` tells receivers of both colours why, and ``token_authenticated`` of the token."""
+    """``token_rejected`` gives sync and async receivers the reason. ``token_authenticated`` gives them the token."""
     heard: list[Any] = []
 
     def on_yes(sender: Any, token: Any, **kwargs: Any) -> None:

@@ -1,7 +1,8 @@
-"""Whatever a site's own classes and tables do, a request is judged in full, and in doubt it is refused."""
+"""Whatever a site's own classes and tables do, a request is fully checked. In doubt it is refused."""
 
 import copy
 import datetime
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.checks import Error, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.utils import CursorWrapper
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from oauth2_provider.models import AbstractApplication, Application
 from oauth2_provider.models import AccessToken as ToolkitToken
 
@@ -22,14 +24,17 @@ from async_oauth_guard import (
     AccessToken,
     BearerTokenValidator,
     InsufficientScopeError,
+    IntrospectTokenValidator,
+    InvalidTokenError,
+    JWTBearerTokenValidator,
     Reason,
     ResourceProtector,
     TokenValidator,
     require_oauth,
-    token_rejected,
 )
 from tests.answers import bearer
 from tests.conftest import Committed, Send
+from tests.faults import FaultServer, Json
 from tests.site.models import Client, ClientToken, NumberToken, OAuth2Token, OrphanToken, PlainUserToken
 from tests.sites import COLOURS, Witness, serving
 
@@ -58,19 +63,6 @@ def _tokens(committed: Committed) -> None:
         token=PLAIN, expires=later, scope="profile", application=application, user=committed.user("alice")
     )
     committed.row(row)
-
-
-@pytest.fixture
-def reasons() -> Iterator[list[Any]]:
-    """Why requests were refused."""
-    heard: list[Any] = []
-
-    def receive(sender: Any, error: Any, **kwargs: Any) -> None:
-        heard.append(error.reason)
-
-    token_rejected.connect(receive)
-    yield heard
-    token_rejected.disconnect(receive)
 
 
 def view_of(answer: Any, colour: str) -> Any:
@@ -106,7 +98,7 @@ class Names(BearerTokenValidator):
 
 
 class NamesSome(BearerTokenValidator):
-    """Names one of three, by keyword only, and leaves the others to whoever minds."""
+    """Names one of the three keywords, as keyword only. It accepts the others and ignores them."""
 
     def validate_token(self, token: Any, scopes: Any, request: Any, *, groups: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
         super().validate_token(token, scopes, request, groups=groups)
@@ -118,7 +110,7 @@ class Swallows(BearerTokenValidator):
 
 
 class SwallowsAll(BearerTokenValidator):
-    """Says yes to everything."""
+    """Lets in everything."""
 
     async def validate_token(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         pass
@@ -138,18 +130,18 @@ JUDGES = [BearerTokenValidator, Forwards, ForwardsAsync, Names, NamesSome, Swall
 @pytest.mark.parametrize("cls", JUDGES)
 @pytest.mark.parametrize("asked", [{"groups": "staff"}, {"roles": ["admin"]}, {"entitlements": [["all"]]}])
 def test_attributes_behind_a_hook(asked: dict[str, Any], cls: Any, colour: str, send: Send) -> None:
-    """What the view asks beyond scopes is judged however a ``validate_token`` takes its keywords: 403 without it."""
+    """However ``validate_token`` takes its keywords, a view's other requirements are checked: 403 if they fail."""
     witness = Witness()
     with serving(ResourceProtector(cls(OAuth2Token))("profile", **asked)(witness.view(colour))):
         answer = send("/", bearer(PLAIN))
         assert (answer.status, witness.entered) == (403, 0)
-        assert answer.challenges[0].parameters["error"] == "insufficient_scope"
+        assert (answer.json["error"], answer.challenges) == ("access_denied", [])
         assert send("/", bearer(STAFF)).status == 200
 
 
 @pytest.mark.parametrize("door", ["validate_token", "avalidate_token"])
 def test_attributes_at_the_validators_door(door: str) -> None:
-    """The validator's own door judges them as well, and knows no other keywords."""
+    """A direct call of the validator's method checks them as well, and accepts no other keywords."""
     validate = getattr(BearerTokenValidator(OAuth2Token), door)
     validate = validate if door == "validate_token" else async_to_sync(validate)
     row = OAuth2Token(access_token="x", scope="profile", groups=["staff"])
@@ -221,11 +213,11 @@ def test_lists_are_the_hooks_own(cls: type[Meddling], scopes: Any, colour: str, 
     assert repr((scopes, keywords)) == written
 
 
-# What stands for a token.
+# What a validator may return in place of a token.
 
 
 class Finding(TokenValidator):
-    """Finds what it is made with, and has an opinion of its own where ``says_yes``."""
+    """Finds the object that it was made with. With ``says_yes`` its own ``validate_token`` accepts everything."""
 
     def __init__(self, found: Any, *, says_yes: bool = False) -> None:
         super().__init__()
@@ -241,12 +233,134 @@ class Finding(TokenValidator):
 @pytest.mark.parametrize("says_yes", [False, True])
 @pytest.mark.parametrize("found", [None, {}, "", 0, False, ()], ids=repr)
 def test_falsy_token(found: Any, says_yes: bool, colour: str, send: Send, reasons: list[Any]) -> None:
-    """What is no token to Python is none to a guard, whatever a site's ``validate_token`` makes of it."""
+    """A falsy object is not a token, even if a site's ``validate_token`` accepts it."""
     witness = Witness()
     with serving(ResourceProtector(Finding(found, says_yes=says_yes))(witness.view(colour))):
         assert send("/", bearer("x")).status == 401
     assert witness.entered == 0
     assert reasons == [Reason.UNKNOWN_TOKEN]
+
+
+@both_colours
+@pytest.mark.parametrize("found", [True, 1, [{}], InvalidTokenError(), HttpResponse(status=401), Finding], ids=repr)
+def test_what_is_no_token(found: Any, colour: str, send: Send) -> None:
+    """A refusal that ``authenticate_token`` returns is not a token, even if a site's ``validate_token`` accepts it."""
+    witness = Witness()
+    with serving(ResourceProtector(Finding(found, says_yes=True))(witness.view(colour))):
+        assert send("/", bearer("x")).status == 500
+    assert witness.entered == 0
+
+
+# A server's possible answers for an inactive token.
+INACTIVE: list[Any] = [
+    {"active": False, "scope": "profile"},
+    *({"active": value, "scope": "profile"} for value in ("true", 1, None, [True])),
+    {"scope": "profile"},
+]
+
+
+class SeesAll(IntrospectTokenValidator):
+    """Checks nothing, and would let in an inactive token."""
+
+    def __init__(self, seen: list[Any], **options: Any) -> None:
+        super().__init__(audience=None, **options)
+        self.seen = seen
+
+    def validate_token(self, token: Any, scopes: Any, request: Any) -> None:  # type: ignore[override]
+        self.seen.append(token)
+
+
+class SeesAllAsync(SeesAll):
+    async def validate_token(self, token: Any, scopes: Any, request: Any) -> None:  # type: ignore[override]
+        self.seen.append(token)
+
+
+def told_by(method: str, judge: type[SeesAll], word: Any, seen: list[Any], server: FaultServer) -> SeesAll:
+    """A validator that gets this result for any token, from a server or from a method that it defines."""
+    if method == "server":
+        server.answer("/introspect", Json(word))
+        return judge(seen, introspection_endpoint=f"{server.url}/introspect", client_auth="none")
+    return type("Own", (judge,), {method: lambda self, token_string: word})(seen)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+
+
+@both_colours
+@pytest.mark.parametrize("compat", [None, "authlib"])
+@pytest.mark.parametrize("judge", [SeesAll, SeesAllAsync])
+@pytest.mark.parametrize("method", ["server", "introspect_token", "authenticate_token"])
+def test_inactive_tokens_are_kept_from_hooks(
+    method: str,
+    judge: type[SeesAll],
+    compat: Any,
+    colour: str,
+    send: Send,
+    server: FaultServer,
+    reasons: list[Any],
+) -> None:
+    """An inactive token is 401 before a site's own ``validate_token`` runs; it may not think of looking."""
+    words = {"server": INACTIVE[:1], "introspect_token": [*INACTIVE, "active"], "authenticate_token": INACTIVE}[method]
+    for word in words:
+        seen: list[Any] = []
+        protector = ResourceProtector(told_by(method, judge, word, seen, server), compat=compat)
+        witness = Witness()
+        with serving(protector("profile")(witness.view(colour))):
+            answer = send("/", bearer("x"))
+        assert (answer.status, answer.json["error"], witness.entered, seen) == (401, "invalid_token", 0, []), word
+    assert reasons == [Reason.INACTIVE_TOKEN] * len(words)
+
+
+@both_colours
+@pytest.mark.parametrize("judge", [SeesAll, SeesAllAsync])
+@pytest.mark.parametrize("method", ["server", "introspect_token", "authenticate_token"])
+def test_active_tokens_are_handed_to_hooks(
+    method: str, judge: type[SeesAll], colour: str, send: Send, server: FaultServer
+) -> None:
+    """An active token is a site's own ``validate_token``'s to judge."""
+    seen: list[Any] = []
+    word = {"active": True, "scope": "profile"}
+    with serving(
+        ResourceProtector(told_by(method, judge, word, seen, server))("profile")(view_of(lambda request: None, colour))
+    ):
+        assert send("/", bearer("x")).status == 200
+    assert [dict(token) for token in seen] == [word]
+
+
+@both_colours
+def test_own_objects_are_handed_to_hooks(colour: str, send: Send) -> None:
+    """What is no mapping, from an ``authenticate_token`` of a site's own, has no ``active`` to look at."""
+    found, seen = object(), []  # type: ignore[var-annotated]
+    own = type("Own", (SeesAll,), {"authenticate_token": lambda self, token_string: found})
+    with serving(ResourceProtector(own(seen))("profile")(view_of(lambda request: None, colour))):
+        assert send("/", bearer("x")).status == 200
+    assert seen == [found]
+
+
+def test_inactive_tokens_are_found_by_direct_calls(server: FaultServer) -> None:
+    """``authenticate_token()`` returns an inactive token, as with Authlib. The caller must validate it."""
+    validator = told_by("server", SeesAll, INACTIVE[0], [], server)
+    assert validator.authenticate_token("x") == {"active": False}
+
+
+@both_colours
+@pytest.mark.parametrize("method", ["introspect_token", "authenticate_token"])
+@pytest.mark.parametrize(
+    "kind", [{"token_use": "refresh_token"}, {"token_type": "id_token"}, {"typ": "Refresh"}], ids=str
+)
+def test_other_kinds_of_token_from_hooks(
+    kind: dict[str, str], method: str, colour: str, send: Send, reasons: list[Any]
+) -> None:
+    """A refresh token or an ID token is 401, also where a site's own method says what it is."""
+    word = {"active": True, "scope": "profile", **kind}
+    own = type("Own", (IntrospectTokenValidator,), {method: lambda self, token_string: word})
+    witness = Witness()
+    with serving(ResourceProtector(own(audience=None))("profile")(witness.view(colour))):
+        assert send("/", bearer("x")).status == 401
+    assert (witness.entered, reasons) == (0, [Reason.WRONG_TYPE])
 
 
 CLAIMS = {"user": "root", "user_id": 1, "scope": "profile"}
@@ -274,11 +388,187 @@ def test_claim_named_user_is_not_set(colour: str, send: Send) -> None:
 @both_colours
 @pytest.mark.parametrize(("is_active", "status"), [(True, 200), (False, 401)])
 def test_user_of_claims(is_active: bool, status: int, colour: str, send: Send, reasons: list[Any]) -> None:
-    """The user that a site's hook gives an ``AccessToken`` is judged like a row's."""
+    """The user that a site's hook gives an ``AccessToken`` is checked like a row's."""
     token = AccessToken({"scope": "profile"}, user=User(username="bob", is_active=is_active))
     with serving(ResourceProtector(Finding(token))("profile", require_user=True)(Witness().view(colour))):
         assert send("/", bearer("x")).status == status
     assert reasons == ([] if is_active else [Reason.INACTIVE_USER])
+
+
+class FindingJwt(JWTBearerTokenValidator):
+    """Finds tokens by itself."""
+
+    def __init__(self, user: Any) -> None:
+        super().__init__("https://as.example.com", "api")
+        self.user = user
+
+    def authenticate_token(self, token_string: str) -> Any:
+        now = int(time.time())
+        return AccessToken({"iss": self.issuer, "aud": "api", "iat": now, "exp": now + 60}, user=self.user)
+
+
+class FindingAnswer(IntrospectTokenValidator):
+    """Finds tokens by itself."""
+
+    def __init__(self, user: Any) -> None:
+        super().__init__("https://as.example.com/introspect", audience="api")
+        self.user = user
+
+    def authenticate_token(self, token_string: str) -> Any:
+        return AccessToken({"active": True, "aud": "api"}, user=self.user)
+
+
+class AskedItself(IntrospectTokenValidator):
+    """Asks by itself, and adds the user."""
+
+    def __init__(self, user: Any) -> None:
+        super().__init__(audience="api")
+        self.user = user
+
+    def introspect_token(self, token_string: str) -> Any:
+        return AccessToken({"active": True, "aud": "api"}, user=self.user)
+
+
+FINDERS: dict[str, Any] = {
+    "token": lambda user: Finding(AccessToken({"scope": "profile"}, user=user)),
+    "judged": lambda user: Finding(AccessToken({"scope": "profile"}, user=user), says_yes=True),
+    "jwt": FindingJwt,
+    "introspection": FindingAnswer,
+    "own introspection": AskedItself,
+}
+every_finder = pytest.mark.parametrize("finder", FINDERS)
+
+
+def alice_when_asked() -> Any:
+    """A lazy user, whose loading queries."""
+    return SimpleLazyObject(lambda: User.objects.get(username="alice"))
+
+
+@both_colours
+@every_finder
+def test_inactive_user_of_a_hooks_token(finder: str, colour: str, send: Send) -> None:
+    """A user that a hook found is refused if they are not active, unless the hook judges the token itself."""
+    for user in (User(is_active=False), SimpleLazyObject(lambda: User(is_active=False))):
+        with serving(ResourceProtector(FINDERS[finder](user))(Witness().view(colour))):
+            assert send("/", bearer("x")).status == (200 if finder == "judged" else 401)
+
+
+class MethodUser:
+    """Says by a method, which is true, that it is not active."""
+
+    is_authenticated = True
+
+    def is_active(self) -> bool:  # pragma: no cover - never asked
+        return False
+
+
+@both_colours
+@every_finder
+def test_user_whose_is_active_is_a_method(finder: str, colour: str, send: Send) -> None:
+    """Fail closed: a method has no value until it is called. It is a mistake and does not count as true."""
+    with serving(ResourceProtector(FINDERS[finder](MethodUser()))(view_of(lambda request: None, colour))):
+        assert send("/", bearer("x")).status == (200 if finder == "judged" else 500)
+
+
+class FaultyUser(User):
+    """Its state is in another row, which is missing. Django's error for that is an ``AttributeError`` too."""
+
+    class Meta:
+        proxy = True
+        app_label = "site"
+
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        return bool(self.account.is_open)  # type: ignore[attr-defined]
+
+    @is_active.setter
+    def is_active(self, value: bool) -> None:
+        pass
+
+
+class PlainToken:
+    """A token of the site's own class."""
+
+    user: Any = None
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def get_scope(self) -> str:
+        return "profile"
+
+
+def faulty(name: str) -> Any:
+    """A token whose property raises an ``AttributeError``."""
+    return type("FaultyToken", (PlainToken,), {name: property(lambda token: token.missing)})()
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        (PlainToken(), 200),
+        (AccessToken({"scope": "profile"}, user=FaultyUser(username="bob")), 500),
+        *((faulty(name), 500) for name in ("user", "cnf", "token_type")),
+    ],
+    ids=["none", "is_active", "user", "cnf", "token_type"],
+)
+def test_properties_that_fail(token: Any, status: int, colour: str, send: Send) -> None:
+    """Fail closed: a property that raises an ``AttributeError`` does not count as an attribute that is not there."""
+    witness = Witness()
+    with serving(ResourceProtector(Finding(token))(witness.view(colour))):
+        assert send("/", bearer("x")).status == status
+    assert witness.entered == (status == 200)
+
+
+@both_colours
+@every_finder
+def test_lazy_user_of_a_hooks_token(finder: str, colour: str, send: Send) -> None:
+    """A lazy user is loaded before the view runs, and the request gets the user itself."""
+    protector = ResourceProtector(FINDERS[finder](alice_when_asked()), set_user=True)
+    answer = view_of(lambda request: [type(request.user).__name__, request.oauth_token.user.username], colour)
+    with serving(protector(require_user=True)(answer)):
+        assert send("/", bearer("x")).json == {"answer": ["User", "alice"]}
+
+
+@both_colours
+@every_finder
+@pytest.mark.parametrize(
+    ("user", "status"),
+    [
+        (AnonymousUser(), 403),
+        (SimpleLazyObject(AnonymousUser), 403),
+        (SimpleLazyObject(lambda: None), 403),
+        (False, 500),
+        ((), 500),
+        ("alice", 500),
+    ],
+    ids=["anonymous", "lazy anonymous", "lazy none", "False", "tuple", "name"],
+)
+def test_who_is_no_user(user: Any, status: int, finder: str, colour: str, send: Send) -> None:
+    """Nobody but an authenticated user satisfies ``require_user``, whatever a hook's token has for a user."""
+    witness = Witness()
+    with serving(ResourceProtector(FINDERS[finder](user))(require_user=True)(witness.view(colour))):
+        answered = send("/", bearer("x")).status
+    anonymous = isinstance(user, AnonymousUser)
+    assert answered == (401 if anonymous and finder != "judged" else status)
+    assert witness.entered == 0
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("user", "status"), [(AnonymousUser(), 200), (SimpleLazyObject(lambda: None), 200), (False, 500), ("alice", 500)]
+)
+def test_who_is_not_set(user: Any, status: int, colour: str, send: Send) -> None:
+    """``set_user`` sets no other object than a user."""
+    protector = ResourceProtector(FINDERS["judged"](user), set_user=True)
+    with serving(protector(view_of(lambda request: type(request.user).__name__, colour))):
+        answer = send("/", bearer("x"))
+    assert answer.status == status
+    assert status == 500 or answer.json == {"answer": "AnonymousUser"}
 
 
 # Users who are gone, users who are numbers, users who are not loaded.
@@ -348,7 +638,7 @@ def test_user_of_a_row_that_a_hook_judged(keywords: Any, cls: Any, colour: str, 
 @both_colours
 @pytest.mark.parametrize("cls", [BearerTokenValidator, Judge])
 def test_client_that_is_not_loaded(cls: Any, colour: str, send: Send) -> None:
-    """``AccessToken.of`` asks the database nothing: a client that is a row of its own and not loaded stays so."""
+    """``AccessToken.of`` makes no database query. A client in a separate row that is not loaded stays unloaded."""
     if cls is Judge:
         view = ResourceProtector(JudgeOfOrphans(ClientToken))
     else:
@@ -447,31 +737,116 @@ class OwnScopes(TokenValidator):
         return any(token_scopes.get(scope) != "write" for scope in required_scopes or ())
 
 
-class OwnScopesAsync(OwnScopes):
-    async def scope_insufficient(self, token_scopes: Any, required_scopes: Any) -> bool:  # type: ignore[override]
-        return super().scope_insufficient(token_scopes, required_scopes)
-
-
 @both_colours
-@pytest.mark.parametrize("cls", [OwnScopes, OwnScopesAsync])
-def test_scopes_of_an_own_shape(cls: Any, colour: str, send: Send) -> None:
-    """Where a site defines ``scope_insufficient``, it alone reads what ``get_scope()`` gives, and its no is a no."""
+def test_scopes_of_an_own_shape(colour: str, send: Send) -> None:
+    """Where a site defines ``scope_insufficient``, only that method reads ``get_scope()``. Its refusal is final."""
     view = view_of(lambda request: None, colour)
-    with serving(ResourceProtector(cls())("profile")(view)):
+    with serving(ResourceProtector(OwnScopes())("profile")(view)):
         assert send("/", bearer("write")).status == 200
-    with serving(ResourceProtector(cls())("email")(view)):
+    with serving(ResourceProtector(OwnScopes())("email")(view)):
         assert send("/", bearer("write")).status >= 400
-    with serving(ResourceProtector(Finding(cls().authenticate_token("write")))("profile")(view)):
+    with serving(ResourceProtector(Finding(OwnScopes().authenticate_token("write")))("profile")(view)):
         assert send("/", bearer("write")).status == 401
 
 
 @both_colours
-@pytest.mark.parametrize("cls", [OwnScopes, OwnScopesAsync])
-def test_no_of_a_hook_to_scopes_of_an_own_shape(cls: Any, colour: str, send: Send, reasons: list[Any]) -> None:
+def test_no_of_a_hook_to_scopes_of_an_own_shape(colour: str, send: Send, reasons: list[Any]) -> None:
     """RFC 6750 §3.1: its no means that the token does not reach this far, which is 403, not that it is malformed."""
-    with serving(ResourceProtector(cls())("profile")(view_of(lambda request: None, colour))):
+    with serving(ResourceProtector(OwnScopes())("profile")(view_of(lambda request: None, colour))):
         assert send("/", bearer("read")).status == 403
     assert reasons == [Reason.INSUFFICIENT_SCOPE]
+
+
+async def forgotten(*arguments: Any) -> bool:
+    return False
+
+
+UNDECIDED: dict[str, Any] = {
+    "text": lambda *arguments: "",
+    "zero": lambda *arguments: 0,
+    "list": lambda *arguments: [],
+    "object": lambda *arguments: object(),
+}
+
+
+class Deciding(OwnScopes):
+    """Its hooks return what a test says, in place of a ``bool``."""
+
+    def __init__(self, hook: str, answer: Any) -> None:
+        super().__init__()
+        setattr(self, hook, answer)
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("hook", "compat"),
+    [
+        ("scope_insufficient", None),
+        ("scope_insufficient", "authlib"),
+        ("recognises", None),
+        ("recognises", "authlib"),
+        # With `compat` there is one validator at most, so nobody asks whose a token is.
+        ("owns", None),
+    ],
+)
+@pytest.mark.parametrize("answer", UNDECIDED.values(), ids=UNDECIDED)
+def test_hooks_that_do_not_decide(
+    answer: Any, hook: str, compat: Any, colour: str, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hook that decides returns a ``bool``: anything else is a bug of the site's, and the view is not called."""
+    witness = Witness()
+    # Two, since nobody asks a single one whether it owns a token.
+    protector = ResourceProtector(Deciding(hook, answer), Deciding(hook, answer), compat=compat)
+    with serving(protector("profile")(witness.view(colour))):
+        assert send("/", bearer("write")).status == 500
+    assert witness.entered == 0
+    assert "<lambda>() must return a bool" in caplog.text
+
+
+@both_colours
+@pytest.mark.parametrize("hook", ["recognises", "owns"])
+def test_hooks_that_nobody_awaits(hook: str, colour: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that must not do I/O may not return a coroutine. Python does not warn that it was never awaited."""
+    protector = ResourceProtector(Deciding(hook, forgotten), Deciding(hook, forgotten))
+    witness = Witness()
+    with serving(protector(witness.view(colour))):
+        assert send("/", bearer("write")).status == 500
+    assert witness.entered == 0
+    assert "forgotten() must return a bool" in caplog.text
+
+
+class Promising(TokenValidator):
+    """Its plain hooks return awaitables, and these results; ``done`` tells what was awaited."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self.result = result
+
+    async def _do(self, what: str, result: Any) -> Any:
+        self.done.append(what)
+        return result
+
+    def authenticate_token(self, token_string: str) -> Any:
+        token = SimpleNamespace(is_expired=bool, is_revoked=bool, user=None, get_scope=lambda: "profile")
+        return self._do("authenticate_token", token)
+
+    def validate_request(self, request: Any) -> Any:
+        return self._do("validate_request", self.result)
+
+    def validate_token(self, token: Any, scopes: Any, request: Any) -> Any:  # type: ignore[override]
+        return self._do("validate_token", self.result)
+
+
+@both_colours
+@pytest.mark.parametrize("compat", [None, "authlib"])
+@pytest.mark.parametrize("result", [None, False, "no", ()], ids=repr)
+def test_results_that_decide_nothing(result: Any, compat: Any, colour: str, send: Send) -> None:
+    """As with Authlib, ``validate_request`` and ``validate_token`` refuse by raising; what they return is awaited."""
+    validator = Promising(result)
+    with serving(ResourceProtector(validator, compat=compat)("profile")(view_of(lambda request: None, colour))):
+        assert send("/", bearer("x")).status == 200
+    assert validator.done == ["validate_request", "authenticate_token", "validate_token"]
 
 
 # Other schemes than Bearer.
@@ -515,7 +890,7 @@ def test_malformed_bearer_beside_other_schemes(presented: str, colour: str, send
 def test_own_method_of_the_toolkits_clients(
     query: bytes, colour: str, send: Send, monkeypatch: pytest.MonkeyPatch, reasons: list[Any]
 ) -> None:
-    """A site's own ``is_usable()`` is asked whatever the query string, of which the toolkit's request takes less."""
+    """A site's own ``is_usable()`` is called for any query string. The toolkit's request accepts fewer of them."""
     methods: list[str] = []
     is_usable = True
 
@@ -540,7 +915,7 @@ def test_own_method_of_the_toolkits_clients(
 def test_own_method_of_the_toolkits_tokens(
     colour: str, send: Send, monkeypatch: pytest.MonkeyPatch, reasons: list[Any]
 ) -> None:
-    """A site's own ``is_valid()`` is asked: where it says no, the token is refused."""
+    """A site's own ``is_valid()`` is called. If it returns false, the token is refused."""
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator.for_django_oauth_toolkit())
     with serving(protector("profile")(witness.view(colour))):
@@ -554,6 +929,7 @@ def test_own_method_of_the_toolkits_tokens(
 # What is refused when it is made.
 
 
+@pytest.mark.usefixtures("no_other_protectors")
 @pytest.mark.parametrize(
     "option", [{"digest": "shake_128"}, {"digest": "none"}, {"token_format": "("}, {"token_format": "[z-a]"}]
 )
@@ -568,12 +944,13 @@ def test_validators_options_that_cannot_work(option: dict[str, Any]) -> None:
     assert setting_errors(VALIDATORS=[entry]) == ["async_oauth_guard.E002"]
 
 
+@pytest.mark.usefixtures("no_other_protectors")
 @pytest.mark.parametrize(
     "option",
     [{"render_error": 7}, {"set_user": "no"}, {"set_user": None}, {"realm": 7}, {"resource": 7}, {"public_origin": 7}],
 )
 def test_protectors_options_of_a_wrong_type(option: dict[str, Any]) -> None:
-    """So it is with a protector's; ``"no"`` for one would have been a yes."""
+    """It is the same with a protector's options. For example, ``"no"`` would have counted as true."""
     (name,) = option
     with pytest.raises(TypeError, match=name):
         ResourceProtector(**option)

@@ -1,4 +1,4 @@
-"""What a hook, a check or a receiver raises: an answer of its author's making, an outage, or a bug, and never a yes."""
+"""An error in a hook, check or receiver is an intended answer, an outage or a bug. It never lets a request in."""
 
 import asyncio
 import sys
@@ -43,7 +43,7 @@ def _tokens(committed: Committed) -> None:
 
 
 class Failing(BearerTokenValidator):
-    """Raises at one hook, of one colour, as long as ``error`` is set."""
+    """Raises in one hook, sync or async, as long as ``make`` is set."""
 
     def __init__(self, place: str, hook_colour: str, make: Callable[[], BaseException]) -> None:
         super().__init__(OAuth2Token, "r")
@@ -57,7 +57,7 @@ class Failing(BearerTokenValidator):
         if self.make:
             raise self.make()
         # Each of the hooks is content with this: the row, no objection, not insufficient.
-        return OAuth2Token(access_token=GOOD, scope="profile") if len(args) == 1 and isinstance(args[0], str) else None
+        return OAuth2Token(access_token=GOOD, scope="profile") if len(args) == 1 and isinstance(args[0], str) else False
 
     async def _afail(self, *args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(0)
@@ -74,7 +74,7 @@ def ask(view: Any, send: Send) -> Answer:
 
 
 def in_time(view: Any, send: Send) -> Answer:
-    """The answer, and a failure of the test where there is none: a request that hangs would hang it as well."""
+    """The answer. Without one the test fails, because a request that hangs would make the test hang too."""
     answers: list[Answer] = []
     with serving(view):
         client = threading.Thread(target=lambda: answers.append(send("/", bearer(GOOD))), daemon=True)
@@ -122,6 +122,26 @@ def test_outage_in_a_model(
             assert send("/", bearer(GOOD)).status == 503
         assert witness.entered == 0
         assert send("/", bearer(GOOD)).status == 200
+
+
+class Querying(ResourceProtector):
+    """Finds tokens by a custom query, which may fail with ``error``."""
+
+    error: type[Exception]
+
+    def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:
+        raise self.error("the database is down")
+
+
+@both_colours
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_outage_in_acquire_token(error: type[Exception], colour: str, send: Send) -> None:
+    """E21: so it is with what a site's own ``acquire_token`` queries."""
+    witness = Witness()
+    protector = type("Own", (Querying,), {"error": error})(BearerTokenValidator(OAuth2Token))
+    answer = ask(protector(check=lambda request, token: True)(witness.view(colour)), send)
+    assert (answer.status, answer.lines("WWW-Authenticate")) == (503, [])
+    assert witness.entered == 0
 
 
 @both_colours
@@ -362,7 +382,7 @@ def a_request() -> Any:
 def test_except_clauses_of_the_site(
     cls: type[OAuth2Error], compat: Any, door: Any, hook_colour: str, place: str
 ) -> None:
-    """Around the doors, ``except`` with the class that the hook raised catches it: the very error, in either mode."""
+    """Around a direct call, ``except`` with the class that the hook raised catches that same error, in either mode."""
     raised: list[OAuth2Error] = []
 
     def make() -> OAuth2Error:

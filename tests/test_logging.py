@@ -26,11 +26,11 @@ from async_oauth_guard import (
     ResourceProtector,
     TemporarilyUnavailableError,
     UnsupportedTokenTypeError,
-    outgoing,
     token_rejected,
 )
-from async_oauth_guard.runtime import is_in_loop, run
-from async_oauth_guard.signals import log_refusal_flow
+from async_oauth_guard.guard.signals import log_refusal_flow
+from async_oauth_guard.runtime import event_loop
+from async_oauth_guard.runtime.run import is_in_loop, run
 from tests.answers import bearer
 from tests.conftest import Send
 from tests.made_up import Fixed, GoodToken
@@ -141,7 +141,7 @@ class Listening:
 def test_log_that_fails(
     fault: str, colour: str, send: Send, records: Any, capsys: pytest.CaptureFixture[str], request: Any
 ) -> None:
-    """A log that cannot be written is told where Python tells it; neither the answer nor who hears of it changes."""
+    """Python reports a log that cannot be written in its usual way. The answer and the signals stay the same."""
     logger, factory = logging.getLogger(LOGGER), logging.getLogRecordFactory()
     request.addfinalizer(lambda: (logging.setLogRecordFactory(factory), logger.removeFilter(broken_filter)))
     if fault == "factory":
@@ -157,7 +157,7 @@ def test_log_that_fails(
 
 
 def test_every_line_may_fail() -> None:
-    """No module of ours hands a line to the log by itself: what the log raises would end a request."""
+    """No module of the guard writes to the log directly, because an error from the log would end a request."""
     package = Path(async_oauth_guard.__file__).parent
     lines = {
         path.name: re.findall(r"\b_?logger\.(?:log|debug|info|warning|error|exception|critical)\(", path.read_text())
@@ -168,7 +168,7 @@ def test_every_line_may_fail() -> None:
 
 @both_colours
 def test_log_that_fails_in_an_outage(colour: str, send: Send, capsys: pytest.CaptureFixture[str]) -> None:
-    """A log that cannot be written makes no bug of an outage: the answer is 503."""
+    """A log that cannot be written does not turn an outage into a bug. The answer is 503."""
     validator = IntrospectTokenValidator(
         introspection_endpoint="http://127.0.0.1:9/introspect", client_id="a", client_secret="b", audience="c"
     )
@@ -180,7 +180,7 @@ def test_log_that_fails_in_an_outage(colour: str, send: Send, capsys: pytest.Cap
             answer = send("/", bearer(TOKEN))
     finally:
         logger.removeFilter(broken_filter)
-        outgoing.close()
+        event_loop.close()
     assert answer.status == 503
     assert "--- Logging error ---" in capsys.readouterr().err
 
@@ -239,7 +239,7 @@ TOLD_ELSEWHERE = {
 
 @pytest.mark.parametrize("reason", Reason)
 def test_outages(reason: Reason, records: Any) -> None:
-    """An outage is a warning, unless another logger of ours warns of it once for all the requests that it meets."""
+    """An outage is a warning, unless another logger of the guard warns of it once for all affected requests."""
     run(log_refusal_flow(RequestFactory().get("/"), TemporarilyUnavailableError(reason=reason)))
     (record,) = records()
     assert (record.levelno == logging.WARNING) == (reason not in TOLD_ELSEWHERE)
@@ -257,7 +257,7 @@ def test_requests_of_no_route(error: GuardError, records: Any) -> None:
 
 
 def test_reasons_of_hooks(records: Any) -> None:
-    """A reason that a hook has made up is none: it may hold anything."""
+    """A reason that a hook has made up is not logged, because it may contain anything."""
     error = InvalidTokenError(reason=f"no such token: {TOKEN}")  # type: ignore[arg-type]
     run(log_refusal_flow(RequestFactory().get("/"), error))
     (record,) = records()

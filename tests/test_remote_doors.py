@@ -1,6 +1,6 @@
-"""Validators and protectors of remote tokens, called directly: each door in both colours, and what stays whose.
+"""Validators and protectors of remote tokens, called directly: each method, sync and async, and who gets its results.
 
-What a hook returned, or a server said, reaches no other instance, no other view and no other request, but as a copy.
+Another instance, view or request gets only copies of what a hook returned or a server answered.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from async_oauth_guard import (
     Reason,
     ResourceProtector,
     TemporarilyUnavailableError,
-    outgoing,
 )
+from async_oauth_guard.runtime import event_loop
 from tests.answers import Answer, bearer
 from tests.conftest import Send
 from tests.faults import FaultServer, Json, Status
@@ -44,7 +44,7 @@ def server() -> Iterator[FaultServer]:
     """An authorization server on a real socket."""
     with FaultServer() as running:
         yield running
-    outgoing.close()
+    event_loop.close()
 
 
 def jwt_validator(**options: Any) -> JWTBearerTokenValidator:
@@ -57,11 +57,11 @@ def introspect_validator(server: FaultServer, **options: Any) -> IntrospectToken
 
 
 def doors_of(owner: Any, name: str) -> list[Callable[..., Any]]:
-    """The door for threads and the one for loops, both to be called from a thread."""
+    """The sync method and the async one, both to be called from a thread."""
     return [getattr(owner, name), async_to_sync(getattr(owner, f"a{name}"))]
 
 
-# Each door.
+# Each method.
 
 
 def test_authenticate_token_of_a_jwt() -> None:
@@ -81,7 +81,7 @@ def test_authenticate_token_of_a_jwt() -> None:
 
 
 def test_validate_of_a_token_that_has_expired_since() -> None:
-    """``validate()`` judges the lifetime again."""
+    """``validate()`` checks the lifetime again."""
     token = jwt_validator().authenticate_token(make_jwt({}, {}))
     token["exp"] = 1
     with pytest.raises(InvalidTokenError) as caught:
@@ -90,7 +90,7 @@ def test_validate_of_a_token_that_has_expired_since() -> None:
 
 
 def test_validate_token_of_a_jwt() -> None:
-    """It judges what was found: lifetime, scopes, groups, roles and entitlements."""
+    """It validates the token that was found: lifetime, scopes, groups, roles and entitlements."""
     validator = jwt_validator()
     found = validator.authenticate_token(make_jwt({}, {"groups": ["staff"], "roles": "a b"}))
     for validate in doors_of(validator, "validate_token"):
@@ -105,7 +105,7 @@ def test_validate_token_of_a_jwt() -> None:
 
 
 def test_validate_token_of_an_answer(server: FaultServer) -> None:
-    """So it does for an answer, of which only ``active: true`` is a yes."""
+    """It validates an introspection answer as well. Only ``active: true`` means an active token."""
     for validate in doors_of(introspect_validator(server), "validate_token"):
         assert validate({"active": True, "scope": "profile"}, ["profile"], None) is None
         with pytest.raises(InsufficientScopeError):
@@ -150,7 +150,7 @@ def test_get_jwks_from_a_server(server: FaultServer) -> None:
 
 
 def test_introspect_token(server: FaultServer) -> None:
-    """It gives what the server said, as a dictionary of the caller's own, and asks once for both colours."""
+    """It returns the server's answer in a new dictionary. The sync and async methods share one introspection."""
     server.answer("/introspect", Json({"active": True, "groups": ["staff"]}), Json({"active": False}))
     validator = introspect_validator(server)
     for introspect in doors_of(validator, "introspect_token"):
@@ -163,7 +163,7 @@ def test_introspect_token(server: FaultServer) -> None:
 
 
 def test_authenticate_token_of_an_answer(server: FaultServer) -> None:
-    """An inactive token is found, and refused when it is judged; what the server cannot say is no refusal."""
+    """An inactive token is found, and refused when it is validated. If the server fails, that is not a refusal."""
     server.answer("/introspect", Json({"active": True, "scope": "profile"}), Json({"active": False}), Status(500))
     validator = introspect_validator(server)
     for authenticate, good in zip(doors_of(validator, "authenticate_token"), ("a", "a"), strict=True):
@@ -175,7 +175,7 @@ def test_authenticate_token_of_an_answer(server: FaultServer) -> None:
 
 
 def test_protectors_doors(server: FaultServer) -> None:
-    """R126: without a request a token gets the whole verdict, whichever validator knows it."""
+    """R126: without a request a token is fully validated, whichever validator knows it."""
     server.answer("/introspect", lambda call: Json({"active": call.form["token"] == "opaque", "scope": "profile"}))
     protector = ResourceProtector(jwt_validator(), introspect_validator(server))
     for validate in doors_of(protector, "validate_token"):
@@ -193,7 +193,7 @@ def test_protectors_doors(server: FaultServer) -> None:
 
 
 def test_invalidate(server: FaultServer) -> None:
-    """What is known of a token is forgotten, in both colours; of other tokens it is kept."""
+    """The sync and async methods remove what is cached for a token, and keep it for other tokens."""
     server.answer("/introspect", Json({"active": True}))
     protector = ResourceProtector(introspect_validator(server), jwt_validator())
     asked = 0
@@ -226,7 +226,7 @@ def test_invalidate_takes_strings_only() -> None:
 
 
 async def test_sync_doors_in_a_loop(server: FaultServer) -> None:
-    """R126: where a loop runs in this thread, every door that might do I/O says so at once, and says what to write."""
+    """R126: if a loop runs in this thread, each sync method that may do I/O raises at once, and names the async one."""
     validator, introspecting = jwt_validator(), introspect_validator(server)
     protector = ResourceProtector(validator, introspecting)
     for door, arguments in (
@@ -248,7 +248,7 @@ async def test_sync_doors_in_a_loop(server: FaultServer) -> None:
 
 
 async def test_doors_of_loops(server: FaultServer) -> None:
-    """The twins are there for coroutines."""
+    """Coroutines can use the async variants."""
     server.answer("/introspect", Json({"active": True, "scope": "profile"}))
     validator, introspecting = jwt_validator(), introspect_validator(server)
     token = await validator.aauthenticate_token(make_jwt({}, {}))
@@ -271,7 +271,7 @@ def test_doors_without_an_audience() -> None:
     ResourceProtector(validator, resource=RESOURCE)
     assert validator.authenticate_token(token)["aud"] == RESOURCE
     ResourceProtector(validator, resource="https://other.example.com")
-    with pytest.raises(ImproperlyConfigured, match="no one protector"):
+    with pytest.raises(ImproperlyConfigured, match="no single protector"):
         validator.authenticate_token(token)
 
 
@@ -332,7 +332,7 @@ def test_tokens_are_each_requests_own(colour: str, send: Send, server: FaultServ
 
 
 class Counting(IntrospectTokenValidator):
-    """Its hook says who asked, how often, and what it was told."""
+    """Its hook records the tokens that it gets. Its answer has the number of calls."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -380,7 +380,7 @@ def presented_to(validator: Any) -> str:
 @both_colours
 @hooks_of_both_colours
 def test_hooks_are_asked_in_every_request(cls: Any, colour: str, send: Send) -> None:
-    """What a hook returned is neither kept nor shared: it is asked for each request, by each view and instance."""
+    """A hook's result is neither kept nor shared. The hook is called for each request, by each view and instance."""
     first, second = cls(), cls()
     seen: list[Any] = []
     for validator, count in ((first, 1), (first, 2), (second, 1), (first, 3)):
@@ -414,8 +414,58 @@ def test_hooks_with_an_identity(cls: Any, colour: str, send: Send) -> None:
         assert len(first.asked) == 3
 
 
+class Finds(IntrospectTokenValidator):
+    def authenticate_token(self, token_string: str) -> Any:
+        return super().authenticate_token(token_string)
+
+
+class AsyncFinds(IntrospectTokenValidator):
+    async def authenticate_token(self, token_string: str) -> Any:  # type: ignore[override]
+        return await super().aauthenticate_token(token_string)
+
+
+class Asks(IntrospectTokenValidator):
+    def introspect_token(self, token_string: str) -> Any:
+        return super().introspect_token(token_string)
+
+
+class AsyncAsks(IntrospectTokenValidator):
+    async def introspect_token(self, token_string: str) -> Any:  # type: ignore[override]
+        return await super().aintrospect_token(token_string)
+
+
+class AsksAndKeeps(Asks):
+    def cache_identity(self) -> str:
+        return "all that it depends on"
+
+
+@both_colours
+@pytest.mark.parametrize("cls", [Finds, AsyncFinds, Asks, AsyncAsks, AsksAndKeeps])
+def test_fresh_behind_a_hook_that_hands_on(cls: Any, colour: str, send: Send, server: FaultServer) -> None:
+    """``fresh=True`` asks the server, also where a hook hands on to ours; the other views go on remembering."""
+    server.answer("/introspect", Json({"active": True}))
+    validator = cls(f"{server.url}/introspect", client_id="rs", client_secret="s", audience=None)
+
+    def sync_view(request: HttpRequest) -> JsonResponse:
+        return JsonResponse({})
+
+    async def async_view(request: HttpRequest) -> JsonResponse:
+        return JsonResponse({})
+
+    def ask(**keywords: Any) -> int:
+        guard = ResourceProtector(validator)(**keywords)
+        with serving(guard(sync_view if colour == "def" else async_view)):
+            return send("/", bearer("opaque")).status
+
+    for fresh, calls in ((False, 1), (False, 1), (True, 2), (True, 3), (False, 3)):
+        assert ask(fresh=fresh) == 200
+        assert len(server.calls_to("/introspect")) == calls
+    server.answer("/introspect", Json({"active": False}))
+    assert ask(fresh=True) == 401
+
+
 def test_identity_for_a_hook_that_says_no() -> None:
-    """A no is kept as well, though not for as long, and never a yes beyond its end, nor what is neither."""
+    """An inactive result is cached too, for less time. An active one is kept until its expiry, and no other is kept."""
     answers: list[Any] = []
     asked: list[str] = []
 
@@ -453,7 +503,7 @@ TENANT_KEYS = {"a": KEY, "b": OTHER_KEY}
 
 
 class TenantKeys(JWTBearerTokenValidator):
-    """Each tenant has keys of its own."""
+    """Each tenant has its own keys."""
 
     def get_jwks(self) -> Any:
         return KeySet([TENANT_KEYS[tenant.get()]])

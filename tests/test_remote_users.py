@@ -1,18 +1,20 @@
-"""``user_lookup``: the Django user for whom a remote token speaks, or nobody, in both colours and both servers."""
+"""``user_lookup``: the Django user of a remote token, or nobody, in sync and async views on both servers."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, connections
 from django.db.backends.utils import CursorWrapper
 from django.http import HttpRequest, JsonResponse
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import LazyObject, SimpleLazyObject
 from joserfc.jwk import KeySet
 
 from async_oauth_guard import (
@@ -22,19 +24,28 @@ from async_oauth_guard import (
     JWTBearerTokenValidator,
     Reason,
     ResourceProtector,
-    token_rejected,
 )
 from tests import asgi
 from tests.answers import Answer, bearer
 from tests.conftest import Committed, Send
 from tests.sites import COLOURS, serving
 from tests.test_authlib_parity_remote import ABSENT, ISSUER, KEYS, RESOURCE, make_jwt
+from tests.test_documentation import PAGES, blocks
 
 pytestmark = pytest.mark.django_db
 
 # What a token says, whichever kind it is.
 Claims = dict[str, Any]
 Ask = Callable[..., Answer]
+
+NUMBER = 1_200_034
+ADDRESSES = {
+    "none": "",
+    "blank": " ",
+    "first": "two@example.com",
+    "second": "two@example.com",
+    "ann@example.com": "ann@example.com",
+}
 
 both_colours = pytest.mark.parametrize("colour", COLOURS)
 
@@ -47,19 +58,9 @@ def _users(committed: Committed) -> None:
     committed.user("console")
     committed.user("Carol", first_name="twice")
     committed.user("carol.2", first_name="twice")
-
-
-@pytest.fixture
-def reasons() -> Iterator[list[Reason]]:
-    """Why requests were refused."""
-    heard: list[Reason] = []
-
-    def receiver(error: Any, **arguments: Any) -> None:
-        heard.append(error.reason)
-
-    token_rejected.connect(receiver)
-    yield heard
-    token_rejected.disconnect(receiver)
+    committed.row(User(username="numbered", pk=NUMBER))
+    for name, address in ADDRESSES.items():
+        committed.row(User(username=name, email=address))
 
 
 def view_of(colour: str) -> Any:
@@ -68,6 +69,7 @@ def view_of(colour: str) -> Any:
     def sync_view(request: HttpRequest) -> JsonResponse:
         token = AccessToken.of(request)
         assert token is not None
+        assert not issubclass(type(token.user), LazyObject)
         user = getattr(request, "user", None)
         return JsonResponse({"user": token.user and token.user.username, "request": user and str(user)})
 
@@ -122,7 +124,7 @@ async def by_name_async(claims: Claims) -> Any:
 
 
 class ByName:
-    """A callable object, of either colour."""
+    """A callable object, sync or async."""
 
     async def __call__(self, claims: Claims) -> Any:
         return await by_name_async(claims)
@@ -185,6 +187,50 @@ def test_what_the_column_cannot_hold(field: str, value: str, ask: Ask) -> None:
     answer = ask({"sub": value}, field)
     # A blank subject is no JWT's at all.
     assert answer.status == 401
+
+
+SPELLINGS = ["1_200_034", "+1200034", "01200034", " 1200034", "1200034 ", "1200034.0", "١٢٠٠٠٣٤"]
+
+
+@both_colours
+@pytest.mark.parametrize("lookup", ["id", ("id", "number")], ids=repr)
+def test_spellings_of_a_number(lookup: Any, ask: Ask, reasons: list[Reason]) -> None:
+    """A claim selects a user only as their field writes it, though Python reads other texts as the same number."""
+    claim = "sub" if lookup == "id" else "number"
+    assert ask({"sub": "x", claim: str(NUMBER)}, lookup).json["user"] == "numbered"
+    assert [ask({"sub": "x", claim: text}, lookup).status for text in SPELLINGS] == [401] * len(SPELLINGS)
+    assert reasons == [Reason.UNKNOWN_USER] * len(SPELLINGS)
+
+
+@both_colours
+@pytest.mark.parametrize("address", [ABSENT, None, "", " ", 7, ["alice@example.com"], "two@example.com"], ids=repr)
+def test_addresses_that_select_nobody(address: Any, ask: Ask, reasons: list[Reason]) -> None:
+    """A missing, blank or shared address is nobody's, though there are users without one."""
+    assert ask({"sub": "x", "email": address}, ("email", "email")).status == 401
+    assert reasons == [Reason.UNKNOWN_USER]
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("verified", "status"), [(ABSENT, 200), (True, 200)] + [(value, 401) for value in (False, None, "true", 1)]
+)
+@pytest.mark.parametrize(
+    ("lookup", "claim"),
+    [(("email", "email"), "email"), (("username", "email"), "email"), (("email", "upn"), "upn"), ("email", "sub")],
+)
+def test_addresses_that_are_not_verified(
+    lookup: Any, claim: str, verified: Any, status: int, ask: Ask, reasons: list[Reason]
+) -> None:
+    """An address selects nobody where the token does not say ``true`` of ``email_verified``."""
+    answer = ask({"sub": "x", claim: "ann@example.com", "email_verified": verified}, lookup)
+    assert answer.status == status
+    assert reasons == ([] if status == 200 else [Reason.UNKNOWN_USER])
+
+
+@both_colours
+def test_verified_addresses_matter_to_addresses_only(ask: Ask) -> None:
+    """A user found by another claim needs no verified address."""
+    assert ask({"sub": "alice", "email": "x", "email_verified": False}, "username").status == 200
 
 
 @both_colours
@@ -257,7 +303,7 @@ def test_username_alone(send: Send, colour: str) -> None:
 
 @both_colours
 def test_clients_of_profiles(send: Send, colour: str) -> None:
-    """R34: what marks a client's token is told by the profile."""
+    """R34: the profile decides what marks a client's token."""
     ask = jwt_asker(send, colour)
     claims = {"sub": "alice", "preferred_username": "service-account-console"}
     assert ask(claims, "username").json["user"] == "alice"
@@ -323,6 +369,191 @@ def test_callables_that_find_nobody(found: Any, ask: Ask) -> None:
     assert ask({}, lambda claims: found).status == 401
 
 
+class Person:
+    """A user of the site's own making."""
+
+    username = "person"
+    is_authenticated = True
+
+
+class Inactive(Person):
+    is_active = False
+
+
+class Anonymous(Person):
+    is_authenticated = False
+
+
+def returning(found: Any) -> dict[str, Any]:
+    """Lookups of each kind that give ``found()``."""
+
+    def lookup(claims: Claims) -> Any:
+        return found()
+
+    async def alookup(claims: Claims) -> Any:
+        return found()
+
+    return {"lookup": lookup, "alookup": alookup}
+
+
+@both_colours
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda user: user,
+        lambda user: SimpleLazyObject(lambda: user),
+        lambda user: SimpleLazyObject(lambda: SimpleLazyObject(lambda: user)),
+    ],
+    ids=["plain", "lazy", "lazier"],
+)
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        (Person(), None),
+        (None, Reason.UNKNOWN_USER),
+        (AnonymousUser(), Reason.UNKNOWN_USER),
+        (Anonymous(), Reason.UNKNOWN_USER),
+        (Inactive(), Reason.INACTIVE_USER),
+    ],
+    ids=["person", "none", "anonymous", "own anonymous", "inactive"],
+)
+def test_what_callables_return(user: Any, reason: Reason | None, wrap: Any, ask: Ask, reasons: list[Reason]) -> None:
+    """Only an authenticated user who is not inactive lets a token in; a lazy object counts as what it stands for."""
+    for lookup in returning(lambda: wrap(user)).values():
+        assert ask({"sub": "alice"}, lookup).status == (200 if reason is None else 401)
+    assert reasons == ([] if reason is None else [reason] * 2)
+
+
+class OldStyle(Person):
+    def is_authenticated(self) -> bool:  # type: ignore[override]
+        return False
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        (lambda: get_user_model().objects.none(), "QuerySet"),
+        (lambda: False, "bool"),
+        (lambda: (Person(), True), "tuple"),
+        (lambda: "alice", "str"),
+        (lambda: get_user_model(), "ModelBase"),
+        (lambda: OldStyle(), "OldStyle"),
+        (lambda: SimpleLazyObject(lambda: ()), "tuple"),
+    ],
+    ids=["queryset", "False", "pair", "name", "model", "method", "lazy"],
+)
+def test_callables_that_return_no_user(
+    found: Any, kind: str, ask: Ask, caplog: pytest.LogCaptureFixture, reasons: list[Reason]
+) -> None:
+    """What is no user at all is a bug of the lookup's: 500, the view is not called, and the log names both."""
+    for name, lookup in returning(found).items():
+        caplog.clear()
+        answer = ask({"sub": "alice"}, lookup)
+        assert answer.status == 500
+        (error,) = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        assert type(error) is TypeError
+        said = rf"the result of user_lookup returning.<locals>.{name} must be a user .*, got {kind}"
+        assert re.match(said, str(error)), error
+    assert reasons == []
+
+
+class OldActive(Person):
+    def is_active(self) -> bool:  # type: ignore[override]  # pragma: no cover - never asked
+        return False
+
+
+@both_colours
+def test_callables_that_return_a_user_with_old_methods(ask: Ask) -> None:
+    """A method ``is_active`` is true whatever it would return, so such a user lets nobody in: 500."""
+    for lookup in returning(OldActive).values():
+        assert ask({"sub": "alice"}, lookup).status == 500
+
+
+@both_colours
+def test_lazy_users_are_resolved_where_they_may_query(ask: Ask) -> None:
+    """A lazy user is loaded on a thread, also for an async view, and the view gets the user itself."""
+    in_loop: list[bool] = []
+
+    def load() -> Any:
+        in_loop.append(asyncio._get_running_loop() is not None)
+        return get_user_model().objects.get(username="alice")
+
+    for lookup in returning(lambda: SimpleLazyObject(load)).values():
+        answer = ask({"sub": "alice"}, lookup, set_user=True)
+        assert answer.json == {"user": "alice", "request": "alice"}
+    assert in_loop == [False, False]
+
+
+@both_colours
+def test_lazy_users_of_a_database_that_is_down(ask: Ask) -> None:
+    """R124: a lazy user whose database cannot answer is 503."""
+
+    def load() -> Any:
+        raise OperationalError("down")
+
+    assert ask({}, lambda claims: SimpleLazyObject(load)).status == 503
+
+
+@both_colours
+def test_users_whose_properties_query(ask: Ask) -> None:
+    """Whether a user is active may be a query, for an async view as well."""
+
+    class Querying(Person):
+        @property
+        def is_active(self) -> bool:
+            return get_user_model().objects.get(username="alice").is_active
+
+    assert ask({"sub": "alice"}, lambda claims: Querying()).status == 200
+
+
+def recipes() -> dict[str, Any]:
+    """The lookups that the pages show, by page."""
+    found: dict[str, Any] = {}
+    for page in PAGES:
+        for block in blocks(page):
+            if "def find_user(" in block["code"]:
+                names: dict[str, Any] = {"__name__": "tests.site.documentation"}
+                exec(compile(block["code"], page.name, "exec"), names)
+                found[page.name] = names["find_user"]
+    return found
+
+
+UNVERIFIED = [{"email_verified": value} for value in (ABSENT, False, None, "true", 1)]
+NO_ADDRESS = [
+    {"email": value} for value in (ABSENT, None, "", " ", 7, ["ann@example.com"], "Ann@example.com", "two@example.com")
+]
+
+
+@both_colours
+@pytest.mark.parametrize("missing", [{}, *UNVERIFIED, *NO_ADDRESS], ids=str)
+def test_recipe_of_addresses(missing: Claims, ask: Ask) -> None:
+    """The documented lookup by address takes one verified address of one user, and nothing else."""
+    claims = {"sub": "x", "email": "ann@example.com", "email_verified": True, **missing}
+    assert ask(claims, recipes()["remote-tokens.md"]).status == (401 if missing else 200)
+
+
+def test_recipe_of_several_issuers() -> None:
+    """The documented lookup for several issuers takes one subject of one of them, and nothing else."""
+    find_user = async_to_sync(recipes()["several-sources.md"])
+    issuer = "https://sso.example.com/realms/acme"
+    user, without_subject = User.objects.create(username="acme:7"), User(username="acme:")
+    assert find_user({"iss": issuer, "sub": "7"}) == user
+    # One after the other, because some collations compare them as equal.
+    for without_subject.username in ("acme:", "acme: "):
+        without_subject.save()
+        for claims in ({}, {"sub": ""}, {"sub": " "}, {"sub": None}, {"sub": 7}, {"sub": ["7"]}, {"sub": "8"}):
+            assert find_user({"iss": issuer, **claims}) is None
+    assert find_user({"iss": "https://sso.example.com/realms/globex", "sub": "7"}) is None
+
+
+def test_every_recipe_is_tested() -> None:
+    """No other page shows a lookup, and none queries the users in another way."""
+    assert set(recipes()) == {"remote-tokens.md", "several-sources.md"}
+    queries = [page.name for page in PAGES for block in blocks(page) if "get_user_model().objects" in block["code"]]
+    assert sorted(queries) == sorted(recipes())
+
+
 @both_colours
 def test_callables_run_on_the_requests_own_thread(ask: Ask) -> None:
     """A ``def`` lookup may query, also for an async view."""
@@ -353,7 +584,7 @@ def test_outage(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_refused_tokens_cost_no_query() -> None:
-    """A token that is no good, or expired since it was verified, is no reason to look for anybody."""
+    """For an invalid token, or one that expired after it was verified, no user is looked up."""
     validator = JWTBearerTokenValidator(ISSUER, RESOURCE, jwks=KEYS, user_lookup="username")
     protector = ResourceProtector(validator)
     for token in ("garbage", make_jwt({}, {"exp": 1}), make_jwt({}, {"aud": "x"})):
@@ -378,7 +609,7 @@ def test_user_of_today() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_unknown_field(kind: str) -> None:
-    """A field that the user model does not have is told of."""
+    """A field that the user model does not have is reported."""
 
     class Introspecting(IntrospectTokenValidator):
         def introspect_token(self, token_string: str) -> Any:
@@ -389,7 +620,7 @@ def test_unknown_field(kind: str) -> None:
         if kind == "jwt"
         else Introspecting(user_lookup="nickname")
     )
-    with pytest.raises(ImproperlyConfigured, match=r"user_lookup: .* has no field 'nickname'"):
+    with pytest.raises(ImproperlyConfigured, match=r"user_lookup must name a field of .*, got 'nickname'"):
         ResourceProtector(validator).validate_token(make_jwt({}, {}))
 
 

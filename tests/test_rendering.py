@@ -40,7 +40,7 @@ def guarded(colour: str, render_error: Any, **options: Any) -> Any:
 @both_colours
 @refusals
 def test_json_is_the_default(headers: RawHeaders, status: int, error: str, colour: str, send: Send) -> None:
-    """``render_json`` is what answers where nothing else was asked for."""
+    """``render_json`` renders the answer if no other function is set."""
     answers = []
     for render_error in (None, render_json):
         with serving(guarded(colour, render_error)):
@@ -93,6 +93,17 @@ def test_own_function(headers: RawHeaders, status: int, error: str, render: Any,
 
 
 @both_colours
+def test_own_function_may_set_cache_control(colour: str, send: Send) -> None:
+    """R25: what the function says of caches stays as it says it."""
+
+    def render(request: HttpRequest, error: GuardError) -> HttpResponse:
+        return HttpResponse(status=error.status_code, headers={"Cache-Control": "no-cache"})
+
+    with serving(guarded(colour, render)):
+        assert send("/").header("Cache-Control") == "no-cache"
+
+
+@both_colours
 def test_failing_function(colour: str, send: Send) -> None:
     """R124: a renderer that raises is a bug of the site's, and lets nobody in."""
 
@@ -123,7 +134,7 @@ def test_challenges_are_well_formed(
     colour: str,
     send: Send,
 ) -> None:
-    """R14 to R17: realm and attributes stand in every challenge as quoted strings that read back as they were."""
+    """R14 to R17: every challenge has realm and attributes as quoted strings that read back unchanged."""
     with serving(guarded(colour, None, **options)):
         (challenge,) = send("/", headers).challenges
     assert {"realm": "api", **expected}.items() <= challenge.parameters.items()
@@ -147,7 +158,7 @@ class MacValidator(BearerTokenValidator):
 
 @both_colours
 def test_several_schemes(colour: str, send: Send) -> None:
-    """R18, R20: every scheme has its challenge in one line, and the error stands in that of the scheme used."""
+    """R18, R20: every scheme has its challenge in one line. The challenge of the scheme used has the error."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token), MacValidator(OAuth2Token))
     with serving(protector(Witness().view(colour))):
         assert send("/", bearer(GOOD, "MAC")).status == 200

@@ -1,13 +1,16 @@
-"""CSRF and login checks beside a guard, however a site installs them: an optional token never takes them away."""
+"""CSRF and login checks together with a guard, however a site installs them. An optional token never removes them."""
 
+import functools
 import subprocess
 import sys
 import textwrap
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.checks import run_checks
 from django.core.exceptions import MiddlewareNotUsed
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.test import override_settings
@@ -16,7 +19,13 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from async_oauth_guard import BearerTokenValidator, ProtectedResourceMixin, ResourceProtector
+from async_oauth_guard import (
+    AccessToken,
+    BearerTokenValidator,
+    ProtectedResourceMixin,
+    ResourceProtector,
+    TokenValidator,
+)
 from tests.answers import RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.site.models import OAuth2Token
@@ -133,7 +142,7 @@ FACTORY, UNUSED = f"{__name__}.csrf_factory", [f"{__name__}.NotUsed", f"{__name_
 @both_colours
 @pytest.mark.parametrize("middleware", [[FACTORY], [*UNUSED, CSRF], [FACTORY, *UNUSED]])
 def test_middleware_of_a_factory(middleware: list[str], colour: str, protector: ResourceProtector, send: Send) -> None:
-    """A CSRF middleware that a function makes, or one beside others that are not used, is asked like any."""
+    """A CSRF middleware works as usual if a function makes it, or if the site lists others that are not used."""
     witness = Witness()
     with serving(protector(optional=True)(witness.view(colour)), MIDDLEWARE=middleware):
         assert send("/", method="POST").status == 403
@@ -144,7 +153,7 @@ def test_middleware_of_a_factory(middleware: list[str], colour: str, protector: 
 
 @both_colours
 def test_middlewares_that_are_not_used(colour: str, protector: ResourceProtector, send: Send) -> None:
-    """Where each CSRF middleware switched itself off there is no check, and nothing fails; ``csrf_protect`` counts."""
+    """If each CSRF middleware is switched off, there is no check and nothing fails. ``csrf_protect`` still checks."""
     witness = Witness()
     with serving(protector(optional=True)(witness.view(colour)), MIDDLEWARE=UNUSED):
         assert send("/", method="POST").status == 200
@@ -162,7 +171,7 @@ CHECKED = [([CSRF], "POST", 403), ([FACTORY], "POST", 403), ([*SESSIONS, LOGIN],
 def test_vary(
     middleware: list[str], method: str, status: int, colour: str, protector: ResourceProtector, send: Send
 ) -> None:
-    """What the session checks answer depends on the credentials too, and says so to caches."""
+    """The answers of the session checks depend on the credentials too. Their ``Vary`` header says so."""
     with serving(protector(optional=True)(Witness().view(colour)), MIDDLEWARE=middleware):
         answer = send("/", method=method)
     assert answer.status == status
@@ -171,7 +180,7 @@ def test_vary(
 
 @both_colours
 def test_changes_of_trusted_origins_are_followed(colour: str, protector: ResourceProtector, send: Send) -> None:
-    """The settings that the middleware keeps are those of the moment, though it was asked before they changed."""
+    """The middleware uses the current settings, even if it ran before they changed."""
 
     def statuses() -> dict[str, int]:
         origins = ("https://a.example", "https://b.example")
@@ -206,7 +215,7 @@ def test_exemption_above_the_guard_is_reported(colour: str, protector: ResourceP
     view = guarded_function(protector, Witness(), colour, csrf_exempt)
     with serving([path("api/", ([path("x", view)], None, None))]):
         (message,) = warnings()
-    assert message.startswith("csrf_exempt has no effect above the optional guard of ")
+    assert message.startswith("csrf_exempt has no effect above the guard of ")
     assert __name__ in message or "tests.sites" in message
 
 
@@ -240,6 +249,292 @@ def test_exemption_below_the_guard(colour: str, protector: ResourceProtector, se
 def test_exemption_above_guards_that_ask_for_a_token(colour: str, protector: ResourceProtector) -> None:
     """Above a guard without ``optional``, ``csrf_exempt`` changes nothing, so nothing is said."""
     with serving(csrf_exempt(protector(Witness().view(colour)))):
+        assert warnings() == []
+
+
+class Wrapper:
+    """A site's own object around Django's request, much like the request of Django REST framework."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+@both_colours
+def test_wrapper_of_a_request_keeps_the_check(colour: str, protector: ResourceProtector, send: Send) -> None:
+    """Only Django REST framework is known to check sessions itself; for other wrappers the guard has it done."""
+    witness = Witness()
+    guarded = protector(optional=True)(witness.view(colour))
+
+    @functools.wraps(guarded)
+    def sync_view(request: HttpRequest) -> Any:
+        return guarded(Wrapper(request))
+
+    @functools.wraps(guarded)
+    async def async_view(request: HttpRequest) -> Any:
+        return await guarded(Wrapper(request))
+
+    with serving(sync_view if colour == "def" else async_view, MIDDLEWARE=[CSRF]):
+        assert send("/", method="POST").status == 403
+        assert witness.entered == 0
+        assert send("/", MATCHING, method="POST").json == {"token": False, "user": None}
+        assert send("/", bearer(GOOD), method="POST").json == {"token": True, "user": "alice"}
+
+
+# A protector whose own `acquire_token` reads a cookie, which browsers send by themselves.
+
+
+class FromCookie(ResourceProtector):
+    def acquire_token(self, request: HttpRequest, scopes: Any = None, **requirements: Any) -> Any:
+        if (token := request.COOKIES.get("access_token")) is not None:
+            return self.validate_token(token, scopes)
+        return super().acquire_token(request, scopes, **requirements)
+
+
+class FromCookieAsync(ResourceProtector):
+    async def acquire_token(self, request: HttpRequest, scopes: Any = None, **requirements: Any) -> Any:  # type: ignore[override]
+        if (token := request.COOKIES.get("access_token")) is not None:
+            return await self.avalidate_token(token, scopes)
+        return await super().aacquire_token(request, scopes, **requirements)
+
+
+class Unchecked(FromCookie):
+    csrf_exempt = True
+
+
+COOKIE = b"access_token=" + GOOD.encode()
+FROM_COOKIE: RawHeaders = [(b"cookie", COOKIE)]
+FROM_COOKIE_MATCHING: RawHeaders = [(b"cookie", COOKIE + b"; csrftoken=" + SECRET), (b"x-csrftoken", SECRET)]
+WITHOUT_CREDENTIALS: list[RawHeaders] = [
+    FROM_COOKIE,
+    [*FROM_COOKIE, (b"authorization", b"")],
+    [*FROM_COOKIE, (b"authorization", b"Basic Zm9vOmJhcg==")],
+    # Browsers add these as well, and another site chooses the query. Its `,bearer,` looks like a second scheme.
+    [*FROM_COOKIE, (b"authorization", b'Digest username="alice", uri="/?,bearer,", response="0"')],
+]
+every_cookie_protector = pytest.mark.parametrize("cls", [FromCookie, FromCookieAsync])
+FORMS_OF_COOKIES: dict[str, Any] = {
+    "function": lambda guard, colour, witness: guard(witness.view(colour)),
+    "class": lambda guard, colour, witness: guard(post_class(witness, colour)).as_view(),
+    "as_view": lambda guard, colour, witness: guard(post_class(witness, colour).as_view()),
+    "mixin": lambda guard, colour, witness: post_class(witness, colour, mixin_of(guard)).as_view(),
+}
+
+
+def mixin_of(guard: Any) -> type:
+    return type("Mixin", (ProtectedResourceMixin,), {"protector": guard})
+
+
+def cookie_protector(cls: Any, **options: Any) -> Any:
+    return cls(BearerTokenValidator(OAuth2Token), **options)
+
+
+@both_colours
+@every_cookie_protector
+@pytest.mark.parametrize("form", FORMS_OF_COOKIES.values(), ids=FORMS_OF_COOKIES)
+@pytest.mark.parametrize("compat", [None, "authlib"])
+def test_token_of_a_cookie_needs_a_csrf_token(compat: Any, form: Any, cls: Any, colour: str, send: Send) -> None:
+    """Where a protector's own ``acquire_token`` may read a cookie, another site's form does not get in by it."""
+    witness = Witness()
+    with serving(form(cookie_protector(cls, compat=compat), colour, witness), MIDDLEWARE=[CSRF]):
+        for headers in WITHOUT_CREDENTIALS:
+            answer = send("/", headers, method="POST")
+            assert (answer.status, "authorization" in answer.members("Vary")) == (403, True)
+        assert witness.entered == 0
+        assert send("/", FROM_COOKIE_MATCHING, method="POST").json == {"token": True, "user": "alice"}
+        assert send("/", MATCHING, method="POST").status == 401
+
+
+@both_colours
+@every_cookie_protector
+def test_token_of_the_header_needs_no_csrf_token(cls: Any, colour: str, send: Send) -> None:
+    """Credentials of a scheme that the guard serves are sent by no browser by itself, whether good or not."""
+    with serving(cookie_protector(cls)(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+        assert send("/", bearer(GOOD), method="POST").status == 200
+        assert send("/", bearer("unknown"), method="POST").status == 401
+        assert send("/", [(b"authorization", b"Bearer")], method="POST").status == 400
+
+
+class BasicValidator(TokenValidator):
+    TOKEN_TYPE = "Basic"
+
+    def authenticate_token(self, token_string: str) -> AccessToken:
+        return AccessToken({"scope": "profile"})
+
+
+class Password(ResourceProtector):
+    """Does not define ``acquire_token``."""
+
+
+class ExemptPassword(Password):
+    csrf_exempt = True
+
+
+BASIC: RawHeaders = [(b"authorization", b"Basic Zm9vOmJhcg==")]
+
+
+@both_colours
+@pytest.mark.parametrize("cls", [Password, FromCookie, FromCookieAsync])
+@pytest.mark.parametrize("optional", [False, True])
+def test_credentials_that_browsers_send_need_a_csrf_token(optional: bool, cls: Any, colour: str, send: Send) -> None:
+    """Browsers add ``Basic`` credentials that they know by themselves, also to another site's form."""
+    witness = Witness()
+    guard = cls(BasicValidator(), BearerTokenValidator(OAuth2Token))(optional=optional)
+    with serving(guard(witness.view(colour)), MIDDLEWARE=[CSRF]):
+        assert send("/", BASIC, method="POST").status == 403
+        assert witness.entered == 0
+        assert send("/", [*BASIC, *MATCHING], method="POST").status == 200
+        assert send("/", bearer(GOOD), method="POST").status == 200
+
+
+@both_colours
+def test_csrf_protect_above_a_guard_for_credentials_that_browsers_send(colour: str, send: Send) -> None:
+    """Without the middleware, ``csrf_protect`` above the guard checks, also if the validator was registered later."""
+    late = Password()
+    for protector in (Password(BasicValidator()), late):
+        view = csrf_protect(protector(Witness().view(colour)))
+        if protector is late:
+            late.register_token_validator(BasicValidator())
+        for middleware in ([], [CSRF]):
+            with serving(view, MIDDLEWARE=middleware):
+                assert send("/", BASIC, method="POST").status == 403
+                assert send("/", [*BASIC, *MATCHING], method="POST").status == 200
+
+
+@both_colours
+def test_exempt_from_the_check_of_credentials(colour: str, send: Send) -> None:
+    """``csrf_exempt`` below the guard, or ``csrf_exempt = True`` on the protector's class, leaves the check out."""
+    view = Witness().view(colour)
+    for guarded in (ExemptPassword(BasicValidator())(view), Password(BasicValidator())(csrf_exempt(view))):
+        with serving(guarded, MIDDLEWARE=[CSRF]):
+            assert send("/", BASIC, method="POST").status == 200
+
+
+@both_colours
+@every_cookie_protector
+def test_safe_methods_need_no_csrf_token(cls: Any, colour: str, send: Send) -> None:
+    """``GET`` is checked by nobody."""
+    with serving(cookie_protector(cls)(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE).status == 200
+        assert send("/").status == 401
+
+
+@both_colours
+@every_cookie_protector
+def test_token_of_a_cookie_needs_no_login(cls: Any, colour: str, send: Send) -> None:
+    """A token is required in any case, so no login is required."""
+    with serving(cookie_protector(cls)(Witness().view(colour)), MIDDLEWARE=[*SESSIONS, CSRF, LOGIN]):
+        assert send("/").status == 401
+        assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 200
+
+
+@both_colours
+@pytest.mark.parametrize("exempt", ["below the guard", "by the class"])
+def test_exempt_from_the_check_of_cookies(exempt: str, colour: str, send: Send) -> None:
+    """``csrf_exempt`` below the guard, or ``csrf_exempt = True`` on the protector's class, leaves the check out."""
+    view = Witness().view(colour)
+    guarded = cookie_protector(Unchecked)(view)
+    if exempt == "below the guard":
+        guarded = cookie_protector(FromCookie)(csrf_exempt(view))
+    with serving(guarded, MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE, method="POST").status == 200
+
+
+@both_colours
+@every_cookie_protector
+def test_csrf_protect_above_a_guard_that_may_read_cookies(cls: Any, colour: str, send: Send) -> None:
+    """Without the middleware, ``csrf_protect`` above the guard checks; with it, only requests without credentials."""
+    view = csrf_protect(cookie_protector(cls)(Witness().view(colour)))
+    with serving(view, MIDDLEWARE=[]):
+        assert send("/", FROM_COOKIE, method="POST").status == 403
+        assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 200
+    with serving(view, MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE, method="POST").status == 403
+        assert send("/", bearer(GOOD), method="POST").status == 200
+
+
+@both_colours
+def test_csrf_protect_above_a_guard_that_is_unchecked(colour: str, send: Send) -> None:
+    """With ``csrf_exempt = True`` the view is exempt, as behind any guard that asks for a token."""
+    with serving(csrf_protect(cookie_protector(Unchecked)(Witness().view(colour))), MIDDLEWARE=[]):
+        assert send("/", FROM_COOKIE, method="POST").status == 200
+
+
+@both_colours
+@every_cookie_protector
+def test_csrf_token_of_a_session(cls: Any, colour: str, send: Send) -> None:
+    """``CSRF_USE_SESSIONS`` counts: a matching cookie is then none."""
+    site = {"MIDDLEWARE": [*SESSIONS, CSRF], "SESSION_ENGINE": SessionStore.__module__, "CSRF_USE_SESSIONS": True}
+    session = SessionStore()
+    session["_csrftoken"] = SECRET.decode()
+    session.save()
+    cookies = COOKIE + b"; sessionid=" + str(session.session_key).encode()
+    matching: RawHeaders = [(b"cookie", cookies), (b"x-csrftoken", SECRET)]
+    with serving(cookie_protector(cls)(Witness().view(colour)), **site):
+        assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 403
+        assert send("/", matching, method="POST").status == 200
+
+
+@every_cookie_protector
+def test_token_of_a_cookie_within_a_transaction(cls: Any, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ATOMIC_REQUESTS`` changes nothing."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    with serving(cookie_protector(cls)(Witness().view("def")), MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE, method="POST").status == 403
+        assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 200
+
+
+@both_colours
+@every_cookie_protector
+def test_optional_guard_that_may_read_cookies(cls: Any, colour: str, send: Send) -> None:
+    """An optional guard lets in requests without a header after both checks. For other schemes it calls the method."""
+    guarded = cookie_protector(cls)(optional=True)(Witness().view(colour))
+    other = (b"authorization", b"Basic Zm9vOmJhcg==")
+    with serving(guarded, MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE, method="POST").status == 403
+        assert send("/", FROM_COOKIE_MATCHING, method="POST").json == {"token": False, "user": None}
+        assert send("/", [*FROM_COOKIE, other], method="POST").status == 403
+        assert send("/", [*FROM_COOKIE_MATCHING, other], method="POST").json["token"] is True
+    with serving(guarded, MIDDLEWARE=[*SESSIONS, LOGIN]):
+        assert send("/", FROM_COOKIE).status == 302
+
+
+@both_colours
+def test_acquire_token_assigned_to_the_protector(colour: str, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail closed: a function that replaces the method may read a cookie as well."""
+    protector = cookie_protector(ResourceProtector)
+    guarded = protector(Witness().view(colour))
+    monkeypatch.setattr(protector, "acquire_token", lambda request, **asked: protector.validate_token(GOOD))
+    with serving(guarded, MIDDLEWARE=[CSRF]):
+        assert send("/", method="POST").status == 403
+        assert send("/", MATCHING, method="POST").status == 200
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_csrf_exempt_that_is_no_bool(value: Any) -> None:
+    """Fail closed: an exemption is ``True`` and nothing else."""
+    with pytest.raises(TypeError, match=rf"^Own\.csrf_exempt must be True or False, got {type(value).__name__}$"):
+        type("Own", (FromCookie,), {"csrf_exempt": value})
+
+
+@both_colours
+def test_csrf_exempt_of_an_object_that_is_no_bool(colour: str, send: Send) -> None:
+    """Fail closed: this holds for an attribute of the object too."""
+    protector = cookie_protector(FromCookie)
+    protector.csrf_exempt = "False"  # type: ignore[assignment]
+    with serving(protector(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE, method="POST").status == 403
+
+
+@both_colours
+def test_exemption_above_a_guard_that_may_read_cookies_is_reported(colour: str, send: Send) -> None:
+    """A system check says where ``csrf_exempt`` has no effect above such a guard."""
+    with serving(csrf_exempt(cookie_protector(FromCookie)(Witness().view(colour))), MIDDLEWARE=[CSRF]):
+        assert send("/", FROM_COOKIE, method="POST").status == 403
+        assert len(warnings()) == 1
+    with serving(csrf_exempt(cookie_protector(Unchecked)(Witness().view(colour)))):
         assert warnings() == []
 
 

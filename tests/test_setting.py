@@ -10,14 +10,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import RequestFactory, override_settings
 
-from async_oauth_guard import GuardError, checks, require_oauth
+from async_oauth_guard import GuardError, require_oauth
 from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.rfc9110 import Challenge
 from tests.site.models import QueryingToken
 from tests.sites import COLOURS, Witness, serving
 
-# The checks of Django that run beside ours ask every database.
+# Django's checks, which run together with the guard's, query every database.
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 GOOD = "good"
@@ -83,7 +83,7 @@ def test_changes_are_followed(colour: str, send: Send) -> None:
 
 @both_colours
 def test_several_validators(colour: str, send: Send) -> None:
-    """Each validator knows its own tokens; a refusal needs a no from all, and has the first one's realm."""
+    """Each validator knows its own tokens. A token is refused if all refuse it, with the first one's realm."""
     both = [validator("site.OAuth2Token", realm="first"), validator("site.QueryingToken", realm="second")]
     with serving(require_oauth(Witness().view(colour)), OAUTH_GUARD=changed(VALIDATORS=both)):
         assert send("/", bearer(GOOD)).status == 200
@@ -176,7 +176,7 @@ BAD: list[tuple[str, Any, list[str]]] = [
     (
         "secret of everybody's",
         changed(VALIDATORS=[jwt(algorithms=["HS256"])]),
-        ["algorithms", "HS256", "give it as jwks="],
+        ["algorithms", "HS256", "pass it as jwks="],
     ),
     ("no algorithm", changed(VALIDATORS=[jwt(algorithms=[])]), ["algorithms", "no token could be valid"]),
     (
@@ -225,18 +225,12 @@ def test_bad_setting_is_found_by_a_check(value: Any, says: list[str]) -> None:
     assert [part for part in says if part not in text] == []
 
 
-@pytest.fixture
-def no_other_protectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks look at every protector there is, those of other tests' modules too."""
-    monkeypatch.setattr(checks, "ALL_PROTECTORS", {require_oauth})
-
-
 @pytest.mark.usefixtures("no_other_protectors")
 def test_user_field_that_is_not_there() -> None:
     """E003, R134: a column of the user model that is not there is found by the check, before a token needs it."""
     with serving(require_oauth(Witness().view("def")), OAUTH_GUARD=changed(VALIDATORS=[jwt(user_lookup="nickname")])):
         found = [message for message in run_checks() if message.id == "async_oauth_guard.E003"]
-    assert [message.msg for message in found] == ["user_lookup: auth.User has no field 'nickname'"]
+    assert [message.msg for message in found] == ["user_lookup must name a field of auth.User, got 'nickname'"]
 
 
 @pytest.mark.usefixtures("no_other_protectors")
@@ -248,6 +242,7 @@ def test_what_weakens_security_is_warned_of() -> None:
     assert found == ["async_oauth_guard.W005", "async_oauth_guard.W006"]
 
 
+@pytest.mark.usefixtures("no_other_protectors")
 def test_good_setting_passes_the_checks() -> None:
     """The suite's own setting gives no error."""
     with serving(require_oauth("profile")(Witness().view("def"))):

@@ -42,7 +42,7 @@ def test_every_page_is_built(site: Path) -> None:
 
 @pytest.mark.parametrize("module", [async_oauth_guard, async_oauth_guard.testing], ids=lambda module: module.__name__)
 def test_public_names_are_in_the_reference(site: Path, module: object) -> None:
-    """Each public name is a heading of the built reference; below each of ours stands its docstring."""
+    """Each public name is a heading of the built reference. Names defined in the package have their docstring below."""
     page = (site / "reference.html").read_text(encoding="utf-8")
     anchors = set(re.findall(r'<h\d id="([^"]+)"', page))
     names = set(module.__all__)  # type: ignore[attr-defined]
@@ -55,9 +55,9 @@ def test_the_reference_has_docstrings(site: Path) -> None:
     """What the reference says of names is in their docstrings: of classes, arguments, methods and errors."""
     text = text_of(site / "reference.html")
     assert "Guards views with access tokens" in text
-    assert "the protection space for validators without one of their own" in text
-    assert "Forget whatever any cache holds of a token" in text
-    assert "neither it nor the protector says for which audience tokens have to be" in text
+    assert "the realm in challenges (RFC 9110 §11.5), for validators without a realm" in text
+    assert "Remove a revoked token from all caches" in text
+    assert "neither the validator nor the protector says which audience tokens must have" in text
 
 
 def test_markdown_is_rendered(site: Path) -> None:

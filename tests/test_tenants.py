@@ -1,4 +1,4 @@
-"""Managers and querysets that see one tenant: a request gets its own tenant's answer, whoever asks beside it."""
+"""Managers and querysets that see one tenant: concurrent requests each get their own tenant's answer."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ class WithMethods(QuerySet[Any]):
 
 
 def proxy(name: str, manager: Any, base: type[Any] = TenantToken) -> type[Any]:
-    """A model of the same rows with a manager of its own."""
+    """A model of the same rows with another manager."""
     meta = type("Meta", (), {"proxy": True, "app_label": "site"})
     return type(name, (base,), {"__module__": __name__, "objects": manager, "Meta": meta})
 
@@ -143,7 +143,7 @@ def view_of(tell: Callable[[HttpRequest], JsonResponse], colour: str) -> Any:
 
 
 def set_tenant(get_response: Any) -> Any:
-    """A middleware of both colours, which notes whose request it is."""
+    """A sync and async middleware, which records the request's tenant."""
     if not iscoroutinefunction(get_response):
 
         def middleware(request: HttpRequest) -> Any:
@@ -212,7 +212,7 @@ def test_each_request_gets_its_own_tenant(coalesce: bool | None, way: str, colou
 @every_way
 @pytest.mark.parametrize("coalesce", [None, True])
 def test_anothers_token_is_unknown(coalesce: bool | None, way: str, colour: str, server: str) -> None:
-    """A token of one tenant lets nobody in as another, whoever asks at the same time."""
+    """A token of one tenant never gives access to another, whatever requests run at the same time."""
     protector = ResourceProtector(validator(way, coalesce=coalesce))
     with serving(protector(view_of(told_tenant, colour)), MIDDLEWARE=MIDDLEWARE):
         answers = crowd(server, "only-of-a")
@@ -284,7 +284,7 @@ def test_added_methods_are_no_obstacle(lookups: list[str]) -> None:
 
 
 def test_given_queryset(lookups: list[str]) -> None:
-    """A queryset that is passed in is asked in each request's context as well, where its class overrides a method."""
+    """A queryset that is passed in also runs in each request's context, if its class overrides a method."""
     its_validator = BearerTokenValidator(TenantToken, queryset=ViaFilter(TenantToken))
     assert not its_validator.coalesces
     with serving(ResourceProtector(its_validator)(view_of(told_tenant, "async def")), MIDDLEWARE=MIDDLEWARE):

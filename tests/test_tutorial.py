@@ -1,4 +1,4 @@
-"""The tutorial, followed to the letter."""
+"""The tutorials, followed to the letter."""
 
 import os
 import re
@@ -14,17 +14,18 @@ import pytest
 from tests.terminals import BLOCK, Terminal, Typed, opened, read_console
 
 ROOT = Path(__file__).parent.parent
-TUTORIAL = ROOT / "docs" / "tutorial.md"
+TUTORIALS = sorted(ROOT.glob("docs/tutorial*.md"))
 FILE = re.compile(r"# (?P<path>[\w./]+)(?P<end>, at the end)?\n")
-SECOND_TERMINAL = "in a second terminal"
+OTHER_TERMINALS = ("in a second terminal", "in a third terminal")
 
 
-def test_every_block_is_followed() -> None:
-    """Each block of the tutorial is a file with its name, or what is typed into one of two terminals."""
-    blocks = [*BLOCK.finditer(TUTORIAL.read_text(encoding="utf-8"))]
-    assert len(blocks) * 2 == TUTORIAL.read_text(encoding="utf-8").count("```")
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_every_block_is_followed(page: Path) -> None:
+    """Each block of a tutorial is a file with its name, or what is typed into a terminal."""
+    blocks = [*BLOCK.finditer(page.read_text(encoding="utf-8"))]
+    assert len(blocks) * 2 == page.read_text(encoding="utf-8").count("```")
     for block in blocks:
-        assert block["mark"] in (None, SECOND_TERMINAL)
+        assert block["mark"] in (None, *OTHER_TERMINALS)
         if block["language"] == "console":
             assert read_console(block["text"]) != []
         else:
@@ -68,14 +69,16 @@ def test_what_a_terminal_started_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial(tmp_path: Path) -> None:
-    """Followed in an empty folder with Python and pip alone, the tutorial works, and prints what it says.
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_the_tutorial(page: Path, tmp_path: Path) -> None:
+    """Followed in an empty folder with Python and pip alone, a tutorial works, and prints what it says.
 
-    Two things are put in its place: the clone's path, as the page asks, and the port, which may be taken here.
+    Only these are replaced: the clone's path, as the page asks, and the ports, which may be taken here.
     """
     _skip_without_an_index(tmp_path)
-    text = TUTORIAL.read_text(encoding="utf-8")
-    text = text.replace("path/to/the/clone", shlex.quote(str(ROOT))).replace("8000", str(_free_port()))
+    text = page.read_text(encoding="utf-8").replace("path/to/the/clone", shlex.quote(str(ROOT)))
+    for port in ("8000", "8080"):
+        text = text.replace(port, str(_free_port()))
     folder = tmp_path / "empty"
     folder.mkdir()
     with ExitStack() as terminals:
@@ -83,7 +86,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
         for block in BLOCK.finditer(text):
             if block["language"] != "console":
                 _write(folder, block["text"])
-            elif block["mark"] == SECOND_TERMINAL:
+            elif block["mark"] in OTHER_TERMINALS:
                 _start(terminals.enter_context(opened(folder)), read_console(block["text"]))
             else:
                 _type(first, read_console(block["text"]))

@@ -23,9 +23,9 @@ def send(
     query: bytes = b"",
     application: Application | None = None,
 ) -> Answer:
-    """The answer of ``application``; without one, of the site that the settings of this moment describe.
+    """The answer of ``application``. Without one, the answer of the site that the current settings describe.
 
-    The request has a thread of its own, as on a server, and so a database connection: it sees committed rows only.
+    The request has a separate thread, as on a server, with a separate database connection. It sees committed rows only.
     """
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,

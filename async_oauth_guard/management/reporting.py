@@ -1,65 +1,94 @@
-"""What the commands have in common: a report for people or for machines, and an exit status that tells how it went."""
+"""What the commands share: a report for people or as JSON, and an exit status that gives the result."""
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO, cast
+from typing import Any, Literal, TypeAlias
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
-from ..console import Console
+__all__ = ["CANNOT_LOOK", "Printer", "Report", "ReportCommand", "Tone", "cannot_look", "printable", "printing"]
 
-__all__ = ["CANNOT_LOOK", "Report", "ReportCommand", "cannot_look", "printing"]
+Tone: TypeAlias = Literal["plain", "good", "warning", "bad"]
+
+# Django's names.
+_STYLES: Mapping[Tone, str] = {"good": "SUCCESS", "warning": "WARNING", "bad": "ERROR"}
 
 CANNOT_LOOK = 2
-"""The exit status of a command that was used wrongly, or could not do its work; argparse has the same one."""
+"""The exit status of a command that was used wrongly or cannot run. argparse uses the same status."""
 
 
 def cannot_look(sentence: str) -> CommandError:
-    """The error that ends a command so, with what to tell people."""
+    """Return the error that ends a command with `CANNOT_LOOK`; ``sentence`` says why."""
     return CommandError(sentence, returncode=CANNOT_LOOK)
+
+
+class Printer:
+    """Prints lines and tables to the output of a command, in Django's styles."""
+
+    def __init__(self, command: BaseCommand) -> None:
+        self._command = command
+
+    def line(self, text: str = "", tone: Tone = "plain") -> None:
+        """Print one line, or several."""
+        style = getattr(self._command.style, _STYLES.get(tone, ""), str)
+        self._command.stdout.write(style(printable(text)))
+
+    def table(self, headings: Sequence[str], rows: Iterable[tuple[Tone, Sequence[str]]]) -> None:
+        """Print aligned columns, each as wide as its longest cell."""
+        lines: list[tuple[Tone, Sequence[str]]] = [("plain", headings), *rows]
+        cells = [[printable(cell).replace("\n", " ") for cell in line] for _, line in lines]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for (tone, _), row in zip(lines, cells, strict=True):
+            self.line("  ".join(map(str.ljust, row, widths)).rstrip(), tone)
+
+
+def printable(text: str) -> str:
+    """Replace characters that could control a terminal: the claims of a token may contain anything."""
+    return "".join(each if each == "\n" or not unicodedata.category(each).startswith("C") else "�" for each in text)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a command found out.
+    """The result of a command.
 
     Attributes:
-        document: the whole of it, for ``--json``.
-        show: prints it for people.
-        trouble: a sentence about what is not as it should be, if anything is.
-        status: the exit status where there is trouble.
+        document: the whole result, for ``--json``.
+        show: prints the result for people.
+        error: a sentence that says what is wrong, if anything is.
+        status: the exit status if something is wrong.
     """
 
     document: Mapping[str, Any]
-    show: Callable[[Console], None]
-    trouble: str | None = None
+    show: Callable[[Printer], None]
+    error: str | None = None
     status: int = 1
 
 
 class ReportCommand(BaseCommand):
-    """A command that looks at something, prints a `Report` of it, and ends with 0 only where all is well."""
+    """A command that examines something and prints a `Report`. It ends with 0 only if nothing is wrong."""
 
-    # They look at sites that may be broken, and say so themselves.
+    # These commands examine sites that may be broken, and report the problems themselves.
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The arguments of every report."""
-        parser.add_argument("--json", action="store_true", help="Print the report as JSON, for machines.")
+        """Add the arguments of every report."""
+        parser.add_argument("--json", action="store_true", help="Print the report as JSON, for programs.")
 
     def examine(self, options: Mapping[str, Any]) -> Report:
-        """Look.
+        """Create the report.
 
         Raises:
-            ImproperlyConfigured, CommandError: it is impossible to; the message is one sentence for people.
+            ImproperlyConfigured, CommandError: this is impossible; the message is one sentence for people.
         """
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Look, print, and tell by the exit status how it went."""
+        """Create and print the report, and set the exit status."""
         try:
             report = self.examine(options)
         except ImproperlyConfigured as error:
@@ -68,31 +97,25 @@ class ReportCommand(BaseCommand):
             if options["json"]:
                 self.stdout.write(json.dumps(report.document, indent=2))
             else:
-                report.show(Console(cast("TextIO", self.stdout), color=_color(options)))
-        if report.trouble is not None:
-            raise CommandError(report.trouble, returncode=report.status)
+                report.show(Printer(self))
+        if report.error is not None:
+            raise CommandError(report.error, returncode=report.status)
 
 
 @contextmanager
 def printing(output: OutputWrapper) -> Iterator[None]:
-    """Around what a command prints. Whoever reads may stop: that is no error, and changes no exit status.
+    """Wrap the output of a command. If the reader closes the pipe, that is no error, and the exit status stays.
 
     Raises:
-        CommandError: there is nothing to print to, or it is full.
+        CommandError: standard output is closed, or cannot be written to (for example, the disk is full).
     """
     if output._out is None:
-        raise cannot_look("There is no standard output to print to.")
+        raise cannot_look("Standard output is closed, so nothing can be printed.")
     try:
         yield
         output.flush()
     except BrokenPipeError:
-        # `head` has seen enough. Python would stumble over it once more on leaving.
+        # The reader has stopped, as `head` does. At exit, Python would fail on the closed pipe once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
     except OSError as error:
-        raise cannot_look(f"It cannot be printed: {error.strerror}.") from error
-
-
-def _color(options: Mapping[str, Any]) -> bool | None:
-    if options["no_color"]:
-        return False
-    return True if options["force_color"] else None
+        raise cannot_look(f"The output cannot be written: {error.strerror}.") from error

@@ -1,23 +1,27 @@
-"""The test kit: tokens for tests, without a server and without a header."""
+"""The test kit for sites: test clients, overrides for tokens, `assert_guarded`, and a fake authorization server.
 
-from ..routes import Route, iter_routes
-from .authorization_server import FakeAuthorizationServer
+Tests of this package do not belong here. Nothing that guards a request imports this package.
+"""
+
+from ..diagnostics.routes import Route, iter_routes
 from .clients import AsyncOAuthClient, OAuthClient
+from .dpop import DPoPKey
+from .environment import ServerClock
 from .guarded import assert_guarded
 from .override import override_oauth
-from .server_clock import ServerClock
-from .server_endpoints import Call
-from .server_faults import Fault
-from .server_tokens import SigningKey
+from .server import Call, FakeAuthorizationServer, Fault, ServerRequest, ServerResponse, SigningKey
 
 __all__ = [
     "AsyncOAuthClient",
     "Call",
+    "DPoPKey",
     "FakeAuthorizationServer",
     "Fault",
     "OAuthClient",
     "Route",
     "ServerClock",
+    "ServerRequest",
+    "ServerResponse",
     "SigningKey",
     "assert_guarded",
     "iter_routes",

@@ -1,41 +1,42 @@
-"""That nothing is left unguarded, as a test."""
+"""``assert_guarded``: a test that no view is left unguarded."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from ..guarding import guarding_of
-from ..routes import TO_GUARD, Route, dotted_path, is_allowed, iter_routes, patterns_of_allowed, route_of
+from ..diagnostics.routes import TO_GUARD, Route, dotted_path, is_excused, iter_routes, patterns_of_allowed, route_of
+from ..diagnostics.view_analysis import guarding_of
 
 __all__ = ["assert_guarded"]
 
 
 def assert_guarded(url_or_view: Any = None, *, urlconf: Any = None) -> None:
-    """Fail unless a guard stands before every request for what is given, or for every route of the site.
+    """Fail unless every request to a view, or to any route of the site, passes a guard.
 
-    A guard with ``optional=True`` is a guard, although it lets in requests that present nothing. What a guard asks for
-    is not looked at.
+    A guard with ``optional=True`` counts, although it lets in requests that present nothing. The requirements of the
+    guard do not matter.
 
     Args:
         url_or_view: a path (``/reports/2024``), the name of a URL (``reports:yearly``), or a view: a function, a class,
-            or what ``as_view()`` returned. Left out, every route but those that ``OAUTH_GUARD["UNGUARDED"]`` names.
-        urlconf: the URL configuration to look in; the site's unless given.
+            or the result of ``as_view()``. Default: every route except those that ``OAUTH_GUARD["UNGUARDED"]`` names or
+            `mark_reviewed` marks.
+        urlconf: the URL configuration to search. Default: that of the site.
 
     Raises:
-        AssertionError: there is no guard, or a request can pass it by; or there is no such URL.
-        TypeError: ``url_or_view`` is none of these.
+        AssertionError: there is no guard, or some requests bypass it, or there is no such URL.
+        TypeError: ``url_or_view`` has another type.
         ImproperlyConfigured: the URL configuration cannot be loaded, or the setting is wrong.
     """
-    # pytest need not show what is in here.
+    # Leave this frame out of pytest's tracebacks.
     __tracebackhide__ = True
     if url_or_view is None:
         patterns = patterns_of_allowed() or ()
-        # To name it in the setting helps here alone: a route that a test names itself is to have a guard.
-        _fail_for((route for route in iter_routes(urlconf) if not is_allowed(route, patterns)), TO_GUARD)
+        # Give the advice only here: if the test names a route itself, the route must have a guard.
+        _fail_for((route for route in iter_routes(urlconf) if not is_excused(route, patterns)), TO_GUARD)
     elif isinstance(url_or_view, str):
         _fail_for(_routes_called(url_or_view, urlconf))
     elif not callable(url_or_view):
-        raise TypeError(f"a path, the name of a URL, or a view is wanted, not {type(url_or_view).__name__}")
-    elif not guarding_of(url_or_view).is_whole:
+        raise TypeError(f"url_or_view must be a path, the name of a URL, or a view, got {type(url_or_view).__name__}")
+    elif not guarding_of(url_or_view).is_complete:
         raise AssertionError(f"unguarded: {dotted_path(url_or_view)}")
 
 

@@ -1,46 +1,102 @@
-"""What every validator is: a scheme, a realm, the hooks that Authlib's users know, and doors to the same rules."""
+"""The base class of validators: the scheme, the realm, Authlib's hooks, and the public validation methods."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 
-from ..challenges import check_parameters
-from ..credentials import PresentedToken, Secret
-from ..effects import Flow
 from ..errors import Reason
-from ..flows.authorization import Inquiry, judge_flow, require_flow
-from ..hooks import door, hook
-from ..requirements import parse_requirements
-from ..runtime import arun, run_outside_loop
-from ..tokens import TokenState, read_attribute, read_user
+from ..protocol.access_token import TokenState, is_active, read_attribute, read_user
+from ..protocol.attributes import read_optional
+from ..protocol.challenges import check_parameters
+from ..protocol.confirmation import read_confirmation
+from ..protocol.requirements import parse_requirements
+from ..protocol.rules import Rule
+from ..protocol.secrets import PresentedToken, Secret
+from ..runtime.effects import Flow
+from ..runtime.run import arun, is_async, run_outside_loop
+from .authorization import OWN, REQUIREMENTS, AuthorizationContext, require_flow, validate_flow
+from .binding import presented
+from .hooks import CompatRequest, overridden
+from .routing import recognises_all
+from .token_requirements import implied_scopes
 
-__all__ = ["TokenValidator"]
+__all__ = ["NOT_EXPIRED", "STATE", "USER_IS_ACTIVE", "FoundToken", "Overrides", "TokenValidator"]
+
+
+# Called where they cannot be awaited, or meant to do no I/O.
+_PLAIN_HOOKS = ("cache_identity", "owns", "recognises", "scope_insufficient", "validate_iss")
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Which hooks a class overrides."""
+
+    authenticate_token: bool
+    validate_token: bool
+    get_jwks: bool
+    validate_iss: bool
+    introspect_token: bool
+
+    @classmethod
+    def of(cls, owner: Any) -> "Overrides":
+        """The overrides of a validator's class."""
+        return cls(*(overridden(owner, name) is not None for name in cls.__slots__))
+
+    @property
+    def find_tokens(self) -> bool:
+        """Whether the site's code creates the tokens. Their methods may run queries."""
+        return self.authenticate_token or self.introspect_token
+
+
+# Not frozen, because one is created for each request. No repr, because a model's ``__str__`` may show the token.
+@dataclass(slots=True, repr=False)
+class FoundToken:
+    """The subject of the rules for a token with Authlib's methods."""
+
+    token: Any
+    context: AuthorizationContext
+
+
+NOT_EXPIRED: Rule[FoundToken, Any] = Rule(
+    "not expired", lambda found: Reason.EXPIRED if found.token.is_expired() else None
+)
+STATE: Sequence[Rule[FoundToken, Any]] = (
+    NOT_EXPIRED,
+    Rule("not revoked", lambda found: Reason.REVOKED if found.token.is_revoked() else None),
+)
+"""The rules for the token itself, in Authlib's order."""
+USER_IS_ACTIVE: Rule[Any, Any] = Rule("user is active")
 
 
 class TokenValidator(AuthlibTokenValidator):
-    """Base class for a source of tokens of one's own.
+    """Base class for your own source of tokens.
 
-    A subclass defines ``authenticate_token(token)``, ``def`` or ``async def``, which finds and verifies a token and
-    returns it, or ``None``. What it returns has Authlib's ``is_expired()``, ``is_revoked()`` and ``get_scope()``;
-    otherwise the subclass defines ``validate_token(token, scopes, request)`` as well and is the sole judge.
-    ``validate_request(request)`` and ``scope_insufficient(token_scopes, required_scopes)`` may be defined too.
+    A subclass defines ``authenticate_token(token)``, with ``def`` or ``async def``. It finds and verifies a token, and
+    returns it or ``None``. The returned token must have Authlib's methods ``is_expired()``, ``is_revoked()`` and
+    ``get_scope()``. Otherwise the subclass must also define ``validate_token(token, scopes, request)``, which then does
+    all checks. It may also define ``validate_request(request)`` and
+    ``scope_insufficient(token_scopes, required_scopes)``.
 
     Args:
-        realm: the protection space that challenges name (RFC 9110 §11.5).
+        realm: the realm that challenges name (RFC 9110 §11.5).
         extra_attributes: further parameters of every challenge.
 
     Raises:
-        ValueError: the realm or an attribute cannot stand in a challenge.
+        ValueError: a challenge cannot contain the realm or an attribute.
     """
 
     TOKEN_TYPE = "bearer"
     require_active_user = True
     blocking_methods = False
-    # Whether what a token says of itself is read from its claims alone, without a method that may query.
+    # Whether the state of a token can be read from its claims, without calling methods that may run queries.
     _has_state_at_hand = False
-    # Whether it cannot serve where a subclass's `__init__` left ours out.
+    _overrides: Overrides
+    _state_rules = STATE
+    # Whether the `__init__` of a subclass must call ours.
     _needs_init = False
-    _twins: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
+    _async_variants: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
 
     def __init__(self, realm: str | None = None, **extra_attributes: Any) -> None:
         check_parameters(realm, extra_attributes)
@@ -48,95 +104,130 @@ class TokenValidator(AuthlibTokenValidator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in cls._twins:
-            if hook(cls, name) is None:
+        cls._overrides = Overrides.of(cls)
+        for name in cls._async_variants:
+            if overridden(cls, name) is None:
                 continue
-            # Fail closed: the guard asks the other, whatever the colour of the view.
+            # Fail closed: the guard calls only the method without the `a`, for sync and async views.
             raise TypeError(f"{cls.__name__}.{name}() would never be called: write async def {name[1:]}()")
+        for name in _PLAIN_HOOKS:
+            method = getattr(cls, name, None)
+            if method is not None and (not callable(method) or is_async(method)):
+                raise TypeError(f"{cls.__name__}.{name} must be a method written with def, not async def")
 
-    @door
-    def recognises(self, token: str) -> bool:
-        """Whether ``token`` could be one of this validator's; it is asked nothing about any other. Does no I/O."""
-        return True
+    # Routing knows this function, and does not call it.
+    recognises = recognises_all
 
     def owns(self, issuer: str | None) -> bool | None:
-        """Whether a JWT of ``issuer`` (unverified; ``None`` for a token that is no JWT) is this validator's alone.
+        """Whether only this validator accepts JWTs from ``issuer``.
 
-        ``False`` where it cannot be this validator's at all, ``None`` where it may be.
+        The issuer is unverified, and ``None`` for a token that is not a JWT. Returns ``False`` if this validator never
+        accepts such tokens, and ``None`` if it may accept them.
         """
         return None
 
-    @door
     def authenticate_token(self, token_string: str) -> Any:
-        """Find and verify a token; ``None`` where it is unknown. Lifetime and scopes are *not* judged.
+        """Find and verify a token. Returns ``None`` for an unknown token. Does *not* check its lifetime and scopes.
 
         Raises:
-            InvalidTokenError: it is known to be no good.
-            TemporarilyUnavailableError: its source could not be asked.
-            SynchronousOnlyOperation: an event loop runs in this thread.
+            InvalidTokenError: the token is invalid.
+            TemporarilyUnavailableError: the database or the authorization server had an outage.
+            SynchronousOnlyOperation: an event loop is running in this thread.
         """
-        # From here on no frame of ours shows it.
+        # From here on, no frame of this package shows the token.
         token_string = PresentedToken(token_string)
         return run_outside_loop(self.authenticate_flow(Secret(token_string)), "await aauthenticate_token()")
 
-    @door
     async def aauthenticate_token(self, token_string: str) -> Any:
         """See `authenticate_token`."""
         token_string = PresentedToken(token_string)
         return await arun(self.authenticate_flow(Secret(token_string)))
 
-    @door
     def validate_token(
         self, token: Any, scopes: Any, request: Any, groups: Any = None, roles: Any = None, entitlements: Any = None
     ) -> None:
-        """Judge a token that ``authenticate_token`` found: its lifetime and user, scopes, groups, roles, entitlements.
+        """Check a token from ``authenticate_token``: its lifetime and user, scopes, groups, roles and entitlements.
 
         Raises:
-            InvalidTokenError, InsufficientScopeError: it is refused.
-            SynchronousOnlyOperation: an event loop runs in this thread.
+            InvalidTokenError, InsufficientScopeError: the token is refused.
+            SynchronousOnlyOperation: an event loop is running in this thread.
         """
-        flow = self._judge_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements)
+        flow = self._validate_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements)
         run_outside_loop(flow, "await avalidate_token()")
 
-    @door
     async def avalidate_token(
         self, token: Any, scopes: Any, request: Any, groups: Any = None, roles: Any = None, entitlements: Any = None
     ) -> None:
         """See `validate_token`."""
-        await arun(self._judge_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements))
+        await arun(self._validate_flow(token, scopes, request, groups=groups, roles=roles, entitlements=entitlements))
 
-    def _judge_flow(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> Flow[None]:
+    def _validate_flow(self, token: Any, scopes: Any, request: Any, **attributes: Any) -> Flow[None]:
         requirements = parse_requirements(scopes, **attributes)
-        # A request, where there is one, is Authlib's, which knows its URI.
-        inquiry = Inquiry(
+        # `request` is Authlib's request, which has a URI, or None.
+        context = AuthorizationContext(
             requirements=requirements,
             request=None,
             hook_request=lambda: request,
             uri=lambda: getattr(request, "uri", None),
+            # Look at its type only: using the lazy object would create it.
+            as_authlib=issubclass(type(request), CompatRequest),
+            possession=presented(),
+            implied_scopes=implied_scopes(),
         )
-        yield from require_flow((yield from judge_flow(self, token, inquiry)), inquiry)
+        yield from require_flow((yield from validate_flow(self, token, context)))
 
-    def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[Any]:
-        """How this kind of validator finds a token; a class without one defines ``authenticate_token``."""
-        raise NotImplementedError(f"{type(self).__name__} defines no authenticate_token()")
+    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
+        """Find a token. A subclass that does not override this must define ``authenticate_token``."""
+        raise NotImplementedError(f"{type(self).__name__} must define authenticate_token()")
 
-    def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
-        """What the token says of itself, in Authlib's order, and no more than is needed for a refusal."""
-        if token.is_expired():
-            return TokenState(Reason.EXPIRED)
-        if token.is_revoked():
-            return TokenState(Reason.REVOKED)
-        return self._read_grant(token, token.get_scope(), inquiry)
+    def _rule_tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        """The tables of rules for ``context``, in order, each with its policy."""
+        if overridden(self, "authenticate_token") or overridden(self, "validate_token"):
+            yield (OWN,), None
+        else:
+            yield from self._tables(context)
+        yield REQUIREMENTS, context
 
-    def _read_grant(self, token: Any, scope: Any, inquiry: Inquiry) -> TokenState:
+    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        yield (OWN,), None
+
+    def read_state(self, token: Any, context: AuthorizationContext) -> TokenState:
+        """Read the state of the token, in Authlib's order. Stop at the first reason for a refusal."""
+        found, trace = FoundToken(token, context), context.trace
+        for rule in self._state_rules:
+            if trace is not None:
+                trace.reach(rule)
+            reason = rule.check(found)
+            if reason is not None:
+                return TokenState(reason)
+        return self._read_grant(token, self._get_scope(token), context)
+
+    def _get_scope(self, token: Any) -> Any:
+        return token.get_scope()
+
+    def _check_before_hook(self, token: Any) -> Reason | None:
+        """The reason to refuse ``token`` before a custom ``validate_token`` is called, or ``None``."""
+        return None
+
+    def _read_grant(self, token: Any, scope: Any, context: AuthorizationContext) -> TokenState:
+        if context.trace is not None:
+            context.trace.reach(USER_IS_ACTIVE)
         user = read_user(token)
-        attributes = {name: read_attribute(token, name) for name in inquiry.requirements.attributes}
-        reason = Reason.INACTIVE_USER if self.require_active_user and not _is_active(token, user) else None
-        return TokenState(reason, scope, user, attributes)
+        attributes = {name: read_attribute(token, name) for name in context.requirements.attribute_names}
+        reason = Reason.INACTIVE_USER if self.require_active_user and not _has_usable_user(token, user) else None
+        token_type = token.get("token_type") if isinstance(token, Mapping) else read_optional(token, "token_type")
+        return TokenState(reason, scope, user, attributes, self._read_confirmation(token), token_type)
+
+    def _read_confirmation(self, token: Any) -> Any:
+        """The ``cnf`` of ``token``, unchecked."""
+        return read_confirmation(token)
 
 
-def _is_active(token: Any, user: Any) -> bool:
+TokenValidator._overrides = Overrides.of(TokenValidator)
+
+
+def _has_usable_user(token: Any, user: Any) -> bool:
     if user is None:
-        # A token of nobody, of a client: but not the token of a user who is gone.
+        # A client's token needs no user. But refuse the token of a user who was deleted.
         return not hasattr(type(token), "user") or read_attribute(token, "user_id") is None
-    return bool(getattr(user, "is_active", True))
+    return is_active(user)

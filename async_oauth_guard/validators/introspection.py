@@ -1,103 +1,118 @@
-"""Tokens that an authorization server is asked about (RFC 7662)."""
+"""Validates tokens by introspection at their authorization server (RFC 7662)."""
 
-import base64
 import re
 import ssl
-import uuid
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, get_args
-from urllib.parse import quote_plus
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
-from ..claims import check_audience, check_authorization_details, check_issuer, check_times, check_unbound
-from ..credentials import PresentedToken, Secret, is_token68
-from ..effects import Call, Flow
-from ..errors import InvalidTokenError, Reason
-from ..flows.authorization import Inquiry
-from ..flows.discovery import Metadata
-from ..flows.introspection import Introspection, Lifetimes, SignedResponses, Verdicts
-from ..flows.keysets import KeySource, RemoteKeys
-from ..flows.keysets import Lifetimes as KeyLifetimes
-from ..flows.users import UserLookup
-from ..hooks import door, hook
-from ..jose import DEFAULT_ALGORITHMS, check_signing_key, peek_issuer, sign_jwt
-from ..memory import Memory
-from ..profiles import PROFILES, read_attribute_values, read_client
-from ..runtime import arun, run_outside_loop
-from ..scopes import own_copy
-from ..tokens import AccessToken, TokenState
-from .model import compile_format
-from .remote import (
-    FROM_PROTECTOR,
-    Audience,
-    RemoteTokenValidator,
-    check_encodable,
-    check_lifetimes,
-    check_text,
-    digest_of,
-    fixed_keys,
-    naming,
-    repr_of_keys,
+from ..authorization_server.cache_entries import CacheSigner
+from ..authorization_server.introspection import BAD_RESPONSES, Introspection, SignedResponses
+from ..authorization_server.introspection_cache import CachePolicy, IntrospectionCache, IntrospectionResult
+from ..authorization_server.jwks import KeySource, RefreshPolicy, RemoteKeySource
+from ..authorization_server.metadata import Metadata
+from ..errors import Reason, error_of
+from ..protocol.access_token import AccessToken, TokenState, read_user
+from ..protocol.claims import CheckedClaims
+from ..protocol.credentials import is_token68
+from ..protocol.jwk import DEFAULT_ALGORITHMS
+from ..protocol.jwt import peek_issuer
+from ..protocol.profiles import PROFILES, read_attribute_values, read_client
+from ..protocol.rules import Rule, first_failure
+from ..protocol.scopes import own_copy
+from ..protocol.secrets import PresentedToken, Secret
+from ..runtime.effects import Flow
+from ..runtime.lru_cache import SizedLRU
+from ..runtime.run import arun, run_outside_loop
+from .audience import FROM_PROTECTOR, Audience
+from .authorization import AuthorizationContext
+from .cache_identity import digest_of, repr_of_keys, setdefault_bounded
+from .client_authentication import ClientAuth, ClientAuthentication
+from .database import compile_format
+from .fresh import call_hook_flow, is_fresh
+from .hooks import overridden
+from .introspection_rules import (
+    INTROSPECTION,
+    WORD,
+    IntrospectionPolicy,
+    check_active,
+    has_own_rules,
+    is_active_response,
 )
+from .options import (
+    check_encodable,
+    check_endpoint,
+    check_optional_text,
+    check_seconds,
+    check_signed_responses,
+    check_text,
+    fixed_keys,
+    known_options,
+)
+from .remembering import Admission
+from .remote import USER, RemoteTokenValidator
+from .routing import RECOGNISED
+from .users import UserLookup
 
-__all__ = ["ClientAuth", "Fields", "IntrospectTokenValidator"]
+__all__ = ["IntrospectTokenValidator"]
 
-# Bytes of answers that are remembered: some ten thousand of each kind.
+# Bytes in memory for results of active tokens, enough for some thousands. Inactive tokens get half as many.
 _MEMORY_SIZE = 16 * 1024 * 1024
-# Seconds for which a client assertion may be used (RFC 7523 §3: "the JWT MUST contain an "exp" claim").
-_ASSERTION_LIFETIME = 60
-_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# For the keys of signed answers: what `JWTBearerTokenValidator` has unless told otherwise.
-_KEY_LIFETIMES = KeyLifetimes(ttl=600.0, cooldown=30.0, max_stale=86_400.0)
-
-ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "bearer", "none"]
-Fields = Mapping[str, str | Secret[str]]
+# For the keys of signed responses: the defaults of `JWTBearerTokenValidator`.
+_KEY_LIFETIMES = RefreshPolicy(ttl=600.0, cooldown=30.0, max_stale=86_400.0)
 
 
+@known_options
 class IntrospectTokenValidator(RemoteTokenValidator):
-    """Validates tokens by asking their authorization server about them (RFC 7662), without blocking anybody.
+    """Validates tokens by introspection at their authorization server (RFC 7662), without blocking an event loop.
 
-    Requests with one token share one call. What the server said is used for a while, never past ``exp``; lifetime,
-    audience, scopes and user are judged on every request. Where the server cannot be asked, the answer is 503.
+    Concurrent requests with the same token share one introspection request. The result is used for a short time, and
+    never after ``exp``. Lifetime, audience, scopes and user are checked on every request. If the server cannot be
+    reached, the response is 503.
 
-    A subclass may define ``introspect_token(token)``, which gives the answer as a dictionary; see `TokenValidator` for
-    the other hooks. It is asked in each request, and answers for the audience itself unless ``audience`` is given. With
-    ``cache_identity()``, a string that names all that it depends on, its answers are kept like a server's.
+    A subclass may define ``introspect_token(token)``, which returns the response as a dictionary; see `TokenValidator`
+    for the other hooks. It is called on every request, and must check the audience itself unless ``audience`` is given.
+    If the subclass also defines ``cache_identity()``, which returns a string that names everything that the hook
+    depends on, the responses of the hook are cached like those of a server.
 
     Args:
-        introspection_endpoint: where the server is asked. Left out, it is discovered by ``issuer``.
-        issuer: the server's issuer identifier. Where an answer or a JWT names another, it is not taken.
-        client_id: who we are to the server.
-        client_secret: how we prove it: a secret; for ``private_key_jwt`` a private key as PEM text or JWK; for
+        introspection_endpoint: the URL of the introspection endpoint. By default, it is discovered from ``issuer``.
+        issuer: the issuer identifier of the server. Responses and JWTs that name another issuer are refused.
+        client_id: our client identifier at the server.
+        client_secret: our credentials: a secret; for ``private_key_jwt`` a private key as PEM text or JWK; for
             ``bearer`` a token.
-        client_auth: the method: ``client_secret_basic``, ``client_secret_post``, ``private_key_jwt``, ``bearer`` or
-            ``none``.
-        audience: who we are to clients, one or several, of which one must be in ``aud``. Left out, the protector's
-            ``resource``; ``None`` lets in tokens that were meant for others.
-        scope_claim: the member that holds the scopes.
-        cache_ttl: seconds for which a yes is used without asking again.
-        negative_ttl: seconds for which a no is.
-        stale_if_error: further seconds for which a yes is used while the server cannot be asked.
-        timeout: seconds for all that one request waits for.
-        max_concurrency: calls at a time; further ones queue within their timeout.
+        client_auth: the authentication method: ``client_secret_basic``, ``client_secret_post``, ``private_key_jwt``,
+            ``bearer`` or ``none``.
+        audience: one or several identifiers of this API. ``aud`` must contain at least one. By default, the
+            protector's ``resource``. With ``None``, tokens for other APIs are let in.
+        scope_claim: the member of the response that contains the scopes.
+        cache_ttl: seconds for which the result for an active token is used.
+        negative_ttl: seconds for which the result for an inactive token is used.
+        stale_if_error: further seconds for which the result for an active token is used if the server cannot be
+            reached.
+        timeout: the maximum number of seconds that one request waits.
+        max_concurrency: the maximum number of introspection requests at a time. Others wait within their timeout.
         user_lookup: see `JWTBearerTokenValidator`.
-        token_format: a regular expression that the whole token must match; others are not asked about.
-        signed_responses: ``"accepted"`` or ``"required"``, for answers as signed JWTs (RFC 9701); needs ``issuer``.
-        jwks_uri: where the keys of signed answers are; left out, discovered by ``issuer``.
-        jwks: those keys themselves, as a JWK Set or joserfc's ``KeySet``.
-        http_client: see `JWTBearerTokenValidator`; its pool has to allow ``max_concurrency`` connections.
+        token_format: a regular expression that the whole token must match. Other tokens are not introspected.
+        signed_responses: ``"accepted"`` or ``"required"``, for responses as signed JWTs (RFC 9701). Needs ``issuer``.
+        jwks_uri: the URL of the keys for signed responses. By default, it is discovered from ``issuer``.
+        jwks: the keys for signed responses, as a JWK Set or joserfc's ``KeySet``.
+        http_client: see `JWTBearerTokenValidator`. Its pool must allow ``max_concurrency`` connections.
         verify: see `JWTBearerTokenValidator`.
-        allow_insecure_http: whether ``http`` may be used other than on a loopback address. Whoever listens there sees
-            every token.
+        allow_insecure_http: whether to allow ``http`` for addresses that are not loopback addresses. Anyone on the
+            network path can then read every token.
         realm: see `TokenValidator`.
         extra_attributes: see `TokenValidator`.
 
     Raises:
-        ValueError, TypeError: an option has a value that cannot work.
+        ValueError: an option has an invalid value.
+        TypeError: an option has a value of the wrong type.
     """
 
     _kind = "IntrospectTokenValidator"
+    _is_jwt = False
     _sharing_hooks = ("introspect_token",)
-    _twins = (*RemoteTokenValidator._twins, "aintrospect_token")
+    _async_variants = (*RemoteTokenValidator._async_variants, "aintrospect_token")
 
     def __init__(
         self,
@@ -133,6 +148,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             audience_argument="audience",
             profile=PROFILES["rfc9068"],
             max_concurrency=max_concurrency,
+            bad_responses=BAD_RESPONSES,
             timeout=timeout,
             user_lookup=user_lookup,
             http_client=http_client,
@@ -140,12 +156,9 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             allow_insecure_http=allow_insecure_http,
         )
         check_text(scope_claim=scope_claim)
-        if issuer is not None:
-            check_text(issuer=issuer)
-        if client_id is not None:
-            check_text(client_id=client_id)
+        check_optional_text(issuer=issuer, client_id=client_id)
         check_encodable(client_id=client_id, client_secret=client_secret)
-        check_lifetimes(cache_ttl=cache_ttl, negative_ttl=negative_ttl, stale_if_error=stale_if_error)
+        check_seconds(cache_ttl=cache_ttl, negative_ttl=negative_ttl, stale_if_error=stale_if_error)
         self.introspection_endpoint = introspection_endpoint
         self.client_id = client_id
         self.client_auth = client_auth
@@ -154,92 +167,50 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self.jwks_uri = jwks_uri
         self._jwks = jwks
         self._client_secret = Secret(client_secret)
+        self._client = ClientAuthentication(
+            method=client_auth, client_id=client_id, secret=self._client_secret, issuer=issuer
+        )
         self._token_format = compile_format(token_format)
         if self._token_format is not None and not self._token_format.pattern:
-            raise ValueError("token_format: no token is empty; leave it out to ask about all")
-        self._introspect_token = hook(self, "introspect_token")
+            raise ValueError("token_format must not be empty; leave it out to introspect all tokens")
         if introspection_endpoint is not None:
-            # Of a subclass that answers by itself too: it may call ours.
-            self._check_endpoint(introspection_endpoint)
-        self._lifetimes = Lifetimes(float(cache_ttl), float(negative_ttl), float(stale_if_error))
-        self._begin()
+            # Check it even if a subclass introspects tokens itself, because its hook may call `super()`.
+            check_endpoint(introspection_endpoint, allow_insecure_http)
+        self._lifetimes = CachePolicy(float(cache_ttl), float(negative_ttl), float(stale_if_error), float(timeout))
+        self._reset_state()
+        own = self._overrides
+        self._answers_itself = own.introspect_token or (own.authenticate_token and issuer is None)
         if not self._answers_itself:
             self._check_options()
 
-    def _begin(self) -> None:
+    def _reset_state(self) -> None:
         self._metadata = Metadata(self._server, _KEY_LIFETIMES.max_stale)
-        # The keys of signed answers.
-        self._own_keys = self._build_keys()
-        self._verdicts = Verdicts(Memory(_MEMORY_SIZE), Memory(_MEMORY_SIZE // 2), self._lifetimes)
+        self._own_keys = self._build_keys()  # for signed responses
+        self._policies: dict[Any, IntrospectionPolicy] = {}
+        now, size = (lambda: self._server.clock.steady()), _MEMORY_SIZE
+        self._results = IntrospectionCache(SizedLRU(size, now), SizedLRU(size // 2, now), self._lifetimes)
         self._introspection = Introspection(
             server=self._server,
             endpoint=self.introspection_endpoint or self._metadata,
-            authenticate=self._authenticate_ourselves,
-            verdicts=self._verdicts,
-            vault=self.vault,
+            authenticate_flow=self._client.authenticate_flow,
+            results=self._results,
+            signer=self.signer,
             signed=self._build_signed_responses(),
         )
 
-    def _check_endpoint(self, url: Any) -> None:
-        try:
-            self._check_url("introspection_endpoint", url)
-        except ValueError as error:
-            if not isinstance(url, str) or "://" in url:
-                raise
-            raise ValueError(f"{error} (Authlib's first argument, the realm, is realm= here)") from None
-
-    @property
-    def _answers_itself(self) -> bool:
-        """Whether a subclass finds tokens without a server of ours to ask."""
-        if self._introspect_token is not None:
-            return True
-        return hook(self, "authenticate_token") is not None and self.issuer is None
-
     def _check_options(self) -> None:
         if self.introspection_endpoint is None and self.issuer is None:
-            raise ValueError("introspection_endpoint: give one, or an issuer by which it can be discovered")
-        if self.issuer is not None and (self._discovers or self.issuer.startswith("http:")):
-            self._check_url("issuer", self.issuer)
-        self._check_client_auth()
-        self._check_signed_responses()
-
-    @property
-    def _discovers(self) -> bool:
+            raise ValueError("introspection_endpoint or issuer must be given; issuer allows discovery")
         has_keys = self.signed_responses is None or self.jwks_uri is not None or self._jwks is not None
-        return self.introspection_endpoint is None or not has_keys
-
-    def _check_client_auth(self) -> None:
-        method = self.client_auth
-        methods = get_args(ClientAuth)
-        if method not in methods:
-            # What stands there may be the secret, which has its place in the next line.
-            raise ValueError(f"client_auth: one of {', '.join(methods)} is wanted")
-        if self.client_id is None and method not in ("bearer", "none"):
-            raise ValueError(f"client_id: {method} needs one")
-        if not self._client_secret.reveal() and method != "none":
-            raise ValueError(f"client_secret: {method} needs one")
-        if method == "private_key_jwt":
-            with naming("client_secret: private_key_jwt needs a private key"):
-                check_signing_key(self._client_secret)  # type: ignore[arg-type]
-        elif not isinstance(self._client_secret.reveal(), str | None):
-            raise TypeError(f"client_secret: {method} needs a string")
-        elif method == "bearer" and not _is_field_value(self._client_secret):
-            raise ValueError("client_secret: bearer needs printable ASCII, as a header field holds it")
-
-    def _check_signed_responses(self) -> None:
-        if self.signed_responses is None:
-            if self.jwks_uri is not None or self._jwks is not None:
-                raise ValueError("signed_responses: the keys are for signed answers only; say 'required' or 'accepted'")
-            return
-        if self.signed_responses not in ("accepted", "required"):
-            raise ValueError("signed_responses: 'accepted', 'required' or None is wanted")
-        if self.issuer is None:
-            raise ValueError("signed_responses: an issuer is needed, whose signature it is")
-        if self.client_id is None and self.audience is None:
-            raise ValueError("signed_responses: client_id or audience is needed, for whom the answers have to be")
-        self._check_keys(self._own_keys, self._jwks, self.jwks_uri)
-
-    # --- the server ---
+        discovers = self.introspection_endpoint is None or not has_keys
+        if self.issuer is not None and (discovers or self.issuer.startswith("http:")):
+            self._check_url("issuer", self.issuer)
+        self._client.check()
+        check_signed_responses(
+            self.signed_responses, (self._jwks, self.jwks_uri), self.issuer, self.client_id, self.audience
+        )
+        if self.signed_responses is not None:
+            self._check_keys(self._own_keys, self._jwks, self.jwks_uri)
 
     def _build_keys(self) -> KeySource | None:
         if self.signed_responses is None:
@@ -247,54 +218,21 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if self._jwks is not None:
             return fixed_keys(self._jwks, DEFAULT_ALGORITHMS)
         location = self.jwks_uri or self._metadata
-        return RemoteKeys(self._server, location, _KEY_LIFETIMES, self.vault, DEFAULT_ALGORITHMS)
+        return RemoteKeySource(self._server, location, _KEY_LIFETIMES, self.signer, DEFAULT_ALGORITHMS)
 
     def _build_signed_responses(self) -> SignedResponses | None:
-        if self._own_keys is None:
-            return None
-        is_required = self.signed_responses == "required"
-        return SignedResponses(keys=self._own_keys, required=is_required, audiences=self._own_names)
+        keys, is_required = self._own_keys, self.signed_responses == "required"
+        return None if keys is None else SignedResponses(keys=keys, required=is_required, audiences=self._own_names)
 
     def _own_names(self) -> Collection[str]:
-        # RFC 9701 §5: "aud" identifies the resource server: by the name that the server knows us by, or by our own.
+        # RFC 9701 §5: "aud" identifies the resource server, by its client_id or by its own identifier.
         names = {self.client_id, *(self.audience if isinstance(self.audience, tuple) else self._resources)}
         return [name for name in names if name is not None]
 
-    def _authenticate_ourselves(self, url: str, now: float) -> tuple[Fields, Fields]:
-        """The header fields and form fields by which the server knows us (RFC 7662 §2.1)."""
-        client_id, secret = self.client_id, self._client_secret
-        identified: Fields = {} if client_id is None else {"client_id": client_id}
-        match self.client_auth:
-            case "client_secret_basic":
-                return {"Authorization": _basic(client_id or "", secret)}, {}
-            case "bearer":
-                return {"Authorization": Secret(f"Bearer {secret.reveal()}")}, {}
-            case "client_secret_post":
-                return {}, {**identified, "client_secret": secret}  # type: ignore[dict-item]
-            case "private_key_jwt":
-                assertion = self._assertion(self.issuer or url, now)
-                return {}, {**identified, "client_assertion_type": _JWT_BEARER, "client_assertion": assertion}
-            case _:
-                return {}, identified
-
-    def _assertion(self, audience: str, now: float) -> Secret[str]:
-        """Who we are, signed (RFC 7523 §2.2, OpenID Connect Core §9)."""
-        claims = {
-            "iss": self.client_id,
-            "sub": self.client_id,
-            "aud": audience,
-            "jti": uuid.uuid4().hex,
-            "iat": int(now),
-            "exp": int(now) + _ASSERTION_LIFETIME,
-        }
-        return Secret(sign_jwt(claims, self._client_secret))  # type: ignore[arg-type]
-
-    # --- one token ---
-
     @property
     def takes_audience_from_protector(self) -> bool:
-        """See `RemoteTokenValidator`. Who wrote ``introspect_token`` answers for the audience, as with Authlib."""
-        return super().takes_audience_from_protector and self._introspect_token is None
+        """See `RemoteTokenValidator`. As with Authlib, a custom ``introspect_token`` must check the audience itself."""
+        return super().takes_audience_from_protector and not self._overrides.introspect_token
 
     def fingerprint(self) -> dict[str, Any]:
         """See `RemoteTokenValidator.fingerprint`."""
@@ -303,7 +241,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             "introspection_endpoint": self.introspection_endpoint,
             "client_id": self.client_id,
             "client_auth": self.client_auth,
-            # One server may tell tenants apart by nothing else.
+            # A server may distinguish tenants by the secret alone.
             "client_secret": digest_of(self._client_secret),
             "scope_claim": self.scope_claim,
             "signed_responses": self.signed_responses,
@@ -312,133 +250,151 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         }
 
     def recognises(self, token: str) -> bool:
-        """Whether ``token`` is of the right form, and no JWT of another issuer than the one that was given."""
+        """Whether ``token`` has the right form, and is not a JWT from another issuer than ``issuer``."""
         if self._token_format is not None and self._token_format.fullmatch(token) is None:
             return False
-        if self._introspect_token is None and not is_token68(Secret(token)):
+        if not self._overrides.introspect_token and not is_token68(token):
             return False
         issuer = peek_issuer(Secret(token)) if self.issuer is not None else None
         return issuer is None or issuer == self.issuer
 
-    def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[Any]:
-        """Ask about ``token``, or remember what was said. An inactive token is found, and refused when it is judged."""
-        audiences = self._audiences(inquiry)
-        claims = yield from self._claims_flow(token, inquiry)
-        if not isinstance(claims, Mapping) or claims.get("active") is not True:
-            return claims
-        reason = self._check_found(claims, audiences)
+    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
+        """Introspect ``token``, or use an earlier result. `read_state` refuses inactive tokens later."""
+        return (yield from self._find_flow(token, context))[0]
+
+    def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
+        """See `RemoteTokenValidator.find_flow`."""
+        found, result, policy = yield from self._find_flow(token, context)
+        if not isinstance(found, AccessToken):
+            return found, TokenState(Reason.INACTIVE_TOKEN)
+        # The lookup of a user takes time.
+        reason = None if self.user_lookup is None else self._check_times(found, context)
+        state = TokenState(reason) if reason is not None else self._state_of(found, found.user, context)
+        state.remembered = (result, policy)
+        return found, state
+
+    def _find_flow(
+        self, token: Secret[str], context: AuthorizationContext | None
+    ) -> Flow[tuple[Any, Any, IntrospectionPolicy]]:
+        _, audiences, signer, cache, fresh = self._surroundings(context)
+        policy, trace = self._policy_for(audiences), None if context is None else context.trace
+        if trace is not None:
+            trace.reach(WORD)
+        result = yield from self._result_flow(token, signer, cache, fresh)
+        is_cacheable = type(result) is IntrospectionResult
+        claims = result.claims if is_cacheable else result
+        # The claims of a result never change, so they need to pass the other rules only once.
+        rules = policy.timed if is_cacheable and result.passed is policy and trace is None else policy.rules
+        reason = first_failure(rules, CheckedClaims(policy, claims), trace)
+        if reason is Reason.INACTIVE_TOKEN:
+            return claims, result, policy
         if reason is not None:
-            raise InvalidTokenError(reason=reason)
-        user = yield from self._user_flow(claims)
-        if self._introspect_token is not None and self.user_lookup is None:
-            # As its author made it.
-            return claims
-        own = own_copy(dict(claims))
+            raise error_of(reason)
+        if is_cacheable:
+            result.passed = policy
+        user = None if self.user_lookup is None else (yield from self._user_flow(claims, context))
+        if self._overrides.introspect_token and self.user_lookup is None:
+            # Return the result of the hook unchanged.
+            return claims, result, policy
+        return self._present(result, (), user), result, policy
+
+    def _remembered(self, key: bytes) -> IntrospectionResult | None:
+        return self._results.cached(key, self._server.clock.steady())
+
+    def _admit(self, key: bytes, known: IntrospectionResult, circumstances: Any, admission: Admission) -> None:
+        self._results.admit(key, known, circumstances, admission)
+
+    def _present(self, known: Any, audiences: Collection[str], user: Any = None) -> AccessToken:
+        claims = known.claims if type(known) is IntrospectionResult else known
+        # Share nothing with other requests that a view could change.
+        own = own_copy(claims if type(claims) is dict else dict(claims))
         return AccessToken(
             own,
             user=user,
-            token_type=claims.get("token_type") or "Bearer",
             scope=own.get(self.scope_claim),
             client_id=read_client(self._profile, claims),
+            profile=self._profile,
         )
 
-    def _claims_flow(self, token: Secret[str], inquiry: Inquiry | None) -> Flow[Any]:
-        fresh = inquiry is not None and inquiry.requirements.fresh
-        if self._introspect_token is None:
-            cache = None if inquiry is None else inquiry.cache
-            word = yield from self._introspection.ask_flow(token, fresh=fresh, cache=cache)
-            return word.claims
-        if not self.shares:
-            return (yield Call(self.introspect_token, (token,)))
-        return (yield from self._remembered_call_flow(self.introspect_token, token, fresh))
+    def _result_flow(self, token: Secret[str], signer: CacheSigner | None, cache: str | None, fresh: bool) -> Flow[Any]:
+        """The result from the server, or the claims from a subclass's hook."""
+        if self._overrides.introspect_token:
+            hook_flow = partial(call_hook_flow, self.introspect_token, token, fresh=fresh)
+            return self._introspection.ask_hook_flow(hook_flow, token, fresh, signer)
+        return self._introspection.ask_flow(token, fresh=fresh, cache=cache, signer=signer)
 
-    def _remembered_call_flow(self, introspect_token: Callable[..., Any], token: Secret[str], fresh: bool) -> Flow[Any]:
-        """What a subclass's hook says, or said not long ago: its class has ``cache_identity()``."""
-        key, clock = self.vault().digest(token), self._server.clock
-        known = None if fresh else self._verdicts.find(key)
-        epoch, began = self._verdicts.epoch_of(key), clock.steady()
-        if known is not None and began < known.until:
-            return own_copy(known.claims)
-        claims = yield Call(introspect_token, (token,))
-        if type(claims) is dict and isinstance(claims.get("active"), bool) and claims.get("exp", 0) is not None:
-            reason = check_times(claims, clock.wall(), leeway=0, required=False)
-            if reason is None or not claims["active"]:
-                size = len(repr(claims))
-                word = self._verdicts.word(own_copy(claims), began, clock.steady(), clock.wall(), size)
-                self._verdicts.keep(key, word, epoch)
-        return claims
+    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        yield (RECOGNISED,), None
+        yield INTROSPECTION, self._policy(context)
+        yield (USER,), self
 
-    def _check_found(self, claims: Mapping[str, Any], audiences: Collection[str] | None) -> Reason | None:
-        """RFC 7662 §2.2: what the server says of an active token is for us to compare with what we are."""
-        is_judged_here = hook(self, "validate_token") is None
-        return (
-            (check_issuer(claims, self.issuer) if self.issuer is not None and "iss" in claims else None)
-            or (check_audience(claims, audiences) if audiences is not None else None)
-            or (self._check_times(claims) if is_judged_here else None)
-            or check_unbound(claims)
-            or check_authorization_details(claims)
-        )
+    def _policy(self, context: AuthorizationContext | None) -> IntrospectionPolicy:
+        return self._policy_for(self._audiences(context))
 
-    def _check_times(self, claims: Mapping[str, Any]) -> Reason | None:
-        return check_times(claims, self._server.clock.wall(), leeway=0, required=False)
+    def _policy_for(self, audiences: Collection[str] | None) -> IntrospectionPolicy:
+        policy = self._policies.get(audiences)
+        if policy is None:
+            policy = IntrospectionPolicy(
+                profile=self._profile,
+                issuer=self.issuer,
+                audiences=audiences,
+                clock=self._server.clock,
+                # As with Authlib, a custom `validate_token` must check the lifetime itself.
+                checks_times=overridden(self, "validate_token") is None,
+                is_jwt=False,
+            )
+            policy = setdefault_bounded(self._policies, audiences, policy)
+        return policy
 
     def _is_client_token(self, claims: Mapping[str, Any]) -> bool:
-        # Servers name the user by either; one that is named as the client is called is no user (RFC 9068 §5).
+        # Servers name the user in either claim. If it is the name of the client, there is no user (RFC 9068 §5).
         named = [claims[name] for name in ("sub", "username") if claims.get(name) is not None]
         return not named or claims.get("client_id") in named
 
-    def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
-        """What the answer says at this moment."""
-        if not isinstance(token, Mapping) and hasattr(token, "is_expired"):
-            return super().read_state(token, inquiry)
-        # RFC 7662 §2.2: a Boolean, in an object; nothing else is a yes.
-        if not isinstance(token, Mapping) or token.get("active") is not True:
+    def read_state(self, token: Any, context: AuthorizationContext) -> TokenState:
+        """Check the response again now."""
+        if has_own_rules(token):
+            return super().read_state(token, context)
+        if not is_active_response(token):
             return TokenState(Reason.INACTIVE_TOKEN)
-        # A subclass's `authenticate_token` may not have asked ours.
-        reason = None if self._has_state_at_hand else self._check_found(token, self._audiences(inquiry))
-        reason = reason or self._check_times(token)
-        if reason is not None:
-            return TokenState(reason)
-        asked = inquiry.requirements.attributes
-        attributes = {name: read_attribute_values(self._profile, token, name, ()) for name in asked} if asked else {}
-        return TokenState(None, token.get(self.scope_claim), getattr(token, "user", None), attributes)
+        reason = self._check_state(token, context)
+        return TokenState(reason) if reason is not None else self._state_of(token, read_user(token), context)
+
+    def _state_of(self, token: Mapping[str, Any], user: Any, context: AuthorizationContext) -> TokenState:
+        state, names = self._read_grant_of(token, user), context.requirements.attributes
+        state.attributes = {name: read_attribute_values(self._profile, token, name, ()) for name in names}
+        return state
+
+    def _read_grant_of(self, token: Mapping[str, Any], user: Any) -> TokenState:
+        scope = token.get(self.scope_claim)
+        return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"))
+
+    def _check_before_hook(self, token: Any) -> Reason | None:
+        """See `TokenValidator._check_before_hook`. A custom ``validate_token`` may not check ``active``."""
+        return check_active(token, is_found_here=not self._overrides.authenticate_token)
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
-        """Forget what was said of ``token``."""
-        if self._introspect_token is None:
-            yield from self._introspection.forget_flow(token, cache)
+        """Delete the results for ``token``."""
+        if self._overrides.introspect_token:
+            self._results.forget(self.signer().digest(token), self._server.clock.steady())
         else:
-            self._verdicts.forget(self.vault().digest(token), self._server.clock.steady())
+            yield from self._introspection.forget_flow(token, self._cache_for(cache))
 
-    @door
     def introspect_token(self, token_string: str) -> Any:
-        """What the server says of a token, as a dictionary with ``active`` at least.
+        """Introspect a token. Returns the response as a dictionary, which contains at least ``active``.
 
         Raises:
-            TemporarilyUnavailableError: it could not be asked.
-            SynchronousOnlyOperation: an event loop runs in this thread.
+            TemporarilyUnavailableError: the server could not be reached.
+            SynchronousOnlyOperation: an event loop is running in this thread.
         """
         token_string = PresentedToken(token_string)
-        return run_outside_loop(self._answer_flow(Secret(token_string)), "await aintrospect_token()")
+        return run_outside_loop(self._response_flow(Secret(token_string)), "await aintrospect_token()")
 
-    @door
     async def aintrospect_token(self, token_string: str) -> Any:
         """See `introspect_token`."""
         token_string = PresentedToken(token_string)
-        return await arun(self._answer_flow(Secret(token_string)))
+        return await arun(self._response_flow(Secret(token_string)))
 
-    def _answer_flow(self, token: Secret[str]) -> Flow[dict[str, Any]]:
-        word = yield from self._introspection.ask_flow(token, fresh=False, cache=None)
-        return dict(own_copy(dict(word.claims)))
-
-
-def _is_field_value(secret: Secret[Any]) -> bool:
-    text = secret.reveal()
-    return bool(text.isascii() and text.isprintable())
-
-
-def _basic(client_id: str, secret: Secret[Any]) -> Secret[str]:
-    # RFC 6749 §2.3.1: both are form-encoded first, so that a colon in one of them separates nothing.
-    return Secret(
-        "Basic " + base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}".encode()).decode()
-    )
+    def _response_flow(self, token: Secret[str]) -> Flow[dict[str, Any]]:
+        result = yield from self._introspection.ask_flow(token, fresh=is_fresh(), cache=None)
+        return dict(own_copy(dict(result.claims)))

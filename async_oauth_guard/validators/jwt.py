@@ -1,86 +1,87 @@
-"""JWT access tokens (RFC 9068), verified with the keys of the server that issued them."""
+"""Validates JWT access tokens (RFC 9068) with the keys of their issuer."""
 
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
 
-from ..claims import check_audience, check_authorization_details, check_issuer, check_times, check_unbound
-from ..credentials import Secret
-from ..effects import Flow
+from ..authorization_server.jwks import CallableKeySource, KeySource, RefreshPolicy, RemoteKeySource
+from ..authorization_server.metadata import Metadata
 from ..errors import InvalidTokenError, Reason
-from ..flows.authorization import Inquiry
-from ..flows.discovery import Metadata
-from ..flows.jwt import JwtRules, VerifiedJwt, find_verified_flow, verify_flow
-from ..flows.keysets import CalledKeys, KeySource, Lifetimes, RemoteKeys
-from ..flows.users import UserLookup
-from ..hooks import door, hook
-from ..jose import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from ..memory import Memory
-from ..profiles import get_profile, read_attribute_values, read_scope
-from ..runtime import arun, run_outside_loop
-from ..scopes import own_copy
-from ..tokens import AccessToken, TokenState
-from .remote import (
-    FROM_PROTECTOR,
-    Audience,
-    RemoteTokenValidator,
-    check_hashable,
-    check_lifetimes,
-    fixed_keys,
-    keep,
-    repr_of_keys,
-)
+from ..protocol.access_token import AccessToken, TokenState, read_user
+from ..protocol.claims import TIMES, CheckedClaims
+from ..protocol.jwk import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ..protocol.profiles import get_profile, read_attribute_values, read_scope
+from ..protocol.rules import Rule, first_failure
+from ..protocol.scopes import own_copy
+from ..protocol.secrets import Secret
+from ..runtime.effects import Flow
+from ..runtime.lru_cache import SizedLRU
+from ..runtime.run import arun, run_outside_loop
+from .audience import FROM_PROTECTOR, Audience
+from .authorization import AuthorizationContext
+from .cache_identity import repr_of_keys, setdefault_bounded
+from .hooks import overridden
+from .jwt_verification import JWT, JwtPolicy, VerifiedJwt, find_verified_flow, verify_flow
+from .options import check_hashable, check_seconds, fixed_keys, known_options
+from .remembering import Admission
+from .remote import USER, RemoteTokenValidator
+from .routing import RECOGNISED
+from .users import UserLookup
 
 __all__ = ["JWTBearerTokenValidator"]
 
-# Bytes of verified tokens that are remembered: some ten thousand.
+# Bytes in memory for verified tokens, enough for some thousands.
 _MEMORY_SIZE = 16 * 1024 * 1024
 # Seconds. RFC 7519 §4.1.4: "usually no more than a few minutes".
 _LARGEST_LEEWAY = 300
+_TIMES = (TIMES,)
 
 
+@known_options
 class JWTBearerTokenValidator(RemoteTokenValidator):
-    """Validates JWT access tokens (RFC 9068 §4): form, signature, issuer, audience, lifetime, and what a profile asks.
+    """Validates JWT access tokens (RFC 9068 §4): form, signature, issuer, audience, lifetime, and the profile's claims.
 
-    Keys are fetched when first needed, refreshed in the background, and used on while the server is down. A token that
-    was verified is remembered; its lifetime and audience, its scopes and its user are judged on every request.
+    Keys are fetched on first use and refreshed in the background. Old keys stay in use while the server is down. The
+    result of verifying a signature is cached. Lifetime, audience, scopes and user are checked on every request.
 
-    A subclass may define ``get_jwks()``, which gives a JWK Set, a ``KeySet`` or a key of joserfc's, and
-    ``validate_iss(claims, iss)``; see `TokenValidator` for the other hooks. What these return is asked for in each
-    request, unless the class also defines ``cache_identity()``: a string that names all that they depend on.
+    A subclass may define ``get_jwks()``, which returns a JWK Set, or joserfc's ``KeySet`` or key, and
+    ``validate_iss(claims, iss)``; see `TokenValidator` for the other hooks. These hooks are called on every request,
+    unless the class also defines ``cache_identity()``, which returns a string that names everything they depend on.
 
     Args:
-        issuer: whose tokens these are: compared with ``iss``, exactly.
-        resource_server: who we are, one or several, of which one must be in ``aud``. Left out, the protector's
-            ``resource``; ``None`` lets in tokens that were meant for others.
+        issuer: the issuer identifier. ``iss`` must be exactly this string.
+        resource_server: one or several identifiers of this API. ``aud`` must contain at least one. By default, the
+            protector's ``resource``. With ``None``, tokens for other APIs are let in.
         realm: see `TokenValidator`.
-        jwks_uri: where the keys are. Left out, it is discovered (RFC 8414, then OpenID Connect).
-        jwks: the keys themselves: a JWK Set, a ``KeySet`` or a key of joserfc's, or a callable that gives one, sync or
-            async. Nothing is fetched then.
-        algorithms: the signature algorithms that are accepted. ``HS256``, ``HS384`` and ``HS512`` only with ``jwks``.
-        profile: what the server's tokens look like: ``"rfc9068"``, or the name of a provider.
-        leeway: seconds by which clocks may differ, for ``exp`` and ``nbf``.
+        jwks_uri: the URL of the key set. By default, it is discovered (RFC 8414, then OpenID Connect Discovery).
+        jwks: the keys: a JWK Set, joserfc's ``KeySet`` or key, or a sync or async callable that returns one. The
+            validator then fetches nothing.
+        algorithms: the allowed signature algorithms. ``HS256``, ``HS384`` and ``HS512`` require ``jwks``.
+        profile: the form of the server's tokens: ``"rfc9068"``, or the name of a provider.
+        leeway: the clock difference in seconds that is allowed for ``exp`` and ``nbf``.
         jwks_ttl: seconds for which fetched keys are fresh.
-        cooldown: seconds between two attempts to fetch them, whatever tokens ask for.
-        max_stale: seconds for which they serve while no others can be fetched.
-        timeout: seconds for all that one request waits for.
-        user_lookup: the field of the user model that ``sub`` is compared with, or a pair ``(field, claim)``, or a
-            callable from claims to a user, sync or async. Without it tokens have no user.
-        http_client: a callable that makes an ``httpx.AsyncClient`` for the calls, or its dotted path.
-        verify: a file of CA certificates, or an ``ssl.SSLContext``, in place of the usual one.
-        allow_insecure_http: whether ``http`` may be used other than on a loopback address. Whoever can change what is
-            sent there can make tokens.
+        cooldown: the minimum time in seconds between attempts to fetch keys, whatever tokens are presented.
+        max_stale: seconds for which keys are used if no newer ones can be fetched.
+        timeout: the maximum number of seconds that one request waits.
+        user_lookup: the field of the user model that must equal ``sub``, or a pair ``(field, claim)``, or a sync or
+            async callable that takes the claims and returns a user. Without it, tokens have no user.
+        http_client: a callable that returns an ``httpx.AsyncClient``, or its dotted path.
+        verify: a file of CA certificates, or an ``ssl.SSLContext``, instead of the default certificates.
+        allow_insecure_http: whether to allow ``http`` for addresses that are not loopback addresses. Anyone who can
+            change the traffic can then forge tokens.
         extra_attributes: see `TokenValidator`.
 
     Raises:
-        ValueError, TypeError: an option has a value that cannot work.
+        ValueError: an option has an invalid value.
+        TypeError: an option has a value of the wrong type.
     """
 
     _sharing_hooks = ("get_jwks", "validate_iss")
-    _twins = (*RemoteTokenValidator._twins, "aget_jwks")
+    _async_variants = (*RemoteTokenValidator._async_variants, "aget_jwks")
     _kind = "JWTBearerTokenValidator"
+    _is_jwt = True
 
     def __init__(
         self,
@@ -103,10 +104,9 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         allow_insecure_http: bool = False,
         **extra_attributes: Any,
     ) -> None:
-        self._is_offered_all = hook(self, "validate_iss") is not None
-        self._get_jwks = hook(self, "get_jwks")
-        if not self._asks_nobody and (type(issuer) is not str or not issuer):
-            raise TypeError("issuer: the server's issuer identifier is wanted, a string")
+        if not self._has_own_sources and (type(issuer) is not str or not issuer):
+            got = "''" if type(issuer) is str else type(issuer).__name__
+            raise TypeError(f"issuer must be a non-empty string, got {got}")
         super().__init__(
             realm,
             extra_attributes,
@@ -120,36 +120,36 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             verify=verify,
             allow_insecure_http=allow_insecure_http,
         )
-        check_lifetimes(leeway=leeway, jwks_ttl=jwks_ttl, cooldown=cooldown, max_stale=max_stale)
+        check_seconds(leeway=leeway, jwks_ttl=jwks_ttl, cooldown=cooldown, max_stale=max_stale)
         if leeway > _LARGEST_LEEWAY:
-            raise ValueError(f"leeway: a few minutes are wanted, {_LARGEST_LEEWAY} seconds at most")
+            raise ValueError(f"leeway must be at most {_LARGEST_LEEWAY} seconds, got {leeway}")
         self.resource_server = None if resource_server is FROM_PROTECTOR else resource_server
         self.leeway = float(leeway)
         self.jwks_uri = jwks_uri
         self.jwks = jwks
-        self._lifetimes = Lifetimes(float(jwks_ttl), float(cooldown), float(max_stale))
+        self._lifetimes = RefreshPolicy(float(jwks_ttl), float(cooldown), float(max_stale))
         self.algorithms = self._read_algorithms(algorithms)
-        self._begin()
-        if self._get_jwks is None:
+        self._reset_state()
+        if not self._overrides.get_jwks:
             self._check_sources()
 
-    def _begin(self) -> None:
-        self._called_keys: dict[Any, CalledKeys] = {}
-        # The keys that the options name, whatever a subclass puts in their place.
+    def _reset_state(self) -> None:
+        self._called_keys: dict[Any, CallableKeySource] = {}
+        # The keys from the options, even if a subclass overrides `get_jwks()`.
         self._own_keys = self._build_keys()
-        self._memory: Memory[VerifiedJwt] = Memory(_MEMORY_SIZE)
-        self._rules: dict[Any, JwtRules] = {}
+        self._verified_tokens: SizedLRU[VerifiedJwt] = SizedLRU(_MEMORY_SIZE, lambda: self._server.clock.wall())
+        self._policies: dict[Any, JwtPolicy] = {}
 
     @property
-    def _asks_nobody(self) -> bool:
-        """Whether a subclass needs no issuer of ours: it compares issuers, and has keys or tokens, by itself."""
-        finds = self._get_jwks is not None or hook(self, "authenticate_token") is not None
-        return self._is_offered_all and finds
+    def _has_own_sources(self) -> bool:
+        """Whether a subclass needs no ``issuer``: it compares issuers itself, and finds keys or tokens itself."""
+        own = self._overrides
+        return own.validate_iss and (own.get_jwks or own.authenticate_token)
 
     def _check_sources(self) -> None:
         self._check_keys(self._own_keys, self.jwks, self.jwks_uri)
         if self.jwks is None and self._lifetimes.max_stale < self._lifetimes.cooldown:
-            raise ValueError("max_stale: cooldown at least is wanted; before that no other keys are fetched")
+            raise ValueError("max_stale must be at least cooldown, because newer keys are fetched only after that")
         issuer: Any = self.issuer
         if isinstance(issuer, str) and ((self.jwks is None and self.jwks_uri is None) or issuer.startswith("http:")):
             self._check_url("issuer", issuer)
@@ -161,14 +161,14 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         if self.jwks is not None:
             return fixed_keys(self.jwks, self.algorithms)
         location = self.jwks_uri or Metadata(self._server, self._lifetimes.max_stale)
-        return RemoteKeys(self._server, location, self._lifetimes, self.vault, self.algorithms)
+        return RemoteKeySource(self._server, location, self._lifetimes, self.signer, self.algorithms)
 
-    def _keys_called_for(self, get_keys: Callable[[], Any], identity: str | None) -> CalledKeys:
-        """What code of the site's gives, kept apart for each ``cache_identity()``: one tenant's keys are no other's."""
+    def _keys_called_for(self, get_keys: Callable[[], Any], identity: str | None) -> CallableKeySource:
+        """The keys that the site's code returns, separately for each ``cache_identity()``, which may be a tenant."""
         keys = self._called_keys.get((get_keys, identity))
         if keys is None:
-            keys = CalledKeys(get_keys, self._lifetimes, self._server.clock, self.algorithms)
-            keys = keep(self._called_keys, (get_keys, identity), keys)
+            keys = CallableKeySource(get_keys, self._lifetimes, self._server.clock, self.algorithms)
+            keys = setdefault_bounded(self._called_keys, (get_keys, identity), keys)
         return keys
 
     def _own_keys_for(self, identity: str | None) -> KeySource:
@@ -178,27 +178,25 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         if algorithms is None:
             return (*DEFAULT_ALGORITHMS, *SYMMETRIC_ALGORITHMS) if self._may_be_symmetric else DEFAULT_ALGORITHMS
         if not isinstance(algorithms, list | tuple | set | frozenset):
-            raise TypeError("algorithms: a list of names is wanted, such as ['RS256']")
+            raise TypeError(f"algorithms must be a list of names, such as ['RS256'], got {type(algorithms).__name__}")
         if not algorithms:
-            raise ValueError("algorithms: without any, no token could be valid")
+            raise ValueError("algorithms must not be empty, because no token could be valid")
         for name in algorithms:
             if not isinstance(name, str) or name not in KNOWN_ALGORITHMS:
-                raise ValueError(f"algorithms: {name!r} is none of {', '.join(sorted(KNOWN_ALGORITHMS))}")
-            # RFC 8725 §2.1, §3.1: a key that anybody can fetch must not serve as a secret.
+                raise ValueError(f"algorithms must be names from {', '.join(sorted(KNOWN_ALGORITHMS))}, got {name!r}")
+            # RFC 8725 §2.1, §3.1: do not use a public key as a shared secret.
             if name in SYMMETRIC_ALGORITHMS and not self._may_be_symmetric:
-                raise ValueError(
-                    f"algorithms: {name} needs a secret that only the server and you have: give it as jwks="
-                )
+                raise ValueError(f"algorithms contains {name}, which needs a shared secret: pass it as jwks=")
         return tuple(algorithms)
 
     @property
     def _may_be_symmetric(self) -> bool:
-        """Whether a secret may be among the keys: one that was handed over, in this process."""
-        return self._get_jwks is not None or (self.jwks is not None and not callable(self.jwks))
+        """Whether the keys may contain a shared secret: only if the site passes them, not if they are fetched."""
+        return self._overrides.get_jwks or (self.jwks is not None and not callable(self.jwks))
 
     def fingerprint(self) -> dict[str, Any]:
         """See `RemoteTokenValidator.fingerprint`."""
-        keys = self._own_keys if self._get_jwks is None else None
+        keys = None if self._overrides.get_jwks else self._own_keys
         return {
             **super().fingerprint(),
             "jwks_uri": self.jwks_uri,
@@ -208,119 +206,148 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         }
 
     def owns(self, issuer: str | None) -> bool | None:
-        """Whether it is the issuer that was given. A validator with its own ``validate_iss`` is offered every JWT."""
-        if self._is_offered_all:
+        """Whether ``issuer`` is this validator's issuer; ``None`` for any JWT with a custom ``validate_iss``."""
+        if self._overrides.validate_iss:
             return False if issuer is None else None
         return bool(issuer == self.issuer)
 
-    def authenticate_flow(self, token: Secret[str], inquiry: Inquiry | None = None) -> Flow[AccessToken]:
-        """Verify ``token``, or find that it was verified before."""
-        identity = self._identity()
-        rules = self._rules_for(self._audiences(inquiry), identity)
-        cache = None if inquiry is None else inquiry.cache
-        if self.shares:
-            fresh = inquiry is not None and inquiry.requirements.fresh
-            vault = self._vault_of(identity)
-            verified = yield from find_verified_flow(token, rules, self._memory, vault, fresh=fresh, cache=cache)
+    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[AccessToken]:
+        """Verify ``token``, or use the cached result."""
+        return (yield from self._find_flow(token, context))[0]
+
+    def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[AccessToken, TokenState]]:
+        """See `RemoteTokenValidator.find_flow`."""
+        found, verified, policy = yield from self._find_flow(token, context)
+        reason = first_failure(_TIMES, CheckedClaims(policy, found), context.trace)
+        state = TokenState(reason) if reason is not None else self._state_of(found, found.user, context)
+        state.remembered = (verified, policy)
+        return found, state
+
+    def _find_flow(
+        self, token: Secret[str], context: AuthorizationContext | None
+    ) -> Flow[tuple[AccessToken, VerifiedJwt, JwtPolicy]]:
+        identity, audiences, signer, cache, fresh = self._surroundings(context)
+        policy = self._policy_for(audiences, identity)
+        trace = None if context is None else context.trace
+        if signer is None:
+            verified = yield from verify_flow(token, policy, cache, trace)
         else:
-            verified = yield from verify_flow(token, rules, cache)
-        claims = verified.claims
-        # An expired token costs no query.
-        if self.user_lookup is not None and rules.judges_times and (reason := self._check_times(claims)):
-            raise InvalidTokenError(reason=reason)
+            verified = yield from find_verified_flow(
+                token, policy, self._verified_tokens, signer, fresh=fresh, cache=cache, trace=trace
+            )
+        user = None
+        if self.user_lookup is not None:
+            # Check the lifetime first, so that an expired token causes no query.
+            if policy.checks_times and (reason := self._check_times(verified.claims, context)):
+                raise InvalidTokenError(reason=reason)
+            user = yield from self._user_flow(verified.claims, context)
+        return self._present(verified, audiences or (), user), verified, policy
+
+    def _present(self, known: VerifiedJwt, audiences: Collection[str], user: Any = None) -> AccessToken:
+        # Share nothing with other requests that a view could change.
+        claims, scope, header = own_copy((known.claims, known.scope, known.header))
         return AccessToken(
-            own_copy(claims),
-            user=(yield from self._user_flow(claims)),
-            scope=own_copy(verified.scope),
-            client_id=verified.client_id,
-            header=own_copy(verified.header),
+            claims,
+            user=user,
+            scope=scope,
+            client_id=known.client_id,
+            header=header,
+            profile=self._profile,
+            audiences=audiences,
         )
 
-    def _check_times(self, claims: Mapping[str, Any]) -> Reason | None:
-        return check_times(claims, self._server.clock.wall(), leeway=self.leeway, required=True)
+    def _remembered(self, key: bytes) -> VerifiedJwt | None:
+        known = self._verified_tokens.get(key)
+        return known if known is not None and self._own_keys.is_settled(known.key) else None
 
-    def _rules_for(self, audiences: Collection[str] | None, identity: str | None) -> JwtRules:
-        # Looked up each time: a site's tests put others in their place.
-        get_jwks = self.get_jwks if self._get_jwks is not None else None
-        validate_iss = self.validate_iss if self._is_offered_all else None
-        rules = self._rules.get((audiences, identity, get_jwks, validate_iss))
-        if rules is None:
-            rules = JwtRules(
+    def _admit(self, key: bytes, known: VerifiedJwt, circumstances: Any, admission: Admission) -> None:
+        known.admit(circumstances, admission)
+        self._verified_tokens.recount(key, known)
+
+    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        yield (RECOGNISED,), None
+        yield JWT, self._policy(context)
+        yield (USER,), self
+
+    def _policy(self, context: AuthorizationContext | None) -> JwtPolicy:
+        return self._policy_for(self._audiences(context), self._identity())
+
+    def _policy_for(self, audiences: Collection[str] | None, identity: str | None) -> JwtPolicy:
+        own = self._overrides
+        # Look them up each time, because tests may replace them.
+        get_jwks = self.get_jwks if own.get_jwks else None
+        validate_iss = self.validate_iss if own.validate_iss else None
+        policy = self._policies.get((audiences, identity, get_jwks, validate_iss))
+        if policy is None:
+            policy = JwtPolicy(
                 profile=self._profile,
-                algorithms=frozenset(self.algorithms),
-                issuer=None if self._is_offered_all else self.issuer,
+                algorithms=self.algorithms,
+                issuer=None if own.validate_iss else self.issuer,
                 audiences=audiences,
                 leeway=self.leeway,
-                # A subclass's own is the sole judge of lifetime, as with Authlib.
-                judges_times=hook(self, "validate_token") is None,
+                # As with Authlib, a custom `validate_token` must check the lifetime itself.
+                checks_times=overridden(self, "validate_token") is None,
                 keys=self._own_keys_for(identity) if get_jwks is None else self._keys_called_for(get_jwks, identity),
                 clock=self._server.clock,
                 get_jwks=None if self.shares else get_jwks,
                 validate_iss=validate_iss,
             )
-            rules = keep(self._rules, (audiences, identity, get_jwks, validate_iss), rules)
-        return rules
+            policy = setdefault_bounded(self._policies, (audiences, identity, get_jwks, validate_iss), policy)
+        return policy
 
-    def read_state(self, token: Any, inquiry: Inquiry) -> TokenState:
-        """What the claims say at this moment."""
+    def read_state(self, token: Any, context: AuthorizationContext) -> TokenState:
+        """Check the claims again now."""
         if not isinstance(token, Mapping):
-            return super().read_state(token, inquiry)
-        reason = None if self._has_state_at_hand else self._check_own_find(token, inquiry)
-        reason = reason or self._check_times(token)
-        if reason is not None:
-            return TokenState(reason)
+            return super().read_state(token, context)
+        reason = self._check_state(token, context)
+        return TokenState(reason) if reason is not None else self._state_of(token, read_user(token), context)
+
+    def _state_of(self, token: Mapping[str, Any], user: Any, context: AuthorizationContext) -> TokenState:
+        state, names = self._read_grant_of(token, user), context.requirements.attributes
+        if names:
+            audiences = self._audiences(context) or ()
+            state.attributes = {name: read_attribute_values(self._profile, token, name, audiences) for name in names}
+        return state
+
+    def _read_grant_of(self, token: Mapping[str, Any], user: Any) -> TokenState:
         if isinstance(token, AccessToken):
-            scope, user = token._granted, token.user
+            scope = token._granted
         else:
             scope, user = read_scope(self._profile, token), None
-        # Authlib hands an empty list to `scope_insufficient` where there are none.
+        # Authlib passes an empty list to `scope_insufficient` if the token has no scopes.
         scope = [] if scope is None else scope
-        asked = inquiry.requirements.attributes
-        if not asked:
-            return TokenState(None, scope, user)
-        audiences = self._audiences(inquiry) or ()
-        attributes = {name: read_attribute_values(self._profile, token, name, audiences) for name in asked}
-        return TokenState(None, scope, user, attributes)
+        return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"), leeway=self.leeway)
 
-    def _check_own_find(self, claims: Mapping[str, Any], inquiry: Inquiry) -> Reason | None:
-        """What a subclass's ``authenticate_token`` gave is judged like what ours finds: it may not have asked ours."""
+    def _check_own_claims(self, claims: Mapping[str, Any], context: AuthorizationContext) -> Reason | None:
+        """See `RemoteTokenValidator._check_own_claims`."""
         if not isinstance(claims, AccessToken) and hasattr(claims, "validate"):
-            # Authlib's claims have options of their author's, which it looks at when it judges them.
-            theirs: Any = AuthlibValidator(self.issuer, None, self.realm, **self.extra_attributes)
-            theirs.validate_token(claims, None, None)
-        audiences = self._audiences(inquiry)
-        return (
-            (None if self._is_offered_all else check_issuer(claims, self.issuer))
-            or (None if audiences is None else check_audience(claims, audiences, self._profile.audience))
-            or check_unbound(claims)
-            or check_authorization_details(claims)
-        )
+            # Authlib's claims have their own options, and Authlib checks these.
+            authlib_validator: Any = AuthlibValidator(self.issuer, None, self.realm, **self.extra_attributes)
+            authlib_validator.validate_token(claims, None, None)
+        return super()._check_own_claims(claims, context)
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
-        """Forget that ``token`` was verified."""
+        """Delete the cached result for ``token``."""
         yield from ()
-        self._memory.discard(self.vault().digest(token))
+        self._verified_tokens.discard(self.signer().digest(token))
 
-    @door
     def get_jwks(self) -> Any:
-        """The keys that tokens are verified with, as a JWK Set or as they were handed over.
+        """Return the keys for verification, as a JWK Set or in the form in which they were passed as ``jwks``.
 
         Raises:
-            TemporarilyUnavailableError: they could not be fetched.
-            SynchronousOnlyOperation: an event loop runs in this thread.
+            TemporarilyUnavailableError: the keys could not be fetched.
+            SynchronousOnlyOperation: an event loop is running in this thread.
         """
         return run_outside_loop(self._document_flow(), "await aget_jwks()")
 
-    @door
     async def aget_jwks(self) -> Any:
         """See `get_jwks`."""
         return await arun(self._document_flow())
 
     def _document_flow(self) -> Flow[Any]:
-        # A copy: a subclass may add to it.
+        # Return a copy, because a subclass may change it.
         return own_copy((yield from self._own_keys_for(self._identity()).document_flow(None)))
 
-    @door
     def validate_iss(self, claims: Any, iss: Any) -> bool:
-        """Whether ``iss`` is the issuer that was given (RFC 9068 §4)."""
+        """Whether ``iss`` is the expected issuer (RFC 9068 §4)."""
         return bool(iss == self.issuer)

@@ -1,121 +1,61 @@
-"""What validators of tokens have in common that an authorization server vouches for."""
+"""The base of the validators that depend on an authorization server: its options, server, user and cache identity."""
 
-import difflib
-import hashlib
 import json
-import math
-import pkgutil
-import random
-import re
 import ssl
-import time
 import uuid
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 
-from ..credentials import Secret
-from ..effects import ClientOptions, Flow, Gate
-from ..flows.authorization import Inquiry
-from ..flows.backoff import Backoff
-from ..flows.caching import Vault, derive_key
-from ..flows.clock import Clock
-from ..flows.discovery import Server, check_url
-from ..flows.keysets import FixedKeys, KeySource
-from ..flows.users import UserLookup, call_for_user_flow, find_user_flow
-from ..hooks import hook
-from ..profiles import Profile, is_client_token
-from .base import TokenValidator
-from .row_source import RowSource
-
-__all__ = [
-    "CLOCK",
-    "FROM_PROTECTOR",
-    "Audience",
-    "RemoteTokenValidator",
-    "check_encodable",
-    "check_hashable",
-    "check_lifetimes",
-    "check_text",
-    "digest_of",
-    "fixed_keys",
-    "keep",
-    "naming",
-    "repr_of",
-    "repr_of_keys",
-]
-
-
-class _FromProtector:
-    def __repr__(self) -> str:
-        return "<the protector's resource>"
-
-
-FROM_PROTECTOR: Final = _FromProtector()
-"""Stands for an audience that was left out: it is the ``resource`` of the protector that asks."""
-
-Audience = str | Collection[str] | _FromProtector | None
-
-CLOCK = Clock(time.time, time.monotonic, random.random)
-"""The one clock of all validators."""
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-# Seconds. What is larger is a slip of units.
-_LONGEST_TIMEOUT = 3600
-# What `cache_identity()` may tell apart at a time: it is named by what comes with requests.
-_MAX_IDENTITIES = 1024
-
-_COMMON_OPTIONS = frozenset(
-    {
-        "allow_insecure_http",
-        "http_client",
-        "issuer",
-        "jwks",
-        "jwks_uri",
-        "realm",
-        "timeout",
-        "user_lookup",
-        "verify",
-    }
+from ..authorization_server.backoff import Backoff
+from ..authorization_server.cache_entries import CacheSigner
+from ..authorization_server.jwks import KeySource
+from ..authorization_server.metadata import Server, check_url
+from ..errors import Reason
+from ..protocol.access_token import TokenState, is_active, read_user
+from ..protocol.claims import CLAIMS, TIMES, CheckedClaims, ClaimPolicy
+from ..protocol.profiles import Profile, is_client_token
+from ..protocol.rules import Rule, first_failure, rules_for
+from ..protocol.secrets import Secret
+from ..runtime.effects import ClientOptions, ConcurrencyLimit, Flow
+from .audience import Audience, FromProtector, read_audience
+from .authorization import AuthorizationContext
+from .cache_identity import has_stable_name, repr_of, repr_of_issuer, setdefault_bounded
+from .clock import CLOCK
+from .fresh import is_fresh
+from .hooks import check_returned
+from .options import (
+    argument_context,
+    check_attributes,
+    check_key_options,
+    check_max_concurrency,
+    check_timeout,
+    check_verify,
+    resolve_http_client,
 )
-_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "JWTBearerTokenValidator": _COMMON_OPTIONS
-    | {"algorithms", "cooldown", "jwks_ttl", "leeway", "max_stale", "profile", "resource_server"},
-    "IntrospectTokenValidator": _COMMON_OPTIONS
-    | {
-        "audience",
-        "cache_ttl",
-        "client_auth",
-        "client_id",
-        "client_secret",
-        "introspection_endpoint",
-        "max_concurrency",
-        "negative_ttl",
-        "scope_claim",
-        "signed_responses",
-        "stale_if_error",
-        "token_format",
-    },
-}
-# What one validator's option is called in the other.
-_OTHER_NAMES: Final = {"audience": "resource_server", "resource_server": "audience"}
-_SECRETS = re.compile(r"(?:.*_)?(?:\w*(?:secret|passw(?:or)?d|passphrase)\w*|keys?|tokens?|assertions?)")
+from .remembering import RememberingValidator
+from .token_table import RowSource
+from .users import UserLookup, call_for_user_flow, check_email, find_user_flow
+
+__all__ = ["CLOCK", "USER", "RemoteTokenValidator", "issuers_of"]
+
+USER: Rule[Any, Any] = Rule("user", applies=lambda validator: validator.user_lookup is not None)
+"""The user that the claims name exists here."""
 
 
-class RemoteTokenValidator(TokenValidator):
-    """Base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`; not to be built itself."""
+class RemoteTokenValidator(RememberingValidator):
+    """The base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`. Do not create instances of it."""
 
-    # What a hook of an author's own returns is neither kept nor shared, unless the class names what it depends on.
+    # Whether the claims must contain ``iss`` and ``exp``.
+    _is_jwt: bool
+    # If a subclass overrides one of these, results are cached only if it also defines `cache_identity()`.
     _sharing_hooks: tuple[str, ...] = ()
     _needs_init = True
-    # Which of `_OPTIONS` it has.
+    # The name of the public class whose options it has. Subclasses inherit it.
     _kind: str
 
     def __init__(
@@ -133,68 +73,64 @@ class RemoteTokenValidator(TokenValidator):
         verify: str | ssl.SSLContext | None,
         allow_insecure_http: bool,
         max_concurrency: int = 100,
+        bad_responses: int = 1,
     ) -> None:
-        _check_attributes(attributes, self._kind)
+        check_attributes(attributes, self._kind)
         super().__init__(realm, **attributes)
-        check_lifetimes(timeout=timeout)
-        if timeout == 0:
-            raise ValueError("timeout: seconds are wanted, more than 0")
-        if timeout > _LONGEST_TIMEOUT:
-            raise ValueError(f"timeout: seconds are wanted, {_LONGEST_TIMEOUT} at most")
-        if type(max_concurrency) is not int or max_concurrency < 1:
-            raise ValueError("max_concurrency: a number of calls is wanted, 1 at least")
+        check_timeout(timeout)
+        check_max_concurrency(max_concurrency)
         if not isinstance(allow_insecure_http, bool):
-            raise TypeError(f"allow_insecure_http: True or False is wanted, not {type(allow_insecure_http).__name__}")
+            raise TypeError(f"allow_insecure_http must be True or False, got {type(allow_insecure_http).__name__}")
         if http_client is not None and verify is not None:
-            raise ValueError("verify: the client that http_client makes has certificates of its own")
+            raise ValueError(
+                "http_client and verify must not both be given; configure the certificates in the client of http_client"
+            )
         self.issuer: Any = issuer
-        self.audience = _read_audience(audience, audience_argument)
+        self.audience = read_audience(audience, audience_argument)
         self.allow_insecure_http = allow_insecure_http
         self.user_lookup = user_lookup
-        # A token of a subclass's own finding may be of a class with methods of its author's.
-        self._has_state_at_hand = hook(self, "authenticate_token") is None
+        self.http_client = http_client
+        # A subclass that finds tokens itself may return objects whose methods run queries.
+        self._has_state_at_hand = not self._overrides.find_tokens
         self._audience_argument = audience_argument
         self._profile = profile
         self._users = _user_source(user_lookup)
         self._resources: set[str] = set()
-        self._vaults: dict[str | None, tuple[Secret[Any], Vault]] = {}
-        self._era = ""
+        self._signers: dict[str | None, tuple[Secret[Any], CacheSigner]] = {}
+        self._generation = ""
         self._server = Server(
-            # Of a subclass that compares issuers by itself, it may be anything.
+            # If a subclass compares issuers itself, the issuer may have any type.
             issuer=issuer if isinstance(issuer, str) else None,
-            client=ClientOptions(_resolve_factory(http_client), _check_verify(verify)),
-            gate=Gate(max_concurrency),
+            client=ClientOptions(resolve_http_client(http_client), check_verify(verify)),
+            concurrency_limit=ConcurrencyLimit(max_concurrency),
             timeout=float(timeout),
             allow_insecure_http=allow_insecure_http,
-            backoff=Backoff(CLOCK),
+            backoff=Backoff(CLOCK, bad_responses),
             clock=CLOCK,
         )
 
     def _check_url(self, argument: str, url: Any) -> None:
-        with naming(argument):
+        with argument_context(argument):
             check_url(url, self.allow_insecure_http)
 
     def _check_keys(self, keys: KeySource | None, jwks: Any, jwks_uri: str | None) -> None:
-        """Refuse what no key, or anybody's key, could come from, before it is needed."""
-        if jwks is not None and jwks_uri is not None:
-            raise ValueError("jwks_uri: jwks has the keys already; give one of them")
+        """Check the options for keys at startup, before the first request needs a key."""
+        check_key_options(keys, jwks, jwks_uri)
         if jwks_uri is not None:
             self._check_url("jwks_uri", jwks_uri)
-        if isinstance(keys, FixedKeys) and not keys.keys:
-            raise ValueError("jwks: it has no key that can verify a signature")
 
-    # --- who we are ---
+    # --- audience ---
 
     @property
     def takes_audience_from_protector(self) -> bool:
-        """Whether the audience was left out, and is needed."""
-        return self.audience is FROM_PROTECTOR
+        """Whether the audience is needed and was not given."""
+        return isinstance(self.audience, FromProtector)
 
     def join_protector(self, get_resource: Callable[[], str | None]) -> None:
-        """Learn who a protector says that we are; called when the validator is registered.
+        """Take the audience from a protector. The protector calls this when it registers the validator.
 
         Raises:
-            ImproperlyConfigured: there is no audience, so that any token of the issuer would be let in.
+            ImproperlyConfigured: there is no audience, so any token from the issuer would be let in.
         """
         if not self.takes_audience_from_protector:
             return
@@ -202,257 +138,210 @@ class RemoteTokenValidator(TokenValidator):
         if resource is None:
             raise ImproperlyConfigured(
                 f"{type(self).__name__} has no audience: pass {self._audience_argument}=, or give the protector a "
-                f'resource (OAUTH_GUARD["RESOURCE"]); {self._audience_argument}=None switches the check off'
+                f'resource (OAUTH_GUARD["RESOURCE"]); {self._audience_argument}=None disables the check'
             )
         self._resources.add(resource)
 
-    def _audiences(self, inquiry: Inquiry | None) -> Collection[str] | None:
-        if not isinstance(self.audience, _FromProtector):
+    def _audiences(self, context: AuthorizationContext | None) -> Collection[str] | None:
+        if not isinstance(self.audience, FromProtector):
             return self.audience
         if not self.takes_audience_from_protector:
             return None
-        if inquiry is not None and inquiry.resource is not None:
-            return (inquiry.resource,)
-        # A door of the validator's own: no protector asks, but there may be only one.
+        if context is not None and context.resource is not None:
+            return (context.resource,)
+        # Called without a protector. If all protectors have the same resource, use that.
         if len(self._resources) == 1:
             return tuple(self._resources)
         raise ImproperlyConfigured(
-            f"{type(self).__name__} has no audience, and no one protector to take it from: pass "
+            f"{type(self).__name__} has no audience, and no single protector to take it from: pass "
             f"{self._audience_argument}="
         )
 
-    # --- what may be shared ---
+    # --- cache identity ---
 
     @cached_property
     def shares(self) -> bool:
-        """Whether verdicts may be kept for other requests."""
-        return self._cache_identity is not None or not any(hook(self, name) for name in self._sharing_hooks)
+        """Whether results may be cached for other requests."""
+        return self._cache_identity is not None or not any(
+            getattr(self._overrides, name) for name in self._sharing_hooks
+        )
 
     @property
     def _cache_identity(self) -> Callable[[], Any] | None:
-        cache_identity = getattr(self, "cache_identity", None)
-        return cache_identity if callable(cache_identity) else None
+        return getattr(self, "cache_identity", None)
+
+    @cached_property
+    def unnamed_options(self) -> tuple[str, ...]:
+        """The options without a name that is the same in every process, such as a closure.
+
+        If there are any, results are not shared with other processes.
+        """
+        if self._cache_identity is not None:
+            return ()
+        parts = {
+            "class": type(self),
+            "issuer": self.issuer,
+            "user_lookup": self.user_lookup,
+            "http_client": self.http_client,
+            "verify": self._server.client.verify,
+        }
+        return tuple(name for name, value in parts.items() if not has_stable_name(value))
+
+    def _cache_for(self, alias: str | None) -> str | None:
+        """``alias``, or ``None`` if results must not be shared: the fingerprint could not tell two servers apart."""
+        return None if self.unnamed_options else alias
 
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides a verdict, whether it is judged again on each request or not."""
-        cls, client = type(self), self._server.client
-        verify = client.verify
+        """The options that can change a result, including those that are checked again on each request."""
+        cls, verify = type(self), self._server.client.verify
         return {
             "class": f"{cls.__module__}.{cls.__qualname__}",
-            "issuer": _repr_of_issuer(self.issuer),
+            "issuer": repr_of_issuer(self.issuer),
             "audience": repr_of(self.audience),
             "profile": self._profile.name,
             "user_lookup": repr_of(self.user_lookup),
-            # By a certificate or a header of theirs a server may tell tenants apart.
-            "http_client": repr_of(client.factory),
+            # A validator that requires https must not use what another one received over http.
+            "allow_insecure_http": self.allow_insecure_http,
+            # The server may distinguish tenants by the certificate or a header of the client.
+            "http_client": repr_of(self.http_client),
             "verify": verify if isinstance(verify, str | None) else type(verify).__qualname__,
         }
 
     def _identity(self) -> str | None:
-        # Asked each time: it may be the name of the tenant whose request this is.
-        cache_identity = self._cache_identity
-        return None if cache_identity is None else str(cache_identity())
+        # Call it each time: it may return the tenant of the current request.
+        cache_identity: Callable[[], Any] | None = getattr(self, "cache_identity", None)
+        if cache_identity is None:
+            return None
+        identity: str = cache_identity()
+        # Accept only strings: the text of another object may be its address, which can be reused.
+        check_returned(cache_identity, identity, str)
+        return identity
 
-    def vault(self) -> Vault:
-        """Names and seals for what is cached of this validator."""
-        return self._vault_of(self._identity())
+    def signer(self) -> CacheSigner:
+        """Creates the keys and signatures of this validator's cache entries."""
+        return self._signer_of(self._identity())
 
-    def _vault_of(self, identity: str | None) -> Vault:
-        # SECRET_KEY may have changed, in a site's tests. No local holds it: error pages print these.
-        known = self._vaults.get(identity)
+    def _signer_of(self, identity: str | None) -> CacheSigner:
+        # Tests may change SECRET_KEY. Do not put it into a local variable, because error pages print these.
+        known = self._signers.get(identity)
         if known is not None and known[0].reveal() == settings.SECRET_KEY:
             return known[1]
-        own = {**self.fingerprint(), "cache_identity": identity, "era": self._era}
+        own = {**self.fingerprint(), "cache_identity": identity, "era": self._generation}
         fingerprint = json.dumps(own, sort_keys=True)
         secret_key = Secret(settings.SECRET_KEY)
-        vault = Vault(secret_key, fingerprint)
-        self._vaults.pop(identity, None)
-        keep(self._vaults, identity, (secret_key, vault))
-        return vault
+        signer = CacheSigner(secret_key, fingerprint)
+        self._signers.pop(identity, None)
+        setdefault_bounded(self._signers, identity, (secret_key, signer))
+        return signer
+
+    def _surroundings(
+        self, context: AuthorizationContext | None
+    ) -> tuple[str | None, Collection[str] | None, CacheSigner | None, str | None, bool]:
+        """What a request's validation depends on besides the token.
+
+        It consists of the result of ``cache_identity()``, the accepted audiences, the signer if results may be cached
+        for other requests, the alias of the shared cache if results may be shared with other processes, and whether no
+        cached result must be used.
+        """
+        identity = self._identity()
+        signer = self._signer_of(identity) if self.shares else None
+        if context is None:
+            # A hook may have called our method.
+            return identity, self._audiences(None), signer, None, is_fresh()
+        return identity, self._audiences(context), signer, self._cache_for(context.cache), context.requirements.fresh
 
     # --- users ---
 
     @property
     def user_rows(self) -> RowSource | None:
-        """Where users are looked up, if in the database."""
+        """The rows that users are looked up in; ``None`` without a lookup in the database."""
         return self._users
 
-    def _user_flow(self, claims: Mapping[str, Any]) -> Flow[Any]:
-        """The user for whom the claims speak; ``None`` without a lookup, and for a client's own token.
+    @property
+    def user_claim(self) -> str:
+        """The claim that is compared with the column of the user model."""
+        lookup = self.user_lookup
+        return lookup[1] if isinstance(lookup, tuple | list) else "sub"
+
+    def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
+        """Find a token as `authenticate_flow` does, and read its state as `read_state` does."""
+        raise NotImplementedError
+
+    def _user_flow(self, claims: Mapping[str, Any], context: AuthorizationContext | None = None) -> Flow[Any]:
+        """The user that the claims name; ``None`` without a lookup, and for a token that a client got for itself.
 
         Raises:
-            InvalidTokenError: it speaks for a user who is not known here, or not active.
+            InvalidTokenError: the user is unknown or not active.
         """
         lookup = self.user_lookup
         if lookup is None or self._is_client_token(claims):
             return None
+        if context is not None:
+            context.reach(USER)
         if self._users is None:
             return (yield from call_for_user_flow(cast("Callable[..., Any]", lookup), claims))
-        claim = lookup[1] if isinstance(lookup, tuple | list) else "sub"
-        return (yield from find_user_flow(claims.get(claim), self._users.column, self._users.ask_for))
+        column, claim = self._users.column, self.user_claim
+        check_email(claims, column.field, claim)
+        return (yield from find_user_flow(claims.get(claim), column, self._users.ask_for))
 
     def _is_client_token(self, claims: Mapping[str, Any]) -> bool:
         return is_client_token(self._profile, claims)
 
+    @cached_property
+    def _lifetime(self) -> ClaimPolicy:
+        return ClaimPolicy(
+            profile=self._profile,
+            issuer=None,
+            audiences=None,
+            leeway=getattr(self, "leeway", 0.0),
+            clock=self._server.clock,
+            is_jwt=self._is_jwt,
+        )
+
+    def _policy(self, context: AuthorizationContext | None) -> ClaimPolicy:
+        """What the claims must fulfil in ``context``."""
+        raise NotImplementedError
+
+    def _check_times(self, claims: Mapping[str, Any], context: AuthorizationContext | None) -> Reason | None:
+        trace = None if context is None else context.trace
+        return first_failure((TIMES,), CheckedClaims(self._lifetime, claims), trace)
+
+    def _check_state(self, claims: Mapping[str, Any], context: AuthorizationContext) -> Reason | None:
+        """Check the claims again now. If a hook of a subclass found them, check all: the hook may have checked none."""
+        if self._has_state_at_hand:
+            return self._check_times(claims, context)
+        return (
+            self._check_own_claims(claims, context)
+            or self._check_times(claims, context)
+            or self._check_own_user(claims)
+        )
+
+    def _check_own_claims(self, claims: Mapping[str, Any], context: AuthorizationContext) -> Reason | None:
+        policy = self._policy(context)
+        return first_failure(rules_for(policy, CLAIMS), CheckedClaims(policy, claims), context.trace)
+
+    def _check_own_user(self, token: Any) -> Reason | None:
+        """Check the user of a token that a hook of a subclass returned, as `_user_flow` does for other tokens."""
+        user = read_user(token)
+        return None if user is None or is_active(user) else Reason.INACTIVE_USER
+
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
-        """Forget what is kept of ``token``, here and in the shared cache."""
+        """Delete the results for ``token``, in this process and in the shared cache."""
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Be as when it was built: nothing known of the server and of any token, and no failure remembered.
+    def reset_for_tests(self) -> None:
+        """Return to the state after construction: without metadata, keys, results and failures.
 
-        For tests, while no call is under way. What is in the shared cache is not deleted, but never found again.
+        For tests, while no request is in progress. Entries in the shared cache stay there, but are not used again.
         """
-        self._era = uuid.uuid4().hex
-        self._vaults.clear()
-        self._server.backoff.forget()
-        self._begin()
+        self._generation = uuid.uuid4().hex
+        self._signers.clear()
+        self._server.backoff.reset_for_tests()
+        self._reset_state()
 
-    def _begin(self) -> None:
-        """Make what changes while it is used."""
+    def _reset_state(self) -> None:
+        """Create the attributes that change in use."""
         raise NotImplementedError
-
-
-def check_text(**texts: Any) -> None:
-    """Refuse what is no text, or empty.
-
-    Raises:
-        TypeError: it is no string.
-        ValueError: it is empty.
-    """
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise TypeError(f"{name}: a string is wanted, not {type(value).__name__}")
-        if value == "":
-            raise ValueError(f"{name}: a string is wanted that is not empty")
-
-
-@contextmanager
-def naming(argument: str) -> Iterator[None]:
-    """Put the name of an argument before what is said of its value."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{argument}: {error}") from None
-
-
-def check_lifetimes(**seconds: Any) -> None:
-    """Refuse what is no number of seconds.
-
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is negative, or not finite.
-    """
-    for name, value in seconds.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name}: a number of seconds is wanted, not {type(value).__name__}")
-        if not math.isfinite(value) or value < 0:
-            raise ValueError(f"{name}: a number of seconds is wanted, 0 or more")
-
-
-def check_hashable(name: str, value: Any) -> None:
-    """Refuse a callable by which nothing can be found again.
-
-    Raises:
-        TypeError: it has no hash.
-    """
-    if not isinstance(value, Hashable):
-        raise TypeError(f"{name}: a callable that can be hashed is wanted, not {type(value).__name__}")
-
-
-def check_encodable(**texts: Any) -> None:
-    """Refuse text that cannot be sent. The message does not tell it: it may be a secret.
-
-    Raises:
-        ValueError: it has half a surrogate pair.
-    """
-    for name, value in texts.items():
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError(f"{name}: half a surrogate pair is in it, which cannot be sent")
-
-
-def _check_attributes(attributes: Mapping[str, Any], kind: str) -> None:
-    """Refuse a parameter that is an option by mistake: every client would see its value.
-
-    Raises:
-        TypeError: it is another validator's option, or nearly one of this, or may be a secret.
-    """
-    for name in attributes:
-        fault = _fault_of_attribute(name, kind)
-        if fault is not None:
-            raise TypeError(f"{name}: {kind} has no such option{fault}")
-
-
-def _fault_of_attribute(name: str, kind: str) -> str | None:
-    options = _OPTIONS[kind]
-    other = next(each for each in _OPTIONS if each != kind)
-    if name in _OPTIONS[other]:
-        known_as = _OTHER_NAMES.get(name)
-        return f": it is called {known_as}= here" if known_as in options else f"; it is one of {other}"
-    near = difflib.get_close_matches(name.lower(), options, n=1, cutoff=0.8)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    if _SECRETS.fullmatch(name.lower().replace("-", "_")):
-        return ", and as a parameter of the challenge every client would see it"
-    return None
-
-
-def keep(entries: dict[K, V], key: K, value: V) -> V:
-    """Put ``value`` there, or find what another thread put there meanwhile. All are forgotten when they are too many.
-
-    For what is cheap to make again: no lock is held, which a forked child might find closed.
-    """
-    if len(entries) >= _MAX_IDENTITIES and key not in entries:
-        entries.clear()
-    return entries.setdefault(key, value)
-
-
-def fixed_keys(jwks: Any, algorithms: Collection[str]) -> FixedKeys:
-    """The keys of the option ``jwks``.
-
-    Raises:
-        TypeError: it is no such thing.
-    """
-    if isinstance(jwks, str) and jwks.startswith(("https://", "http://")):
-        raise TypeError("jwks: the keys themselves are wanted; for an address, jwks_uri=")
-    with naming("jwks"):
-        return FixedKeys(jwks, algorithms)
-
-
-def repr_of_keys(keys: Any, jwks: Any) -> Any:
-    """What stands for the option ``jwks`` in a fingerprint."""
-    return sorted(key.identity for key in keys.keys) if isinstance(keys, FixedKeys) else repr_of(jwks)
-
-
-def digest_of(secret: Secret[Any]) -> str:
-    """What stands for a secret in a fingerprint: nobody without Django's secret key can tell whether a guess is it."""
-    value = secret.reveal()
-    # A JWK is the same in whatever order its members are.
-    text = repr(sorted(value.items(), key=repr)) if isinstance(value, Mapping) else repr(value)
-    key = derive_key(Secret(settings.SECRET_KEY), b"secrets")
-    return hashlib.blake2b(text.encode(), digest_size=32, key=key.reveal()).hexdigest()
-
-
-def _repr_of_issuer(issuer: Any) -> Any:
-    return issuer if isinstance(issuer, str | None) else repr_of(issuer)
-
-
-def repr_of(value: Any) -> Any:
-    """What stands for an option in a fingerprint: the same in every worker."""
-    if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return list(value) if isinstance(value, tuple) else repr(value)
-
-
-def _read_audience(audience: Any, argument: str) -> tuple[str, ...] | _FromProtector | None:
-    if audience is None or isinstance(audience, _FromProtector):
-        return audience
-    audiences = (audience,) if isinstance(audience, str) else audience
-    if not isinstance(audiences, list | tuple | set | frozenset):
-        raise TypeError(f"{argument}: a string, several, or None is wanted, not {type(audience).__name__}")
-    if not audiences or not all(isinstance(each, str) and each for each in audiences):
-        raise ValueError(f"{argument}: each audience is a string that is not empty; None switches the check off")
-    return tuple(audiences)
 
 
 def _user_source(lookup: Any) -> RowSource | None:
@@ -460,30 +349,13 @@ def _user_source(lookup: Any) -> RowSource | None:
         return None
     pair = lookup if isinstance(lookup, tuple | list) else (lookup, "sub")
     if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
-        raise TypeError("user_lookup: a field's name, a pair (field, claim), or a callable is wanted")
+        raise TypeError("user_lookup must be the name of a field, a pair (field, claim) or a callable")
     return RowSource(get_user_model, cast("str", pair[0]), argument="user_lookup", select_related=())
 
 
-def _resolve_factory(http_client: Any) -> Callable[[], Any] | None:
-    if isinstance(http_client, str):
-        try:
-            http_client = pkgutil.resolve_name(http_client)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"http_client: cannot import {http_client!r}: {error}") from error
-    if http_client is not None and not callable(http_client):
-        raise TypeError("http_client: a callable that makes an httpx.AsyncClient is wanted, or its dotted path")
-    # Calls with equal options share a client.
-    check_hashable("http_client", http_client)
-    factory: Callable[[], Any] | None = http_client
-    return factory
-
-
-def _check_verify(verify: Any) -> str | ssl.SSLContext | None:
-    if isinstance(verify, str):
-        try:
-            ssl.create_default_context(cafile=verify)
-        except OSError as error:
-            raise ValueError(f"verify: {verify!r} is no file of CA certificates: {error}") from error
-    if verify is None or isinstance(verify, str | ssl.SSLContext):
-        return verify
-    raise TypeError(f"verify: a file of CA certificates, or an ssl.SSLContext, is wanted, not {type(verify).__name__}")
+def issuers_of(validator: Any) -> set[str]:
+    """The issuers of a remote validator; empty for other validators."""
+    # A subclass that compares issuers itself may set it to any value.
+    issuer: Any = validator.issuer if isinstance(validator, RemoteTokenValidator) else None
+    issuers = issuer if isinstance(issuer, list | tuple | set | frozenset) else [issuer]
+    return {each for each in issuers if isinstance(each, str)}

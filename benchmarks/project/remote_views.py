@@ -1,5 +1,6 @@
 """The constant answer again, behind tokens that the benchmark's authorization server vouches for."""
 
+import functools
 from typing import Any
 
 import httpx
@@ -9,15 +10,18 @@ from authlib.oauth2.rfc7662 import IntrospectTokenValidator as AuthlibIntrospect
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibJWTBearerTokenValidator
 
 from async_oauth_guard import IntrospectTokenValidator, JWTBearerTokenValidator, ResourceProtector
+from benchmarks import contenders
 from benchmarks.contenders import SCOPE
 from benchmarks.remote_tokens import AUDIENCE, CLIENT_ID, CLIENT_SECRET, Remote
 
-from .views import plain_async, plain_sync, tasks
+from .views import plain_async, plain_sync
 
 REMOTE = Remote.from_environment()
 PUBLIC_KEYS = REMOTE.public_keys
 # Longer than any run: what is counted is hits of a cache, or misses, and no mixture.
 CACHE_TTL = 86_400
+# Of a soak: seconds, of which there are many.
+SOAK_TTL = 5
 MAX_CONCURRENCY = 100
 TIMEOUT = 20.0
 
@@ -27,14 +31,14 @@ def endpoint(kind: str, milliseconds: int) -> str:
     return f"{REMOTE.issuer}/introspect/{kind}/{milliseconds}"
 
 
-def introspecting(kind: str, milliseconds: int) -> ResourceProtector:
+def introspecting(kind: str, milliseconds: int, cache_ttl: float = CACHE_TTL) -> ResourceProtector:
     return ResourceProtector(
         IntrospectTokenValidator(
             endpoint(kind, milliseconds),
             client_id=CLIENT_ID,
             client_secret=CLIENT_SECRET,
             audience=AUDIENCE,
-            cache_ttl=CACHE_TTL,
+            cache_ttl=cache_ttl,
             timeout=TIMEOUT,
             max_concurrency=MAX_CONCURRENCY,
         )
@@ -85,22 +89,27 @@ def authlib(validator: Any) -> Any:
 
 
 require_jwt = ResourceProtector(JWTBearerTokenValidator(REMOTE.issuer, AUDIENCE))
+in_front = functools.partial(require_jwt.asgi, scopes=SCOPE)
 require_known = introspecting("known", 0)
+require_soak_jwt = ResourceProtector(JWTBearerTokenValidator(REMOTE.issuer, AUDIENCE, jwks_ttl=SOAK_TTL))
+require_soak = introspecting("soak", 0, SOAK_TTL)
 
 VIEWS: dict[str, Any] = {
-    "plain-async": plain_async,
-    "plain-sync": plain_sync,
-    "jwt-async": require_jwt(SCOPE)(plain_async),
-    "jwt-sync": require_jwt(SCOPE)(plain_sync),
-    "authlib-jwt-sync": authlib(AuthlibJWTs(REMOTE.issuer, AUDIENCE))(plain_sync),
-    "introspection-async": require_known(SCOPE)(plain_async),
-    "introspection-sync": require_known(SCOPE)(plain_sync),
-    "cold-async": introspecting("cold", 0)(SCOPE)(plain_async),
-    "cold-50ms-async": introspecting("cold", 50)(SCOPE)(plain_async),
-    "cold-1000ms-async": introspecting("cold", 1000)(SCOPE)(plain_async),
-    "authlib-requests-sync": authlib(AuthlibWithRequests(endpoint("requests", 0)))(plain_sync),
-    "authlib-requests-50ms-sync": authlib(AuthlibWithRequests(endpoint("requests", 50)))(plain_sync),
-    "authlib-httpx-sync": authlib(AuthlibWithHTTPX(endpoint("httpx", 0)))(plain_sync),
-    "authlib-httpx-50ms-sync": authlib(AuthlibWithHTTPX(endpoint("httpx", 50)))(plain_sync),
-    "tasks": tasks,
+    contenders.BEHIND: require_jwt(SCOPE)(plain_async),
+    contenders.JWT: require_jwt(SCOPE)(plain_async),
+    contenders.JWT_SYNC: require_jwt(SCOPE)(plain_sync),
+    contenders.AUTHLIB_JWT: authlib(AuthlibJWTs(REMOTE.issuer, AUDIENCE))(plain_sync),
+    contenders.INTROSPECTION: require_known(SCOPE)(plain_async),
+    contenders.INTROSPECTION_SYNC: require_known(SCOPE)(plain_sync),
+    contenders.COLD: introspecting("cold", 0)(SCOPE)(plain_async),
+    contenders.COLD_SLOW: introspecting("cold", 50)(SCOPE)(plain_async),
+    contenders.GLACIAL: introspecting("cold", 1000)(SCOPE)(plain_async),
+    contenders.WITH_REQUESTS: authlib(AuthlibWithRequests(endpoint("requests", 0)))(plain_sync),
+    contenders.WITH_REQUESTS_SLOW: authlib(AuthlibWithRequests(endpoint("requests", 50)))(plain_sync),
+    contenders.WITH_HTTPX: authlib(AuthlibWithHTTPX(endpoint("httpx", 0)))(plain_sync),
+    contenders.WITH_HTTPX_SLOW: authlib(AuthlibWithHTTPX(endpoint("httpx", 50)))(plain_sync),
+    contenders.SOAK_JWT: require_soak_jwt(SCOPE)(plain_async),
+    contenders.SOAK_JWT_SYNC: require_soak_jwt(SCOPE)(plain_sync),
+    contenders.SOAK_INTROSPECTION: require_soak(SCOPE)(plain_async),
+    contenders.SOAK_INTROSPECTION_SYNC: require_soak(SCOPE)(plain_sync),
 }

@@ -1,4 +1,4 @@
-"""How a child process is told which site and which database to use."""
+"""The names of the settings that tell a child process which site and which database to use."""
 
 from typing import Final
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import threading
+import time
 from typing import Any
 
 from authlib.integrations.django_oauth2 import BearerTokenValidator as AuthlibBearerTokenValidator
@@ -10,12 +12,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from oauth2_provider.decorators import protected_resource  # type: ignore[import-untyped,unused-ignore]
 
 from async_oauth_guard import BearerTokenValidator, ResourceProtector
+from benchmarks import contenders
 from benchmarks.contenders import ANSWER, ANSWER_BODY, SCOPE
 
 from .models import Token
 
 # Django leaves Content-Length to a middleware, and the load generator reads answers by it.
 ANSWER_HEADERS = {"Content-Length": str(len(ANSWER_BODY))}
+# The threads of a `ThreadPoolExecutor` whose size nobody chose, at most.
+LARGEST_POOL = 32
 
 require_oauth = ResourceProtector(BearerTokenValidator(Token))
 require_toolkit = ResourceProtector(BearerTokenValidator.for_django_oauth_toolkit())
@@ -47,19 +52,24 @@ async def aget(request: HttpRequest) -> HttpResponse:
 
 
 async def tasks(request: HttpRequest) -> HttpResponse:
-    """How many tasks the server's loop holds, for the soak."""
+    """How many tasks the server's loop holds, and the names of its Python threads, for the soak."""
+    # The loop's pool of threads grows when there is work, and never shrinks: fill it, so that it is always of one size.
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(loop.run_in_executor(None, time.sleep, 0.05) for _ in range(LARGEST_POOL)))
     # What only waits for the garbage collector is not left behind.
     gc.collect()
-    return JsonResponse({"tasks": len(asyncio.all_tasks())})
+    names = sorted(thread.name for thread in threading.enumerate())
+    return JsonResponse({"tasks": len(asyncio.all_tasks()), "threads": names})
 
 
 VIEWS: dict[str, Any] = {
-    "plain-async": plain_async,
-    "plain-sync": plain_sync,
-    "guard-async": require_oauth(SCOPE)(plain_async),
-    "guard-sync": require_oauth(SCOPE)(plain_sync),
-    "authlib-sync": require_authlib(SCOPE)(plain_sync),
-    "toolkit-sync": protected_resource(scopes=[SCOPE])(plain_sync),
-    "guard-toolkit-async": require_toolkit(SCOPE)(plain_async),
-    "aget": aget,
+    contenders.PLAIN: plain_async,
+    contenders.PLAIN_SYNC: plain_sync,
+    contenders.GUARD: require_oauth(SCOPE)(plain_async),
+    contenders.GUARD_SYNC: require_oauth(SCOPE)(plain_sync),
+    contenders.AUTHLIB: require_authlib(SCOPE)(plain_sync),
+    contenders.TOOLKIT: protected_resource(scopes=[SCOPE])(plain_sync),
+    contenders.TOOLKIT_GUARD: require_toolkit(SCOPE)(plain_async),
+    contenders.AGET: aget,
+    "tasks": tasks,
 }

@@ -1,9 +1,8 @@
-"""The authorization server of the demo: it issues the tokens that the demo's views ask for.
+"""The authorization server of the demo: it issues the tokens that the demo's views require.
 
-Built on Authlib's `AuthorizationServer`: two grants (`grants`), JWTs and opaque tokens (`tokens`), keys that rotate
-(`keys`), introspection and revocation (`endpoints`), and a description of itself (`metadata`). A Django project of its
-own, with a process and a database of its own: ``python -m demo_asgi`` starts it beside the demo.
+It is the test kit's `FakeAuthorizationServer` on a port, with the clients and grants of `server`. It runs in a separate
+process, which ``python -m demo_asgi`` starts together with the demo.
 
-Made to be looked at. It has no login and no consent page, and anybody who reaches it may rotate its keys, give it
-faults (`faults`), and have JWTs that nobody should take (`specimens`).
+It is for demonstration only. It has no login and no consent page. Everybody who can reach it can rotate its keys, give
+it faults, and get JWTs that no resource server should accept.
 """

@@ -1,7 +1,7 @@
-"""Who there is: clients with their secrets, and resource owners.
+"""The clients with their secrets, and the resource owners.
 
 These are the secrets of a demo. They stand here for everybody to read, and are printed when it starts. Real ones are
-long, random, in nobody's source, and kept as a hash.
+long, random, absent from source code, and stored as a hash.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ NAMED_USER = "urn:example:grant-type:named-user"
 
 SCOPES = ("profile", "email", "user", "notes:read")
 RESOURCE_OWNERS = ("alice", "bob", "mallory")
-"""The demo knows the first two as users. Of Mallory it never heard."""
+"""The demo knows the first two as users. Mallory is unknown to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoClient:
-    """A client as it is to be found in the database."""
+    """A client as it is stored in a database."""
 
     client_id: str
     client_secret: str
@@ -49,7 +49,7 @@ OPAQUE_APP = DemoClient(
     scope=" ".join(SCOPES),
 )
 RESOURCE_SERVER = DemoClient(
-    "demo-resource-server", "resource-server-secret", "The demo itself, which asks about tokens", introspects=True
+    "demo-resource-server", "resource-server-secret", "The demo itself, which introspects tokens", introspects=True
 )
 
 CLIENTS = (JWT_APP, OPAQUE_APP, RESOURCE_SERVER)

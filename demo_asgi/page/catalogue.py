@@ -1,35 +1,50 @@
-"""The views that the page asks, in words, and the steps of a decision about one of them."""
+"""The views that the page calls, and the steps of a decision about one of them."""
 
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from async_oauth_guard import ResourceProtector
-from async_oauth_guard.explanation import aexplain
-from async_oauth_guard.routes import Route, route_of
+from async_oauth_guard.diagnostics.explain import aexplain
+from async_oauth_guard.diagnostics.routes import Route, route_of
 
 from .calls import BadCallError
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A view of the page; ``in_grid`` where it is asked with every token."""
+    """A view of the page.
+
+    Attributes:
+        takes: the kinds of tokens that it takes; see `tokens.KINDS`.
+        grid: the table in which the page shows it.
+    """
 
     path: str
     method: str = "GET"
-    in_grid: bool = False
+    takes: tuple[str, ...] = ("row",)
+    grid: Literal["tokens", "bound"] | None = None
 
+
+_JWT = ("jwt", "login")
+_INTROSPECTED = ("opaque", *_JWT)
+_ANY = ("row", *_INTROSPECTED)
+_KEY, _CERTIFICATE, _LOGIN = ("key",), ("certificate",), ("login",)
 
 SHOWN = (
-    Shown("/profile", in_grid=True),
-    Shown("/contact", in_grid=True),
-    Shown("/me", in_grid=True),
-    Shown("/timeline", in_grid=True),
-    Shown("/jwt/async", in_grid=True),
-    Shown("/introspection/async", in_grid=True),
-    Shown("/introspection/fresh", in_grid=True),
-    Shown("/any/sync", in_grid=True),
+    Shown("/profile", grid="tokens"),
+    Shown("/contact", grid="tokens"),
+    Shown("/me", grid="tokens"),
+    Shown("/timeline", grid="tokens"),
+    Shown("/jwt/async", takes=_JWT, grid="tokens"),
+    Shown("/introspection/async", takes=_INTROSPECTED, grid="tokens"),
+    Shown("/introspection/fresh", takes=_INTROSPECTED, grid="tokens"),
+    Shown("/any/sync", takes=_ANY, grid="tokens"),
+    Shown("/dpop/async", takes=_KEY, grid="bound"),
+    Shown("/nonce/sync", takes=_KEY, grid="bound"),
+    Shown("/mtls/async", takes=_CERTIFICATE, grid="bound"),
+    Shown("/payment/sync", takes=_LOGIN, grid="bound"),
     Shown("/token"),
     Shown("/users/alice/diary"),
     Shown("/users/bob/diary"),
@@ -38,9 +53,13 @@ SHOWN = (
     Shown("/notes", "POST"),
     Shown("/drafts"),
     Shown("/messages", "POST"),
-    Shown("/jwt/sync"),
-    Shown("/introspection/sync"),
-    Shown("/any/async"),
+    Shown("/jwt/sync", takes=_JWT),
+    Shown("/introspection/sync", takes=_INTROSPECTED),
+    Shown("/any/async", takes=_ANY),
+    Shown("/dpop/sync", takes=_KEY),
+    Shown("/nonce/async", takes=_KEY),
+    Shown("/mtls/sync", takes=_CERTIFICATE),
+    Shown("/payment/async", takes=_LOGIN),
     Shown("/reports/daily"),
     Shown("/reports/2024"),
     Shown("/health"),
@@ -49,7 +68,7 @@ SHOWN = (
 
 @functools.cache
 def catalogue() -> Sequence[Mapping[str, object]]:
-    """The views, each with what it asks for."""
+    """The views, each with its requirement."""
     return [_described(shown) for shown in SHOWN]
 
 
@@ -58,26 +77,37 @@ def _described(shown: Shown) -> Mapping[str, object]:
     return {
         "path": shown.path,
         "method": shown.method,
-        "in_grid": shown.in_grid,
-        "colour": route.colour,
+        "takes": shown.takes,
+        "grid": shown.grid,
+        "is_async": route.is_async,
         "guarded": route.is_guarded,
         "requirement": route.requirement,
         "validators": route.validators,
     }
 
 
-async def explanation_of(method: str, path: str, authorization: str | None) -> dict[str, Any]:
+async def explanation_of(
+    method: str, path: str, authorization: str | None, proof: str | None = None, certificate: bytes | None = None
+) -> dict[str, Any]:
     """What each guard of a view would decide, step by step.
 
     Raises:
-        BadCallError: no view answers there.
+        BadCallError: there is no view at this path.
     """
     try:
         route = _route(path)
     except LookupError:
-        raise BadCallError("path: no view answers there.") from None
+        raise BadCallError("path: there is no view at this path.") from None
     explanations = [
-        await aexplain(cast("ResourceProtector", guard.protector), authorization, guard=guard, method=method, uri=path)
+        await aexplain(
+            cast("ResourceProtector", guard.protector),
+            authorization,
+            guard=guard,
+            method=method,
+            uri=path,
+            proof=proof,
+            certificate=certificate,
+        )
         for guard in route.guards_for(method)
     ]
     return {"guards": [explanation.as_json() for explanation in explanations]}

@@ -15,7 +15,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Read once: a view on the event loop waits for no disk.
+# Read once, because a view on the event loop must not wait for the disk.
 FILES = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in TYPES}
 
 # Scripts and styles in files of this site and nowhere else, calls to this site alone, and text that is never markup.
@@ -37,9 +37,9 @@ POLICY = "; ".join(f"{name} {value}" for name, value in _ALLOWED.items())
 @require_safe
 async def front(request: HttpRequest) -> HttpResponse:
     """The front page for browsers; for programs, the routes of this site."""
-    # Whoever takes anything, as curl does, is a program.
-    wanted = request.get_preferred_type(["application/json", "text/html"])
-    response = file_response("index.html") if wanted == "text/html" else await index(request)
+    # A client that accepts anything, as curl does, is a program.
+    media_type = request.get_preferred_type(["application/json", "text/html"])
+    response = file_response("index.html") if media_type == "text/html" else await index(request)
     patch_vary_headers(response, ["Accept"])
     return response
 
@@ -55,6 +55,6 @@ async def static(request: HttpRequest, name: str) -> HttpResponse:
 def file_response(name: str) -> HttpResponse:
     response = HttpResponse(FILES[name], content_type=TYPES[Path(name).suffix])
     response["Content-Security-Policy"] = POLICY
-    # After an update of the demo, no half of the page is an old one.
+    # After an update of the demo, browsers must not mix old and new files.
     response["Cache-Control"] = "no-cache"
     return response

@@ -37,7 +37,7 @@ async def plain(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"username": None if token.user is None else token.user.get_username()})
 
 
-# --- What is noted ----------------------------------------------------------------------------------------------------
+# --- Recording ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Recording:
 
 
 _recording: Recording | None = None
-# One load at a time: another one would be in its figures.
+# One load at a time, because another one would distort its figures.
 _lock = threading.Lock()
 
 
@@ -103,7 +103,7 @@ def _watch(sender: Any, connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 def _note_query(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
     recording = _recording
-    # The load's own tokens: what others ask meanwhile does not count.
+    # Count only the tokens of this load, not of other requests meanwhile.
     tokens = 0 if recording is None else sum(str(param).startswith(LOAD_PREFIX) for param in params or ())
     if recording is None or not tokens:
         return execute(sql, params, many, context)
@@ -120,7 +120,7 @@ def _note_query(execute: Callable[..., Any], sql: str, params: Any, many: bool, 
 
 async def run() -> dict[str, object]:
     """The same load on both views, one after the other."""
-    # A handler of its own, without server and sockets: what is measured is what the views do.
+    # Use a separate handler without server and sockets, to measure only the views.
     handler = ASGIHandler()
     async with turn(_lock):
         return {
@@ -131,7 +131,7 @@ async def run() -> dict[str, object]:
 
 
 async def _load(handler: ASGIHandler, path: str) -> Recording:
-    # What only the first request of a view pays for.
+    # Do first what only the first request of a view does.
     await _apart(_send(handler, path, LOAD_TOKENS[0], Recording()))
     async with _recorded() as recording:
         await asyncio.gather(*(_apart(_send(handler, path, token, recording)) for token in LOAD_TOKENS))
@@ -139,8 +139,8 @@ async def _load(handler: ASGIHandler, path: str) -> Recording:
 
 
 def _apart(request: Any) -> asyncio.Task[None]:
-    # As a server starts them, each in a context of its own. In that of the request that asked for this load, they would
-    # all share its one thread, which is unjust to the plain view.
+    # Give each request a new context, as a server does. In the context of the request for this load, they would
+    # all share one thread, which would slow down the plain view.
     return asyncio.get_running_loop().create_task(request, context=contextvars.Context())
 
 
@@ -150,7 +150,7 @@ async def _send(handler: ASGIHandler, path: str, token: str, recording: Recordin
     async def receive() -> Any:
         for message in messages:
             return message
-        # Nobody hangs up.
+        # No client disconnects.
         return await asyncio.Future[Any]()
 
     async def send(message: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Why requests of the page were refused: noted when the guard says so, and asked for later, by the request's name."""
+"""Why requests of the page were refused: recorded from the guard's signal, and looked up by the request's name."""
 
 import re
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from async_oauth_guard import GuardError, token_rejected
 
 NAME_HEADER = "X-Demo-Request"
-"""Where the page gives each of its requests a name of its own. Requests without one are not noted."""
+"""The header in which the page names each request. Requests without a name are not recorded."""
 
 MOST = 2000
 """Refusals that are remembered."""
@@ -31,5 +31,5 @@ def note(sender: Any, request: HttpRequest, error: GuardError, **_: Any) -> None
 
 
 def reason_of(name: str) -> str | None:
-    """Why the request of that name was refused; ``None`` where it was not, or long ago."""
+    """Why the request of that name was refused; ``None`` if it was not, or long ago."""
     return _noted.get(name)

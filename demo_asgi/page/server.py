@@ -1,4 +1,4 @@
-"""The authorization server, as the page sees it and switches it."""
+"""The authorization server, as the page shows and controls it."""
 
 import asyncio
 import functools
@@ -11,11 +11,11 @@ import httpx
 from django.conf import settings
 
 TIMEOUT = 3.0
-"""Seconds for one answer."""
+"""Seconds for one response."""
 
 
 class ServerTroubleError(Exception):
-    """The authorization server gave no answer, or one that is none; the text says which."""
+    """The authorization server sent no response, or an unusable one; the text says which."""
 
 
 async def state() -> Mapping[str, Any]:
@@ -30,7 +30,7 @@ async def switch(form: Mapping[str, str]) -> None:
     """Set its faults.
 
     Raises:
-        ServerTroubleError: it does not answer.
+        ServerTroubleError: it does not respond.
     """
     await call("POST", "/faults", form)
 
@@ -39,29 +39,33 @@ async def rotate(old: str) -> None:
     """Make it sign with a new key, and ``keep`` or ``remove`` the others.
 
     Raises:
-        ServerTroubleError: it does not answer.
+        ServerTroubleError: it does not respond.
     """
     await call("POST", "/rotate", {"old": old})
 
 
 async def call(
-    method: str, path: str, form: Mapping[str, str] | None = None, auth: tuple[str, str] | None = None
+    method: str,
+    path: str,
+    form: Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The JSON object in its answer; an empty one where it has nothing to say.
+    """The JSON object in its response; empty if the response has no body.
 
     Raises:
-        ServerTroubleError: there is none.
+        ServerTroubleError: there is no such object.
     """
     try:
         # A client for each call, so that none belongs to an event loop that has ended.
         async with await asyncio.to_thread(_client) as client:
-            response = await client.request(method, path, data=form, auth=auth)
+            response = await client.request(method, path, data=form, auth=auth, headers=headers)
     except httpx.TimeoutException:
         raise ServerTroubleError("The authorization server is too slow.") from None
     except httpx.HTTPError:
-        raise ServerTroubleError("The authorization server does not answer.") from None
+        raise ServerTroubleError("The authorization server does not respond.") from None
     if response.status_code >= 400:
-        raise ServerTroubleError(f"The authorization server answers with status {response.status_code}.")
+        raise ServerTroubleError(f"The authorization server responds with status {response.status_code}.")
     return _read(response.content)
 
 
@@ -81,5 +85,5 @@ def _read(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise ServerTroubleError("The authorization server answers with something else than JSON.")
+        raise ServerTroubleError("The authorization server responds with something other than JSON.")
     return document

@@ -6,13 +6,13 @@ import threading
 from collections.abc import AsyncIterator
 
 PAUSE = 0.02
-"""Seconds before a lock that is held is asked for again."""
+"""Seconds between two attempts to acquire a lock."""
 
 
 @contextlib.asynccontextmanager
 async def turn(lock: threading.Lock) -> AsyncIterator[None]:
     """Hold ``lock`` for as long as the block lasts."""
-    # Asked again and again: asyncio's locks and events are of one loop, and a thread that waits cannot be cancelled.
+    # Poll, because asyncio's locks belong to one event loop, and a waiting thread cannot be cancelled.
     while not lock.acquire(blocking=False):  # noqa: ASYNC110
         await asyncio.sleep(PAUSE)
     try:

@@ -1,4 +1,4 @@
-"""What lies under ``/page/``: nobody needs a token for any of it."""
+"""The URLs under ``/page/``. None of them needs a token."""
 
 from django.urls import path
 
@@ -11,6 +11,10 @@ urlpatterns = [
     path("reasons", api.reasons, name="reasons"),
     path("explain", api.explain, name="explain"),
     path("authority", api.authority, name="authority"),
+    path("proof", api.proof, name="proof"),
+    path("certificate", api.certificate, name="certificate"),
+    path("tour", api.tour, name="tour"),
+    path("short", api.short, name="short"),
     path("load", api.load, name="load"),
     path("plain", load.plain, name="plain"),
     path("<name>", files.static, name="static"),

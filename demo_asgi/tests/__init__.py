@@ -1,5 +1,5 @@
 """How a site that uses the guard is tested: without a server, without the network, and without waiting.
 
-Views whose tokens do not matter see those of ``override_oauth`` and of the clients' ``oauth``; where it matters how
-tokens are judged, ``FakeAuthorizationServer`` issues real ones, and fails on demand.
+Where the validation of tokens does not matter, the tests use ``override_oauth`` and the clients' ``oauth``. Where it
+matters, ``FakeAuthorizationServer`` issues real tokens, and fails on demand.
 """

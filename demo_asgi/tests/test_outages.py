@@ -17,7 +17,7 @@ for_opaque_tokens = pytest.mark.parametrize("path", ["/introspection/async", "/i
 @for_each_outage
 @for_jwts
 def test_no_keys_yet(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
-    """Without keys no JWT can be judged. That is nobody's fault but ours, and passes."""
+    """Without keys no JWT can be validated. That is a temporary fault of the site, not of the client."""
     token = bearer(server.jwt("profile"))
     with server.fail(fault):
         response = client.get(path, headers=token)
@@ -73,7 +73,7 @@ def test_refuses_us(client: Client, server: FakeAuthorizationServer, path: str) 
 @for_jwts
 @pytest.mark.parametrize("fault", ["rotate", "unknown_kid"])
 def test_lost_keys(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
-    """A token of a key that is not published is no good."""
+    """A token signed with a key that is not published is invalid."""
     token = bearer(server.jwt("profile"))
     with server.fail(fault):
         assert client.get(path, headers=token).status_code == 401

@@ -1,4 +1,4 @@
-"""The views of `demo_asgi.remote_views`, with real tokens of a server that is none."""
+"""The views of `demo_asgi.remote_views`, with real tokens of a fake server."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -26,7 +26,7 @@ def test_jwt(client: Client, server: FakeAuthorizationServer, alice: User, path:
 
 @for_opaque_tokens
 def test_opaque(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
-    """So does an opaque token, about which the server is asked by a client that says who it is."""
+    """So does an opaque token. An authenticated client introspects it at the server."""
     response = client.get(path, headers=bearer(server.opaque("profile", user=alice, client_id="app")))
     assert response.json() == {"username": "alice", "client_id": "app", "scopes": ["profile"]}
     assert {call.client for call in server.calls_to("introspection")} == {"demo-resource-server"}
@@ -42,7 +42,7 @@ async def test_from_an_event_loop(async_client: AsyncClient, server: FakeAuthori
 @for_all
 @pytest.mark.django_db
 def test_no_token(client: Client, path: str) -> None:
-    """Without a token there is nothing but a challenge, and no server is asked."""
+    """Without a token the answer is a challenge, and no server gets a request."""
     response = client.get(path)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith('Bearer realm="demo"')
@@ -63,7 +63,7 @@ def test_wrong_scope(client: Client, server: FakeAuthorizationServer, path: str)
     ids=["expired", "not for us", "of nobody we know", "bound to a key"],
 )
 def test_bad_token(client: Client, server: FakeAuthorizationServer, path: str, flaw: dict[str, object]) -> None:
-    """A token of the server that is no good is refused, however it is judged."""
+    """An invalid token of the server is refused, whether it is verified or introspected."""
     response = client.get(path, headers=bearer(server.jwt("profile", **flaw)))
     assert response.status_code == 401
     assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]

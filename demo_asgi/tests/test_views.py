@@ -1,6 +1,6 @@
-"""The views of `demo_asgi.views`: what each asks for, and what it does for those who have it.
+"""The views of `demo_asgi.views`: what each requires, and what it does for a request that has it.
 
-How tokens are judged is not the subject, so they need no server and no rows.
+The validation of tokens is not the subject, so the tests need no server and no rows.
 """
 
 import time
@@ -63,7 +63,7 @@ def test_no_token(oauth_client: OAuthClient, path: str) -> None:
     ("reason", "status"), [(Reason.EXPIRED, 401), (Reason.REVOKED, 401), (Reason.DATABASE_UNAVAILABLE, 503)]
 )
 def test_refused(oauth_client: OAuthClient, path: str, reason: Reason, status: int) -> None:
-    """A bad token is the client's fault; that it cannot be judged is not."""
+    """An invalid token is the client's fault. A token that cannot be validated is not."""
     response = oauth_client.oauth(error=reason).get(path)
     assert response.status_code == status
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
@@ -137,7 +137,7 @@ def test_account(oauth_client: OAuthClient, alice: User) -> None:
 
 
 def test_notes(oauth_client: OAuthClient, alice: User) -> None:
-    """Each method asks for a scope of its own, and one without is refused."""
+    """Each method requires its own scope. A token without it is refused."""
     reader, writer = (oauth_client.oauth(f"notes:{verb}", user=alice) for verb in ("read", "write"))
     assert reader.post("/notes", {"text": "Buy milk"}).status_code == 403
     assert writer.post("/notes", {"text": "Buy milk"}).status_code == 201

@@ -29,9 +29,9 @@ from async_oauth_guard import (
     JWTBearerTokenValidator,
     ResourceProtector,
     TokenValidator,
-    checks,
 )
-from async_oauth_guard.diagnosis import site
+from async_oauth_guard.diagnostics import checks
+from async_oauth_guard.diagnostics.doctor import site
 from async_oauth_guard.validators.remote import CLOCK
 from tests.faults import FaultServer, Hang, HangUp, Json, Redirect, Status
 from tests.remote.authority import (
@@ -94,7 +94,7 @@ def authority() -> Iterator[Authority]:
 
 @dataclass
 class Site:
-    """What a test plants faults in. The site guards a view of each colour."""
+    """The site that a test breaks. It guards one sync and one async view."""
 
     authority: Authority
     monkeypatch: pytest.MonkeyPatch
@@ -111,7 +111,7 @@ class Site:
         return self.authority.issuer
 
     def guard(self, *validators: Any, **options: Any) -> None:
-        """Have views of both colours guarded by these."""
+        """Guard a sync and an async view with these validators."""
         protector = ResourceProtector(*validators, **(self.options | options))
         self.see(protector)
         views = [path(f"{number}", protector(Witness().view(colour))) for number, colour in enumerate(COLOURS)]
@@ -146,7 +146,7 @@ def healthy(site: Site) -> None:
     """Nothing is wrong."""
     site.guard(
         BearerTokenValidator("site.OAuth2Token"),
-        site.authority.introspecting(timeout=5.0, user_lookup=("username", "email")),
+        site.authority.introspecting(timeout=5.0, user_lookup=("username", "sub")),
         site.authority.verifying(timeout=5.0),
     )
 
@@ -362,6 +362,18 @@ def some_unusable_keys(site: Site) -> None:
     site.guard(site.authority.verifying())
 
 
+def unshared_proofs(site: Site) -> None:
+    site.guard(site.authority.verifying(), cache=None, dpop=True)
+
+
+def unserved_metadata(site: Site) -> None:
+    site.guard(site.authority.verifying(), resource=site.issuer, metadata=True)
+
+
+def unreachable_origin(site: Site) -> None:
+    site.guard(site.authority.verifying(), public_origin="http://127.0.0.1:9", cache="local", dpop=True)
+
+
 class BrokenCache:
     """A cache whose server does not answer."""
 
@@ -386,7 +398,7 @@ class Fault:
     name: str
     found: str
     remedy: str
-    verdict: str = "trouble"
+    severity: str = "trouble"
 
 
 FAULTS = [
@@ -394,46 +406,51 @@ FAULTS = [
     Fault(no_validator, "settings", "async_oauth_guard.E001", "no token validator", "register_token_validator"),
     Fault(bad_key, "settings", "async_oauth_guard.E002", "Did you mean 'VALIDATORS'?", "Correct OAUTH_GUARD"),
     Fault(issuer_down, "discovery", "refused", "nothing listens there", "Start the server"),
-    Fault(issuer_mismatch, "discovery", "issuer", "of another issuer", "it calls itself http"),
+    Fault(issuer_mismatch, "discovery", "issuer", ", got another", "its metadata names the issuer http"),
     Fault(no_usable_key, "keys", "no-usable-key", "no usable key", "EC on P-256"),
-    Fault(weak_key, "keys", "no-usable-key", "has 1024 bits", "RSA of 2048 bits"),
-    Fault(disjoint_algorithms, "keys", "algorithms", "accepts: RS256", "of ES256"),
+    Fault(weak_key, "keys", "no-usable-key", "has 1024 bits", "RSA with 2048 bits"),
+    Fault(disjoint_algorithms, "keys", "algorithms", "accepts: RS256", "out of ES256"),
     Fault(clock_skew, "clock", "clock", "ahead of ours by", "NTP"),
-    Fault(refused_credentials, "introspection", "credentials", "refuses our own credentials", "client_secret="),
+    Fault(refused_credentials, "introspection", "credentials", "refuses our credentials", "client_secret="),
     Fault(invalid_client, "introspection", "credentials", "status 400", "client_id="),
-    Fault(active_to_anything, "introspection", "active-to-anything", "which cannot exist", "it lets anybody in"),
+    Fault(active_to_anything, "introspection", "active-to-anything", "that cannot exist", "it lets anybody in"),
     Fault(local_cache, "cache", "local", "local to one worker", "Redis", "warning"),
-    Fault(dummy_cache, "cache", "dummy", "keeps nothing", "Redis", "warning"),
+    Fault(dummy_cache, "cache", "dummy", "stores nothing", "Redis", "warning"),
     Fault(broken_cache, "cache", "cache", "(BrokenCache) cannot be reached (ConnectionError).", "CACHES['broken']"),
+    Fault(unshared_proofs, "replay store", "per-process", "There is no cache", "Redis", "warning"),
+    Fault(unserved_metadata, "metadata", "status", "status 404", "metadata_urls()"),
+    Fault(unreachable_origin, "clock", "refused", "nothing listens there", "PUBLIC_ORIGIN"),
     Fault(no_index, "database", "index", "begins with client_id", "db_index=True"),
     Fault(index_of_no_migration, "database", "index", "begins with scope", "manage.py migrate"),
-    Fault(index_of_meta, "database", "index", "begins with scope", "The model has the index"),
+    Fault(index_of_meta, "database", "index", "begins with scope", "The model declares the index"),
     Fault(missing_table, "database", "table", "no table site_of_no_migration", "manage.py migrate"),
     Fault(missing_column, "database", "column", "no column token_hash", "manage.py migrate"),
-    Fault(database_down, "database", "database", "'other' cannot be asked (OperationalError)", "DATABASES['other']"),
+    Fault(database_down, "database", "database", "'other' cannot be queried (OperationalError)", "DATABASES['other']"),
     Fault(no_such_database, "database", "alias", "no database 'nowhere'", "using="),
-    Fault(no_such_model, "database", "model", "no model 'site.NoSuchToken'", "E003"),
-    Fault(too_slow, "discovery", "timeout", "no answer in time", "timeout="),
+    Fault(
+        no_such_model, "database", "model", "token_model must be the label of a model, got 'site.NoSuchToken'", "E003"
+    ),
+    Fault(too_slow, "discovery", "timeout", "did not respond in time", "timeout="),
     Fault(broken_urlconf, "URLs", "urlconf", "no_such_urls", "manage.py check"),
-    Fault(html_in_place_of_json, "introspection", "answer", "another content type", "no page of HTML"),
+    Fault(html_in_place_of_json, "introspection", "answer", "must respond with content type", "not an HTML page"),
     Fault(redirect, "discovery", "redirect", "never followed", "to which the server redirects"),
-    Fault(nowhere, "keys", "status", "status 404", "Correct the address"),
+    Fault(nowhere, "keys", "status", "status 404", "Correct the URL"),
     Fault(overloaded, "keys", "status", "status 503", "own log"),
     Fault(broken_off, "keys", "unreachable", "RemoteProtocolError", "proxies"),
-    Fault(compressed, "keys", "answer", "a content coding", "without compression"),
-    Fault(no_jwks_uri, "discovery", "address", "no usable jwks_uri", "give jwks_uri="),
+    Fault(compressed, "keys", "answer", "the response is compressed", "without compression"),
+    Fault(no_jwks_uri, "discovery", "address", "no usable jwks_uri", "set jwks_uri="),
     Fault(unknown_certificate, "discovery", "tls", "SSLCertVerificationError", "verify="),
     Fault(broken_client, "discovery", "client", "raised LookupError", "http_client="),
-    Fault(broken_callable, "keys", "unexpected", "LookupError was raised", "look for the error there"),
-    Fault(callable_without_keys, "keys", "no-usable-key", "gave no usable key", "EC on P-256"),
-    Fault(some_unusable_keys, "keys", "unusable-key", "2 keys: RSA 2048 bits (RS256)", "left out", "warning"),
+    Fault(broken_callable, "keys", "unexpected", "LookupError was raised", "fix the error there"),
+    Fault(callable_without_keys, "keys", "no-usable-key", "returned no usable key", "EC on P-256"),
+    Fault(some_unusable_keys, "keys", "unusable-key", "2 keys: RSA 2048 bits (RS256)", "an unusable key", "warning"),
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.plant.__name__}-{fault.about}")
 @isolate_apps("tests.site")
 def test_planted_fault(fault: Fault, planted: Site) -> None:
-    """Each planted fault is found, for machines and for people, with its remedy, and nothing secret is told."""
+    """Both outputs, JSON and text, report each planted fault with its remedy, and neither shows a secret."""
     fault.plant(planted)
     result, shown = doctor("--json"), doctor()
     [found] = [
@@ -441,11 +458,11 @@ def test_planted_fault(fault: Fault, planted: Site) -> None:
         for each in result.document["examinations"]
         if each["examination"] == fault.about and each["facts"].get("fault") == fault.name
     ]
-    assert found["verdict"] == fault.verdict
+    assert found["verdict"] == fault.severity
     assert fault.found in found["found"]
     assert fault.remedy in found["remedy"]
     assert found["milliseconds"] >= 0
-    assert result.status == shown.status == (1 if fault.verdict == "trouble" else 0)
+    assert result.status == shown.status == (1 if fault.severity == "trouble" else 0)
     assert re.sub(r"\d+", "N", f"What to do: {found['remedy']}") in re.sub(r"\d+", "N", shown.output)
     assert not [secret for secret in SECRETS for text in (result.output, shown.output) if secret in text]
 
@@ -455,7 +472,7 @@ def test_healthy_site(planted: Site) -> None:
     healthy(planted)
     result, shown = doctor("--json"), doctor()
     assert (result.status, result.error) == (0, "")
-    assert (shown.status, shown.output.splitlines()[-1]) == (0, "All is well.")
+    assert (shown.status, shown.output.splitlines()[-1]) == (0, "No problems were found.")
     assert {each["verdict"] for each in result.document["examinations"]} == {"ok", "not applicable"}
     assert result.document["verdict"] == "ok"
     assert [
@@ -512,17 +529,17 @@ def test_nothing_is_disturbed(planted: Site) -> None:
     assert planted.authority.fetches == 2
 
 
-@pytest.mark.parametrize(("patience", "verdict", "status"), [(5.0, "ok", 0), (1.5, "warning", 0), (0.9, "trouble", 1)])
-def test_slow(patience: float, verdict: str, status: int, planted: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("patience", "severity", "status"), [(5.0, "ok", 0), (1.5, "warning", 0), (0.9, "trouble", 1)])
+def test_slow(patience: float, severity: str, status: int, planted: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that takes half of what a request waits is worth a warning; one that takes all of it is trouble."""
     ticks = itertools.count(1000.0)
     monkeypatch.setattr(CLOCK, "steady", lambda: next(ticks))
     planted.guard(planted.authority.introspecting(timeout=patience))
     result = doctor("--json", "--timeout", "5")
     found = result.found("introspection")
-    assert (found["verdict"], result.status) == (verdict, status)
-    assert found["facts"].get("fault") == (None if verdict == "ok" else "slow")
-    assert ("longer timeout=" in (found["remedy"] or "")) is (verdict != "ok")
+    assert (found["verdict"], result.status) == (severity, status)
+    assert found["facts"].get("fault") == (None if severity == "ok" else "slow")
+    assert ("longer timeout=" in (found["remedy"] or "")) is (severity != "ok")
 
 
 class CacheWithoutClient(BrokenCache):
@@ -535,7 +552,7 @@ class CacheWithoutClient(BrokenCache):
 
 
 def test_cache_without_client(planted: Site) -> None:
-    """A cache that cannot be used is told from one whose server is away."""
+    """The report distinguishes a cache that cannot be used from one whose server is down."""
     planted.set(CACHES={**planted.caches, "clientless": {"BACKEND": f"{__name__}.CacheWithoutClient"}})
     planted.guard(planted.authority.verifying(), cache="clientless")
     found = doctor("--json").found("cache")["found"]
@@ -547,7 +564,7 @@ def test_warnings_alone(planted: Site) -> None:
     local_cache(planted)
     shown = doctor()
     number = doctor("--json").document["counts"]["warning"]
-    assert (shown.status, shown.output.splitlines()[-1]) == (0, f"Nothing is in trouble; warnings: {number}.")
+    assert (shown.status, shown.output.splitlines()[-1]) == (0, f"No problems were found. Warnings: {number}.")
 
 
 def test_counts(planted: Site) -> None:
@@ -556,7 +573,7 @@ def test_counts(planted: Site) -> None:
     result = doctor("--json")
     counts = result.document["counts"]
     assert (counts["trouble"], result.document["verdict"]) == (1, "trouble")
-    assert result.error == f"The doctor found trouble: 1, and warnings: {counts['warning']}."
+    assert result.error == f"Problems were found: 1. Warnings: {counts['warning']}."
 
 
 def test_nothing_to_examine(planted: Site) -> None:
@@ -576,7 +593,37 @@ def test_timeout_that_is_none(seconds: str, planted: Site) -> None:
     """A timeout is a number of seconds, more than 0."""
     healthy(planted)
     result = doctor(f"--timeout={seconds}")
-    assert (result.status, result.error) == (2, "--timeout: seconds are wanted, more than 0.")
+    assert (result.status, result.error) == (2, "--timeout must be a number of seconds greater than 0.")
+
+
+@pytest.mark.parametrize("url", ["/notes/", "ftp://api.example.com/", "https://user@api.example.com/", "https://x/#a"])
+def test_url_that_is_none(url: str, planted: Site) -> None:
+    """A URL is a whole one."""
+    healthy(planted)
+    result = doctor("--url", url)
+    assert (result.status, result.error) == (
+        2,
+        "--url must be a whole http or https URL, without user name and fragment.",
+    )
+
+
+def test_url(planted: Site) -> None:
+    """The view at ``--url`` is examined, and the report has no query."""
+    planted.server.answer("/notes/", Status(200))
+    planted.guard(planted.authority.verifying())
+    result = doctor("--json", "--url", f"{planted.issuer}/notes/?key=query-9bQ4")
+    assert result.found("challenge")["facts"] == {"fault": "status", "status": 200}
+    assert result.found("proofs")["verdict"] == "not applicable"
+    assert planted.server.calls_to("/notes/")[0].query == "key=query-9bQ4"
+    assert (result.status, "query-9bQ4" in result.output) == (1, False)
+
+
+def test_local(planted: Site) -> None:
+    """With ``--local``, the site's own addresses are not requested."""
+    unserved_metadata(planted)
+    assert doctor("--json", "--local").status == 0
+    with pytest.raises(CommandError, match="not allowed with argument"):
+        call_command("oauth_doctor", "--local", "--url", planted.issuer)
 
 
 def test_timeout(planted: Site) -> None:
@@ -617,14 +664,14 @@ def test_validator_is_examined_once(planted: Site) -> None:
 
 
 def test_introspection_of_the_sites_own(planted: Site) -> None:
-    """Where a subclass answers by itself, no server is asked."""
+    """If a subclass validates tokens itself, the doctor calls no server."""
 
     class Own(IntrospectTokenValidator):
         def introspect_token(self, token_string: str) -> Any:
             return {"active": False}
 
     planted.guard(Own(audience=AUDIENCE))
-    assert doctor("--json").found("introspection")["found"] == "No server is asked about tokens."
+    assert doctor("--json").found("introspection")["found"] == "This validator introspects no tokens at a server."
 
 
 # The page

@@ -1,4 +1,4 @@
-"""The command ``oauth_explain``: a case for each `Reason`, and what it says of input that is none."""
+"""The command ``oauth_explain``: one case for each `Reason`, and its messages about invalid input."""
 
 import base64
 import io
@@ -27,16 +27,19 @@ from oauth2_provider.models import Application
 
 from async_oauth_guard import (
     BearerTokenValidator,
+    InvalidDPoPProofError,
     ProtectedResourceMixin,
     Reason,
     ResourceProtector,
-    outgoing,
+    UseDPoPNonceError,
     require_oauth,
     token_authenticated,
     token_rejected,
 )
+from async_oauth_guard.diagnostics.remedies import REMEDIES
+from async_oauth_guard.errors import error_of
 from async_oauth_guard.management.commands.oauth_explain import Command
-from async_oauth_guard.remedies import REMEDIES
+from async_oauth_guard.runtime import event_loop
 from async_oauth_guard.validators.remote import CLOCK
 from tests.conftest import create_token, make_user
 from tests.faults import FaultServer, Hang, Json, Reset, Status
@@ -68,7 +71,7 @@ NOW = int(time.time())
 def _server() -> Iterator[FaultServer]:
     with FaultServer() as server:
         yield server
-    outgoing.close()
+    event_loop.close()
 
 
 @pytest.fixture
@@ -188,6 +191,10 @@ URLS = Urls(
     path("groups/", require_oauth(groups="staff")(view)),
     path("roles/", require_oauth(roles="admin")(view)),
     path("entitlements/", require_oauth(entitlements="print")(view)),
+    path("acr/", require_oauth(acr_values="gold", max_age=60)(view)),
+    path("recent/", require_oauth(max_age=60)(view)),
+    path("details/", require_oauth(authorization_details={"type": "payment"})(view)),
+    path("bound/", require_oauth(sender_constrained=True)(view)),
     path("user/", require_oauth(require_user=True)(view)),
     path("check/", require_oauth(check=lambda request, token: False)(view)),
     path("nested/", require_oauth("profile")(require_oauth("email")(view))),
@@ -300,6 +307,12 @@ CASES: dict[Reason, Case] = {
     Reason.INSUFFICIENT_GROUPS: in_table(PROFILE, "groups", "--url", "/groups/"),
     Reason.INSUFFICIENT_ROLES: in_table(PROFILE, "roles", "--url", "/roles/"),
     Reason.INSUFFICIENT_ENTITLEMENTS: in_table(PROFILE, "entitlements", "--url", "/entitlements/"),
+    Reason.INSUFFICIENT_ACR: in_table(PROFILE, "acr", "--url", "/acr/"),
+    Reason.AUTHENTICATION_TOO_OLD: in_table(PROFILE, "auth_time", "--url", "/recent/"),
+    Reason.INSUFFICIENT_AUTHORIZATION_DETAILS: in_table(PROFILE, "granted details", "--url", "/details/"),
+    Reason.BINDING_REQUIRED: Case(
+        lambda authority: in_model() | {"DPOP": True}, PROFILE, "sender-constrained", ("--url", "/bound/")
+    ),
     Reason.NO_USER: in_table(row(user=None), "speaks for a user", "--url", "/user/"),
     Reason.CHECK_FAILED: in_table(PROFILE, "check", "--url", "/check/"),
     Reason.REFUSED_BY_HOOK: Case(
@@ -324,7 +337,8 @@ CASES: dict[Reason, Case] = {
     Reason.ISSUED_IN_FUTURE: jwt("times", iat=NOW + 5_000),
     Reason.UNKNOWN_KEY: jwt("key of the issuer", given=lambda authority: authority.jwt(make_key("another"))),
     Reason.BAD_SIGNATURE: jwt("signature", given=swapped_claims),
-    Reason.SENDER_CONSTRAINED: jwt("needs no proof of possession", cnf={"jkt": "thumbprint"}),
+    Reason.SENDER_CONSTRAINED: jwt("scheme of the token", cnf={"jkt": "thumbprint"}),
+    Reason.UNSUPPORTED_CONFIRMATION: jwt("cnf can be checked", cnf={"kid": "key"}),
     Reason.INACTIVE_TOKEN: Case(introspecting, lambda authority: authority.unknown(), "active"),
     Reason.UNKNOWN_USER: jwt("user", options={"user_lookup": "username"}),
     Reason.DATABASE_UNAVAILABLE: Case(
@@ -336,7 +350,7 @@ CASES: dict[Reason, Case] = {
     Reason.SERVER_UNREACHABLE: told(INTROSPECTION, Reset(), "the server's word"),
     Reason.SERVER_TOO_SLOW: told(INTROSPECTION, Hang(), "the server's word", timeout=0.05),
     Reason.SERVER_ANSWER_UNUSABLE: told(KEYS, Status(500), "key of the issuer"),
-    Reason.TOKEN_ANSWER_UNUSABLE: told(INTROSPECTION, Json({"active": "yes"}), "the server's word"),
+    Reason.TOKEN_ANSWER_UNUSABLE: told(INTROSPECTION, Status(400), "the server's word"),
     Reason.SERVER_REFUSES_US: told(INTROSPECTION, Status(401), "the server's word"),
     Reason.METADATA_UNUSABLE: told(METADATA, Json({"issuer": "another"}), "key of the issuer", jwks_uri=None),
     Reason.KEYS_UNAVAILABLE: told(KEYS, Json({"keys": []}), "key of the issuer"),
@@ -345,27 +359,35 @@ CASES: dict[Reason, Case] = {
         lambda authority: authority.opaque(),
         "the server's word",
         patch=lambda authority: authority.server.answer(INTROSPECTION, Reset()) or mock.MagicMock(),
-        times=2,
+        times=6,
     ),
     Reason.TOO_MANY_CALLS: Case(
         introspecting,
         lambda authority: authority.opaque(),
         "the server's word",
         patch=lambda authority: mock.patch(
-            "async_oauth_guard.transport._Queue.enter", mock.AsyncMock(return_value=False)
+            "async_oauth_guard.runtime.http._Queue.enter", mock.AsyncMock(return_value=False)
         ),
     ),
+}
+# `test_oauth_explain_dpop.py` shows each of them, except what only the use of a proof can tell.
+OF_PROOFS = {
+    Reason.UNBOUND_TOKEN,
+    Reason.WRONG_CONFIRMATION,
+    *(reason for reason in Reason if isinstance(error_of(reason), InvalidDPoPProofError | UseDPoPNonceError)),
+    Reason.REPLAY_STORE_UNAVAILABLE,
+    Reason.REPLAY_STORE_FULL,
 }
 
 
 def test_each_reason_has_a_case() -> None:
-    """No reason is without its case here."""
-    assert set(CASES) == set(Reason)
+    """No reason is without its case here, except those that need a proof."""
+    assert set(CASES) == set(Reason) - OF_PROOFS
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", CASES)
 def test_reason(reason: Reason, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    """Each reason is told with its rule and its remedy, and a view's status, and the token is nowhere to be read."""
+    """Each reason is shown with its rule, its remedy and the status of a view. The token is never shown."""
     caplog.set_level("DEBUG", logger="async_oauth_guard")
     case = CASES[reason]
     with override_settings(OAUTH_GUARD=case.setting(authority), ROOT_URLCONF=URLS):
@@ -379,7 +401,7 @@ def test_reason(reason: Reason, authority: Authority, caplog: pytest.LogCaptureF
     is_outage = guard["status"] == 503
     assert guard["verdict"] == ("unavailable" if is_outage else "refused")
     assert told.status == (3 if is_outage else 1)
-    assert (guard["challenge"] is None) == is_outage
+    assert (guard["challenge"] is None) == (is_outage or guard["error"] == "access_denied")
     assert reason in told.trouble
     said = told.out + told.trouble + caplog.text
     for secret in [part for part in given.replace(",", " ").replace(".", " ").split() if len(part) > 6]:
@@ -388,7 +410,7 @@ def test_reason(reason: Reason, authority: Authority, caplog: pytest.LogCaptureF
 
 
 def test_token_that_the_column_cannot_hold() -> None:
-    """Of a token that is longer than the column no database is asked, and none is said to have answered."""
+    """A token that is longer than the column causes no query, and the output lists no calls."""
     with override_settings(OAUTH_GUARD=in_model()):
         told = run("a" * 256)
     assert told.failed_steps() == [
@@ -418,14 +440,14 @@ def test_let_in(url: str | None, authority: Authority) -> None:
 
 
 def test_nested_guards(authority: Authority) -> None:
-    """Each of several guards is told of, the outermost first, and the first that says no decides."""
+    """Several guards are shown, the outermost first. The first guard that refuses decides."""
     with override_settings(OAUTH_GUARD=in_model(), ROOT_URLCONF=URLS):
         told = run(row(scope="profile")(authority), "--url", "/nested/")
         shown = run(row(user=None, scope="profile")(authority), "--url", "/nested/", as_json=False).out
     assert [guard["verdict"] for guard in told.guards] == ["accepted", "refused"]
     assert (told.status, told.guards[1]["reason"]) == (1, Reason.INSUFFICIENT_SCOPE)
-    assert "Guard 1 of 2 asks for: profile\n" in shown
-    assert "Guard 2 of 2 asks for: email\n" in shown
+    assert "Guard 1 of 2 requires: profile\n" in shown
+    assert "Guard 2 of 2 requires: email\n" in shown
 
 
 def test_sends_no_signal(authority: Authority) -> None:
@@ -455,8 +477,8 @@ def test_shown_refusal(authority: Authority) -> None:
     with override_settings(OAUTH_GUARD=verifying(authority)):
         told = run(authority.jwt(aud=["a", "b"], scope=None), as_json=False)
     lines = told.out.splitlines()
-    assert lines[0] == "JWTBearerTokenValidator refuses it"
-    assert lines[1].split() == ["rule", "verdict", "reason", "asked", "for"]
+    assert lines[0] == "JWTBearerTokenValidator refuses the token"
+    assert lines[1].split() == ["rule", "outcome", "reason", "required"]
     verdicts = {rule: verdict for rule, verdict, *_ in (line.split("  ", 1) for line in lines[2:12] if "  " in line)}
     assert verdicts["issuer"].split()[0] == "passed"
     assert verdicts["audience"].split()[:2] == ["failed", "wrong_audience"]
@@ -473,21 +495,21 @@ def test_shown_yes(authority: Authority) -> None:
     """A yes is one line below what was called."""
     with override_settings(OAUTH_GUARD=introspecting(authority)):
         told = run(authority.opaque(exp=NOW + 86_400), as_json=False)
-    assert told.out.startswith("IntrospectTokenValidator accepts it\n")
+    assert told.out.startswith("IntrospectTokenValidator accepts the token\n")
     assert f"  claims: aud={AUDIENCE}, exp={NOW + 86_400}, exp_date=" in told.out
     assert f"  POST {authority.issuer}{INTROSPECTION} (introspection): 200\n" in told.out
-    assert told.out.endswith("Status 200: it is let in.\n")
+    assert told.out.endswith("Status 200: the request is let in.\n")
 
 
 def test_shown_outage(authority: Authority) -> None:
-    """A server that does not answer is a verdict, with the call that failed and without a challenge."""
+    """If the server does not answer, the output shows a 503 and the call that failed, but no challenge."""
     authority.server.answer(INTROSPECTION, Reset())
     with override_settings(OAUTH_GUARD=introspecting(authority)):
         told = run(authority.opaque(), as_json=False)
-    assert told.out.startswith("IntrospectTokenValidator cannot tell\n")
+    assert told.out.startswith("IntrospectTokenValidator cannot validate the token\n")
     assert f"  POST {authority.issuer}{INTROSPECTION} (introspection): server_unreachable\n" in told.out
     assert "Status 503: temporarily_unavailable, for server_unreachable\nWhat to do:" in told.out
-    assert (told.status, told.trouble) == (3, "The token is not judged: server_unreachable.")
+    assert (told.status, told.trouble) == (3, "The token cannot be validated: server_unreachable.")
 
 
 def test_shown_address(authority: Authority) -> None:
@@ -500,20 +522,20 @@ def test_shown_address(authority: Authority) -> None:
 
 
 def test_shown_header(authority: Authority) -> None:
-    """Where the header cannot be read, that is what is told of."""
+    """If the header cannot be read, the output starts with that."""
     told = run("Basic YWxpY2U6c2VjcmV0", as_json=False)
-    assert told.out.startswith("How the header is read\nrule ")
+    assert told.out.startswith("Reading the header\nrule ")
 
 
 def test_shown_others(authority: Authority) -> None:
-    """Of validators that the guard does not ask it is said that it does not, and none of them gets the token."""
+    """The output says that the guard does not use these validators, and none of them gets the token."""
     both = verifying(authority)["VALIDATORS"] + introspecting(authority)["VALIDATORS"]
     with override_settings(OAUTH_GUARD={"VALIDATORS": both}):
         own = run(authority.jwt(aud="another"), as_json=False).out
         assert authority.questions == []
         opaque = run(authority.opaque(), as_json=False).out
-    assert "IntrospectTokenValidator is not asked\n" in own
-    assert "JWTBearerTokenValidator refuses it (the guard does not ask it about this token)\n" in opaque
+    assert "IntrospectTokenValidator was not tried\n" in own
+    assert "JWTBearerTokenValidator refuses the token (the guard does not try it for this token)\n" in opaque
 
 
 # --- what is given ---------------------------------------------------------------------------------------------------
@@ -541,19 +563,22 @@ def test_forms(form: str, authority: Authority) -> None:
 def test_scheme() -> None:
     """Another scheme is put before a token by ``--scheme``; what is no scheme is refused."""
     assert run("abc", "--scheme", "DPoP").guards[0]["reason"] == Reason.UNSUPPORTED_SCHEME
-    assert run("abc", "--scheme", "a b").trouble == "--scheme: this cannot be the name of a scheme."
+    assert (
+        run("abc", "--scheme", "a b").trouble
+        == "--scheme must be the name of an authentication scheme, such as Bearer."
+    )
 
 
 BAD_INPUT: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "Standard input is empty: pipe the token in."),
     "a line break": (b"\n", "Standard input is empty: pipe the token in."),
     "spaces": (b"  \t\n", "Standard input is empty: pipe the token in."),
-    "two lines": (b"secret-4bF7\nsecret-5cG8\n", "Standard input has several lines: one token is wanted, in one line."),
-    "two line breaks": (b"secret-4bF7\n\n", "Standard input has several lines: one token is wanted, in one line."),
-    "NUL": (b"secret-4bF7\0", "Standard input is binary: one token is wanted, as text."),
-    "no UTF-8": (b"secret-4bF7\xff\xfe", "Standard input is binary: one token is wanted, as text."),
-    "an escape": (b"\x1b[2Jsecret-4bF7", "Standard input is binary: one token is wanted, as text."),
-    "huge": (b"secret-4bF7" * 10_000, "Standard input has more than 65536 bytes, so it is no token."),
+    "two lines": (b"secret-4bF7\nsecret-5cG8\n", "Standard input must be one token on one line, got several lines."),
+    "two line breaks": (b"secret-4bF7\n\n", "Standard input must be one token on one line, got several lines."),
+    "NUL": (b"secret-4bF7\0", "Standard input must be one token as text, got binary data."),
+    "no UTF-8": (b"secret-4bF7\xff\xfe", "Standard input must be one token as text, got binary data."),
+    "an escape": (b"\x1b[2Jsecret-4bF7", "Standard input must be one token as text, got binary data."),
+    "huge": (b"secret-4bF7" * 10_000, "Standard input has more than 65536 bytes, which is too long for a token."),
 }
 
 
@@ -579,7 +604,7 @@ def test_closed_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_terminal(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
-    """At a terminal the token is asked for without an echo."""
+    """On a terminal the command prompts for the token without an echo."""
     prompts: list[str] = []
     token = PROFILE(authority)
     monkeypatch.setattr("getpass.getpass", lambda prompt: prompts.append(prompt) or token)
@@ -593,11 +618,11 @@ def test_terminal(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None
 
 @pytest.mark.parametrize("ending", [EOFError, KeyboardInterrupt])
 def test_nothing_typed(monkeypatch: pytest.MonkeyPatch, ending: type[BaseException]) -> None:
-    """Whoever ends the prompt has given no token: one sentence, and the exit status is 2."""
+    """If the user ends the prompt, no token was given: the command prints one sentence and exits with status 2."""
     monkeypatch.setattr("getpass.getpass", mock.Mock(side_effect=ending))
     terminal = mock.Mock()
     terminal.isatty.return_value = True
-    with override_settings(OAUTH_GUARD=in_model()), pytest.raises(CommandError, match="No token was given") as caught:
+    with override_settings(OAUTH_GUARD=in_model()), pytest.raises(CommandError, match="No token was entered") as caught:
         call_command("oauth_explain", stdin=terminal, stdout=io.StringIO())
     assert caught.value.returncode == 2
 
@@ -633,41 +658,49 @@ def test_token_as_an_argument_of_a_shell(arguments: list[str], capsys: pytest.Ca
 
 # --- what is configured ----------------------------------------------------------------------------------------------
 
-NO_VALIDATOR = "There is no token validator, so no token can be valid: add one to OAUTH_GUARD."
+NO_VALIDATOR = "There is no token validator, so no token is accepted: add one to OAUTH_GUARD['VALIDATORS']."
 UNUSABLE: dict[str, tuple[Any, tuple[str, ...], str]] = {
-    "no setting": (None, (), "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
+    "no setting": (None, (), "OAUTH_GUARD must be set, because the ready-made require_oauth reads it"),
     "no validator": ({}, (), NO_VALIDATOR),
     "no validator of a view": (in_model(), ("--url", "/nothing/"), NO_VALIDATOR),
     "unknown path": (
         in_model(),
         ("--url", "/elsewhere/"),
-        "No view of the site is at this --url: `oauth_routes` lists their paths. Mind the slashes at both ends.",
+        "The site has no view at this --url. `oauth_routes` lists the paths. Check the slashes at both ends.",
     ),
-    "no guard": (in_model(), ("--url", "/open/"), f"No guard stands before {HERE}.view at /open/."),
+    "no guard": (in_model(), ("--url", "/open/"), f"There is no guard for {HERE}.view at /open/."),
     "no guard of a method": (
         in_model(),
         ("--url", "/half/", "--method", "post"),
-        f"No guard stands before POST of {HERE}.HalfGuarded at /half/.",
+        f"There is no guard for POST of {HERE}.HalfGuarded at /half/.",
     ),
-    "a method that cannot be": (in_model(), ("--method", "B AD"), "--method: this cannot be the name of a method."),
+    "a method that cannot be": (
+        in_model(),
+        ("--method", "B AD"),
+        "--method must be the name of an HTTP method, such as POST.",
+    ),
     "a keyword that nobody takes": (
         in_model(),
         ("--url", "/misspelt/"),
-        "Each request for this view is answered with 500: opt: BearerTokenValidator.validate_token() takes no such"
-        " keyword. Correct the keyword at the view.",
+        "Each request to this view gets status 500: BearerTokenValidator.validate_token() must accept the keyword"
+        " opt. Correct the keyword at the view.",
     ),
     "a bug": (
         setting(f"{HERE}.FailingValidator", token_model="site.OAuth2Token"),
         (),
-        "Code of the site's own raised LookupError while the token was judged: a request would be answered with 500.",
+        "Your own code raised LookupError while the token was checked: a request would get status 500.",
     ),
-    "a broken model": (in_model(token_model="site.Nothing"), (), "token_model: there is no model 'site.Nothing'"),
+    "a broken model": (
+        in_model(token_model="site.Nothing"),
+        (),
+        "token_model must be the label of a model, got 'site.Nothing'",
+    ),
 }
 
 
 @pytest.mark.parametrize(("guard", "arguments", "sentence"), UNUSABLE.values(), ids=UNUSABLE)
 def test_unusable(guard: Any, arguments: tuple[str, ...], sentence: str) -> None:
-    """Where nothing can be judged, one sentence says why, and the exit status is 2."""
+    """If nothing can be validated, one sentence gives the cause, and the exit status is 2."""
     # Made here: while it is there, each check of the site finds that it has no validator.
     urls = Urls(*URLS.urlpatterns, path("nothing/", ResourceProtector()(view)))
     with override_settings(OAUTH_GUARD=guard, ROOT_URLCONF=urls):

@@ -17,16 +17,17 @@ from django.urls import path
 from django.views import View
 
 from async_oauth_guard import BearerTokenValidator, ResourceProtector, require_oauth
-from async_oauth_guard.routes import TO_GUARD
+from async_oauth_guard.diagnostics.review import mark_reviewed
+from async_oauth_guard.diagnostics.routes import TO_GUARD
 from async_oauth_guard.testing import assert_guarded
-from tests.kit.test_guarded import HERE, PLANTED, guarded_site, plain
+from tests.kit.test_guarded import HERE, PLANTED, Half, guarded_site, plain
 from tests.site.models import OAuth2Token
 from tests.sites import Urls, serving
 
 protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
 OPEN = Urls(*PLANTED)
 CLOSED = Urls(path("profile/<int:pk>", protector(["profile email", "user"])(plain), name="profile"))
-HEADINGS = ["PATH", "VIEW", "COLOUR", "KIND", "REQUIREMENT", "VALIDATORS", "CSRF"]
+HEADINGS = ["PATH", "VIEW", "ASYNC", "KIND", "REQUIREMENT", "VALIDATORS", "CSRF"]
 
 
 def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
@@ -62,6 +63,25 @@ def test_table() -> None:
     ]
 
 
+def test_requirements_of_bound_tokens_and_logins() -> None:
+    """The table and the JSON show each requirement beyond scopes: binding, login and details."""
+    strong = ResourceProtector(BearerTokenValidator(OAuth2Token), dpop=True)(
+        "profile",
+        sender_constrained=True,
+        acr_values=["gold", "silver"],
+        max_age=300,
+        authorization_details={"type": "payment"},
+    )
+    with serving([path("strong", strong(plain))]):
+        _, table, _ = run()
+        _, document, _ = run("--json")
+    requirement = json.loads(document)["routes"][0]["requirement"]
+    assert requirement in table
+    assert requirement == (
+        "profile; sender-constrained; acr gold or silver; a login at most 300 s ago; authorization_details payment"
+    )
+
+
 def test_open_routes_in_the_table() -> None:
     """An open route is listed with the others, and is no trouble where nobody asks."""
     with serving([*CLOSED.urlpatterns, *PLANTED]):
@@ -84,7 +104,24 @@ def test_nothing_unguarded() -> None:
     with serving(guarded_site()):
         assert run("--unguarded") == (0, "Every route is guarded.\n", "")
     with serving([*CLOSED.urlpatterns, *PLANTED], OAUTH_GUARD={"UNGUARDED": ["*"]}):
-        assert run("--unguarded") == (0, "Every route is guarded or allowed.\n", "")
+        assert run("--unguarded") == (0, "Every route is guarded, reviewed or allowed.\n", "")
+
+
+def test_reviewed_views() -> None:
+    """A view that its author has reviewed is shown as that, with the reason, and is no trouble."""
+    view = mark_reviewed("open price list")(Half.as_view())
+    with serving([path("prices", mark_reviewed("open prices")(lambda request: None)), path("half", view)]):
+        _, output, _ = run()
+        assert [cells(line)[4] for line in output.splitlines()[1:]] == [
+            "reviewed: open prices",
+            "GET: read; POST: unguarded; reviewed: open price list",
+        ]
+        assert run("--unguarded") == (0, "Every route is guarded, reviewed or allowed.\n", "")
+        _, output, _ = run("--json")
+    assert [(route["guarded"], route["reviewed"], route["allowed"]) for route in json.loads(output)["routes"]] == [
+        (False, "open prices", False),
+        (False, "open price list", False),
+    ]
 
 
 def test_site_without_routes() -> None:
@@ -103,9 +140,10 @@ def test_json() -> None:
             "path": "/profile/<int:pk>",
             "name": "profile",
             "view": f"{HERE}.plain",
-            "colour": "sync",
+            "is_async": False,
             "kind": "function",
             "guarded": True,
+            "reviewed": None,
             "requirement": "profile and email, or user",
             "validators": "BearerTokenValidator",
             "csrf_exempt": True,
@@ -123,13 +161,26 @@ def test_other_urlconf() -> None:
         assert run("--urlconf", "tests.urls") == (0, "There are no routes.\n", "")
 
 
+def test_several_urlconfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated, ``--urlconf`` lists the routes of each configuration, and fails for an open route in any of them."""
+    for name, patterns in (("closed_urls", CLOSED.urlpatterns), ("open_urls", PLANTED[:1])):
+        module: Any = ModuleType(name)
+        module.urlpatterns = patterns
+        monkeypatch.setitem(sys.modules, name, module)
+    with serving([]):
+        _, output, _ = run("--urlconf", "closed_urls", "--urlconf", "open_urls")
+        assert [cells(line)[0] for line in output.splitlines()] == ["PATH", "/profile/<int:pk>", "/plain"]
+        status, _, trouble = run("--unguarded", "--urlconf", "closed_urls", "--urlconf", "open_urls")
+        assert (status, trouble) == (1, f"Unguarded routes: 1 of 2. {TO_GUARD}")
+
+
 def test_colours() -> None:
-    """What is guarded, what is not, and what is allowed differ to the eye where there are colours."""
+    """On a terminal with colors, guarded, unguarded and allowed routes look different."""
     with serving([*CLOSED.urlpatterns, *PLANTED[:2]], OAUTH_GUARD={"UNGUARDED": ["/plain"]}):
         _, output, _ = run(force_color=True)
-    assert "\x1b[32m/profile" in output
-    assert "\x1b[2m/plain" in output
-    assert "\x1b[1;31m/async" in output
+    assert "\x1b[32;1m/profile" in output
+    assert "\n/plain" in output
+    assert "\x1b[31;1m/async" in output
 
 
 # Trouble: one sentence, and another exit status.
@@ -139,7 +190,7 @@ def test_broken_urlconf() -> None:
     """A configuration that cannot be loaded is a sentence, and nothing is listed."""
     expected = "the URL configuration tests.nowhere cannot be loaded: ModuleNotFoundError: No module named 'tests.nowhe"
     for arguments in ([], ["--unguarded"], ["--json"]):
-        status, output, trouble = run(*arguments, urlconf="tests.nowhere")
+        status, output, trouble = run(*arguments, "--urlconf", "tests.nowhere")
         assert (status, output, trouble[: len(expected)]) == (2, "", expected)
 
 
@@ -162,14 +213,14 @@ def test_guard_without_validators() -> None:
     with serving([path("a", ResourceProtector()(plain))]):
         status, output, trouble = run()
     assert cells(output.splitlines()[1])[5] == "none"
-    assert (status, trouble) == (2, "The guard of /a has no token validator, so no token can be valid there.")
+    assert (status, trouble) == (2, "The guard of /a has no token validator, so it accepts no token.")
 
 
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        (None, "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
-        ({"REALM": 7}, "OAUTH_GUARD['REALM']: realm: a string is wanted, not int"),
+        (None, "OAUTH_GUARD must be set, because the ready-made require_oauth reads it"),
+        ({"REALM": 7}, "OAUTH_GUARD['REALM']: realm must be a string, got int"),
     ],
 )
 def test_wrong_setting(setting: Any, expected: str) -> None:
@@ -187,7 +238,7 @@ def test_wrong_setting(setting: Any, expected: str) -> None:
 def test_wrong_list() -> None:
     """A list of allowed routes that cannot be read allows nothing, and is said before all else."""
     with serving(PLANTED, OAUTH_GUARD={"UNGUARDED": "/plain"}):
-        assert run("--unguarded") == (2, "", "OAUTH_GUARD['UNGUARDED']: a list of patterns is wanted, not str")
+        assert run("--unguarded") == (2, "", "OAUTH_GUARD['UNGUARDED'] must be a list of patterns, got str")
 
 
 # The page.
@@ -301,5 +352,5 @@ def test_patterns_of_the_page() -> None:
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "System check identified no issues (0 silenced).",
-        "Every route is guarded or allowed.",
+        "Every route is guarded, reviewed or allowed.",
     ]

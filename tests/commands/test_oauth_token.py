@@ -17,6 +17,7 @@ from oauth2_provider.models import Application
 from async_oauth_guard import BearerTokenValidator, require_oauth
 from tests.conftest import make_user
 from tests.site.models import (
+    BoundToken,
     Client,
     ClientToken,
     HashedToken,
@@ -93,7 +94,8 @@ async def test_passes_the_guard_of_an_async_view(model: Any, settings: Any, tran
     """An event loop finds the row too."""
     use(settings, in_model(model))
     try:
-        token = await sync_to_async(make)("--scopes", "profile")
+        given = ("--set", "token_type=Bearer") if model is LifetimeToken else ()
+        token = await sync_to_async(make)("--scopes", "profile", *given)
         assert (await require_oauth.avalidate_token(token, "profile")).get_scope() == "profile"
     finally:
         # Of asgiref's thread, which outlives the test.
@@ -101,7 +103,7 @@ async def test_passes_the_guard_of_an_async_view(model: Any, settings: Any, tran
 
 
 def test_fields(settings: Any) -> None:
-    """Scopes, client, lifetime and user are as they were asked for."""
+    """The token has the given scopes, client, lifetime and user."""
     make_user("alice")
     token = make("--user", "alice", "--scopes", " a  b ", "--client", "app", "--expires-in", "60")
     row = OAuth2Token.objects.get(access_token=token)
@@ -111,10 +113,11 @@ def test_fields(settings: Any) -> None:
 
 
 def test_authlibs_columns(settings: Any) -> None:
-    """Authlib's columns are filled: type, issue, lifetime; one that has the date of a revocation is left empty."""
+    """Authlib's columns for the lifetime are filled; the type is given, and what may be empty is left so."""
     use(settings, in_model(LifetimeToken))
+    assert refusal() == "site.LifetimeToken has fields that this command cannot fill: add --set token_type=…."
     began = int(time.time())
-    token = make("--scopes", "profile", "--expires-in", "60")
+    token = make("--scopes", "profile", "--expires-in", "60", "--set", "token_type=Bearer")
     row = LifetimeToken.objects.get(access_token=token)
     assert (row.token_type, row.expires_in, row.revoked) == ("Bearer", 60, None)
     assert began <= row.issued_at <= time.time()
@@ -175,7 +178,7 @@ def test_set(settings: Any) -> None:
     """``--set`` gives what other fields hold, a related row by its key; a field that needs it is named."""
     use(settings, in_model(ClientToken))
     client = Client.objects.create(client_id="app")
-    assert refusal() == "site.ClientToken needs more than is known here: give --client."
+    assert refusal() == "site.ClientToken has fields that this command cannot fill: add --client."
     token = make("--set", f"application={client.pk}", "--set", "scope=profile")
     assert ClientToken.objects.get(access_token=token).application == client
     token = make("--set", f"application_id={client.pk}")
@@ -184,10 +187,37 @@ def test_set(settings: Any) -> None:
     assert ClientToken.objects.get(access_token=token).application == client
 
 
+@pytest.mark.parametrize(
+    ("options", "assignment"),
+    [
+        ({}, 'cnf={"jkt": "thumbprint"}'),
+        ({}, 'cnf={"x5t#S256": "thumbprint"}'),
+        ({"confirmation": "dpop_jkt"}, "dpop_jkt=thumbprint"),
+    ],
+)
+def test_bound_tokens(options: Any, assignment: str, settings: Any) -> None:
+    """``--set`` binds a token to a key or a certificate. It is said what the token needs."""
+    use(settings, in_model("site.BoundToken", **options))
+    err = io.StringIO()
+    call_command("oauth_token", "--scopes", "profile", "--set", assignment, stdout=io.StringIO(), stderr=err)
+    assert "Send it with a proof of possession: see `oauth_explain --help`." in err.getvalue()
+    row = BoundToken.objects.get()
+    assert "thumbprint" in (row.dpop_jkt, *(row.cnf or {}).values())
+    assert refusal("--set", "cnf={") == "--set: cnf must be JSON."
+
+
+@pytest.mark.parametrize("assignment", ['cnf={"kid": "x"}', "cnf={}"])
+def test_tokens_that_nobody_could_use(assignment: str, settings: Any) -> None:
+    """A token that is bound to what no guard can check is not made."""
+    use(settings, in_model("site.BoundToken"))
+    assert "(unsupported_confirmation)" in refusal("--set", assignment)
+    assert not BoundToken.objects.exists()
+
+
 def test_missing_fields(settings: Any) -> None:
     """Each field that nobody fills is named, with what to write."""
     use(settings, in_model("site.TenantToken"))
-    assert refusal() == "site.TenantToken needs more than is known here: give --set tenant=…."
+    assert refusal() == "site.TenantToken has fields that this command cannot fill: add --set tenant=…."
     held = tenant.set("a")
     try:
         token = make("--set", "tenant=a")
@@ -199,13 +229,14 @@ def test_missing_fields(settings: Any) -> None:
 def test_needed_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model whose tokens all have a user asks for one."""
     monkeypatch.setattr(OAuth2Token._meta.get_field("user"), "null", False)
-    assert refusal() == "site.OAuth2Token needs more than is known here: give --user."
+    assert refusal() == "site.OAuth2Token has fields that this command cannot fill: add --user."
 
 
 def test_needed_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A column that says whether a token is revoked says no, whether it has a default or not."""
+    """A column without a default that says whether a token is revoked is given."""
     monkeypatch.setattr(OAuth2Token._meta.get_field("revoked"), "default", NOT_PROVIDED)
-    assert OAuth2Token.objects.get(access_token=make()).revoked is False
+    assert refusal() == "site.OAuth2Token has fields that this command cannot fill: add --set revoked=…."
+    assert OAuth2Token.objects.get(access_token=make("--set", "revoked=False")).revoked is False
 
 
 @pytest.mark.django_db(databases=["default", "other"])
@@ -229,10 +260,10 @@ def test_replica(settings: Any) -> None:
 
 
 def test_undone(settings: Any) -> None:
-    """A row that the validator finds no good is not kept: nobody needs such a token."""
+    """A row that the validator refuses is not kept, because nobody needs such a token."""
     use(settings, in_model("site.TenantToken"))
     assert refusal("--set", "tenant=another").startswith(
-        "The row was undone: the validator says unknown_token of its token. No row holds this token"
+        "The row was removed: the validator refuses its token (unknown_token). "
     )
     assert TenantToken._base_manager.count() == 0
     make_user("bob", is_active=False)
@@ -242,18 +273,18 @@ def test_undone(settings: Any) -> None:
 
 
 def test_details_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is told for people goes to the other stream, and does not have the token; with ``-v 0`` there is nothing."""
+    """The text for people goes to stderr and does not contain the token. With ``-v 0`` there is no such text."""
     make_user("alice")
     call_command("oauth_token", "--user", "alice", "--scopes", "a b", "--force-color")
     out, err = capsys.readouterr()
     assert err == (
-        "A row of site.OAuth2Token, for alice, with the scopes a b. To be sent as: Authorization: Bearer …\n"
+        "Created a row of site.OAuth2Token for alice, with the scopes a b. Send it as: Authorization: Bearer …\n"
     )
     assert out.strip() not in err
     call_command("oauth_token", "-v", "0")
     assert capsys.readouterr().err == ""
     call_command("oauth_token")
-    assert "for nobody, with no scopes" in capsys.readouterr().err
+    assert "for no user, with no scopes" in capsys.readouterr().err
 
 
 class FailingToken(BearerTokenValidator):
@@ -268,18 +299,34 @@ JWTS = {
     "OPTIONS": {"issuer": "https://as.example.com", "resource_server": "https://api.example.com"},
 }
 REFUSALS: dict[str, tuple[Any, tuple[str, ...], str]] = {
-    "no setting": (None, (), "OAUTH_GUARD is not set, and the ready-made require_oauth reads it"),
-    "no validator": ([], (), "OAUTH_GUARD has no BearerTokenValidator, so there is no token model to make a row in."),
-    "no model": ([JWTS], (), "OAUTH_GUARD has no BearerTokenValidator, so there is no token model to make a row in."),
-    "no such model": ([in_model("site.Nothing")], (), "token_model: there is no model 'site.Nothing'"),
-    "no such number": ([JWTS], ("--validator", "2"), "--validator: OAUTH_GUARD has 1 of them, counted from 1."),
-    "number zero": ([JWTS], ("--validator", "0"), "--validator: OAUTH_GUARD has 1 of them, counted from 1."),
+    "no setting": (None, (), "OAUTH_GUARD must be set, because the ready-made require_oauth reads it"),
+    "no validator": (
+        [],
+        (),
+        "OAUTH_GUARD has no BearerTokenValidator, so there is no token model in which to create a row.",
+    ),
+    "no model": (
+        [JWTS],
+        (),
+        "OAUTH_GUARD has no BearerTokenValidator, so there is no token model in which to create a row.",
+    ),
+    "no such model": ([in_model("site.Nothing")], (), "token_model must be the label of a model, got 'site.Nothing'"),
+    "no such number": (
+        [JWTS],
+        ("--validator", "2"),
+        "--validator must be the number of a validator, counted from 1: OAUTH_GUARD has 1, got 2.",
+    ),
+    "number zero": (
+        [JWTS],
+        ("--validator", "0"),
+        "--validator must be the number of a validator, counted from 1: OAUTH_GUARD has 1, got 0.",
+    ),
     "another kind": (
         [JWTS],
         ("--validator", "1"),
-        "--validator: JWTBearerTokenValidator has no token model; a BearerTokenValidator is wanted.",
+        "--validator must name a BearerTokenValidator, got JWTBearerTokenValidator, which has no token model.",
     ),
-    "no user": ([in_model(OAuth2Token)], ("--user", "nobody"), "--user: there is no user of this name."),
+    "no user": ([in_model(OAuth2Token)], ("--user", "nobody"), "--user: there is no user with this name."),
     "no field for a user": (
         [in_model("site.Revocation")],
         ("--user", "alice"),
@@ -294,12 +341,12 @@ REFUSALS: dict[str, tuple[Any, tuple[str, ...], str]] = {
     "a format": (
         [in_model(OAuth2Token, token_format="ours")],
         (),
-        "No token of ours fits site.OAuth2Token.access_token and the token_format.",
+        "No random token fits both site.OAuth2Token.access_token and the validator's token_format.",
     ),
     "a bug": (
         [{"BACKEND": f"{__name__}.FailingToken", "OPTIONS": {"token_model": OAuth2Token}}],
         (),
-        "No row of site.OAuth2Token could be made: LookupError. --set gives its fields values.",
+        "No row of site.OAuth2Token could be created: LookupError. Use --set to give its fields other values.",
     ),
 }
 
@@ -315,14 +362,14 @@ def test_refusals(validators: Any, arguments: tuple[str, ...], sentence: str, se
 
 @pytest.mark.parametrize("arguments", [(), ("--user", "alice")])
 def test_database_that_does_not_answer(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked of it first, the sentence says that it is to be started, and nothing of how it is reached."""
+    """Whatever the command queries first, its error says to start the database and shows no connection details."""
 
     def refuse() -> Any:
         raise OperationalError('connection failed: password "pa55-of-the-database"')
 
     monkeypatch.setattr(connections["default"], "cursor", refuse)
     assert refusal(*arguments) == (
-        "The database 'default' does not answer (OperationalError): start it, or correct DATABASES['default']."
+        "The database 'default' does not respond (OperationalError): start it, or correct DATABASES['default']."
     )
 
 
@@ -349,8 +396,8 @@ def test_table_that_is_missing(arguments: tuple[str, ...], settings: Any) -> Non
     use(settings, in_model(AbsentToken))
     # Which of the two errors it is, databases differ in.
     assert re.fullmatch(
-        r"The database 'default' answers, but not to this \((Operational|Programming)Error\): a table or column may be"
-        r" missing, so run `manage.py migrate --database default`.",
+        r"The database 'default' responds, but this query failed \((Operational|Programming)Error\)\. A table or column"
+        r" may be missing: run `manage.py migrate --database default`.",
         refusal(*arguments),
     )
 
@@ -359,7 +406,7 @@ def test_table_that_is_missing(arguments: tuple[str, ...], settings: Any) -> Non
 def test_scopes_that_cannot_be(scope: str) -> None:
     """A scope has the characters of RFC 6749 §3.3 only: no view can ask for another."""
     assert refusal("--scopes", f"profile {scope}") == (
-        f"--scopes: {scope!r} has characters that a scope cannot have (RFC 6749 §3.3)."
+        f"--scopes: {scope!r} has characters that are not allowed in a scope (RFC 6749 §3.3)."
     )
     assert OAuth2Token.objects.count() == 0
 
@@ -374,7 +421,7 @@ def test_the_second_validator(settings: Any) -> None:
 def test_only_while_developing(settings: Any) -> None:
     """With ``DEBUG=False`` nothing is made."""
     settings.DEBUG = False
-    assert refusal() == "DEBUG is off: tokens for development are made with DEBUG=True only."
+    assert refusal() == "DEBUG must be True: oauth_token creates tokens for development only."
     assert OAuth2Token.objects.count() == 0
 
 
@@ -388,12 +435,12 @@ def test_lifetimes(seconds: str, settings: Any) -> None:
 
 @pytest.mark.parametrize("seconds", ["0", "-5", "1.5", "9e9", "soon", "315360001"])
 def test_lifetimes_that_cannot_be(seconds: str) -> None:
-    """Any other lifetime is refused, with what is wanted."""
-    with pytest.raises(CommandError, match="a number of seconds is wanted, of ten years at most"):
+    """Any other lifetime is refused, and the error says which lifetimes are valid."""
+    with pytest.raises(CommandError, match="must be a whole number of seconds, at least 1 and at most ten years"):
         call_command("oauth_token", f"--expires-in={seconds}")
 
 
 def test_field_without_a_value() -> None:
     """A field is given with its value."""
-    with pytest.raises(CommandError, match="FIELD=VALUE is wanted"):
+    with pytest.raises(CommandError, match="must be FIELD=VALUE"):
         call_command("oauth_token", "--set", "a")

@@ -10,8 +10,8 @@ from demo_asgi.processes import running
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin of an authorization server. Tests that give it faults take them away again."""
-    database = tmp_path_factory.mktemp("page") / "authority.sqlite3"
-    with running("demo_asgi.authority", "--port", "0", "--database", str(database)) as origin:
+    state = tmp_path_factory.mktemp("page") / "authority.json"
+    with running("demo_asgi.authority", "--port", "0", "--state", str(state)) as origin:
         yield origin
 
 

@@ -1,4 +1,4 @@
-"""A plugin for pytest, ``-p tests.demo.offline``: whoever opens a connection, listens, or sleeps fails."""
+"""A plugin for pytest, ``-p tests.demo.offline``: code that opens a connection, listens, or sleeps fails."""
 
 import asyncio
 import socket

@@ -1,6 +1,7 @@
 """The front page's own calls, made without a browser."""
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,14 +38,44 @@ class PageClient:
         state: dict[str, Any] = self.http.get("/page/status").json()["authority"]
         return state
 
-    def tokens(self, *, fresh: bool = False) -> dict[str, str | None]:
-        return {token["name"]: token["token"] for token in self.call("tokens", fresh=fresh)["tokens"]}
+    def tokens(self, *, fresh: bool = False, grid: str = "tokens") -> dict[str, str | None]:
+        return {name: token["token"] for name, token in self.specimens(fresh=fresh, grid=grid).items()}
+
+    def specimens(self, *, fresh: bool = False, grid: str = "tokens") -> dict[str, dict[str, Any]]:
+        """The tokens of one table, each with all that is known of it."""
+        all_tokens = self.call("tokens", fresh=fresh)["tokens"]
+        return {token["name"]: token for token in all_tokens if token["grid"] == grid}
 
     def present(self, path: str, token: str | None, method: str = "GET") -> tuple[int, str | None]:
-        """The status of the answer, and the reason that the page is told."""
+        """The status of the answer, and the reason that the page gets."""
         name = f"test-{next(_serial)}"
         response = self.http.request(method, path, headers={"X-Demo-Request": name, **bearer(token)})
         return response.status_code, self.call("reasons", names=[name])["reasons"][name]
+
+    def visit(self, path: str, token: Mapping[str, Any]) -> tuple[int, str | None, str | None]:
+        """The status, the error and the reason, for a client that has what the token says."""
+        response, headers = self._attempt(path, token)
+        nonce = response.headers.get("DPoP-Nonce")
+        if nonce and token["takes_nonce"]:
+            response, headers = self._attempt(path, token, nonce)
+        if token["replays"]:
+            response, headers = self._send(path, headers)
+        error = re.search(r'error="(\w+)"', response.headers.get("WWW-Authenticate", ""))
+        name = headers["X-Demo-Request"]
+        return response.status_code, error and error[1], self.call("reasons", names=[name])["reasons"][name]
+
+    def _attempt(self, path: str, token: Mapping[str, Any], nonce: str = "") -> tuple[httpx.Response, dict[str, str]]:
+        headers = {"Authorization": f"{token['scheme']} {token['token']}"}
+        if token["scheme"] == "DPoP":
+            proven = {"key": token["key"], "method": "GET", "uri": path, "token": token["token"]}
+            headers["DPoP"] = self.http.post("/page/proof", data=proven | ({"nonce": nonce} if nonce else {})).text
+        if token["client_cert"]:
+            headers["Client-Cert"] = token["client_cert"]
+        return self._send(path, headers)
+
+    def _send(self, path: str, headers: Mapping[str, str]) -> tuple[httpx.Response, dict[str, str]]:
+        named = {**headers, "X-Demo-Request": f"test-{next(_serial)}"}
+        return self.http.get(path, headers=named), named
 
     @contextmanager
     def fault(self, name: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""``python -m demo_asgi`` in processes of its own."""
+"""Run ``python -m demo_asgi`` in separate processes."""
 
 import os
 import signal

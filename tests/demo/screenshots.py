@@ -17,6 +17,8 @@ NARROW = 390
 HEIGHT = 1200
 SPACE = 24
 """All in pixels."""
+HALF = 2400
+"""Milliseconds for half of the load."""
 
 
 def main() -> None:
@@ -32,10 +34,14 @@ def main() -> None:
 def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> None:
     page = browser.new_page(viewport={"width": WIDE, "height": HEIGHT}, color_scheme=theme, reduced_motion="reduce")
     fill(page, origin)
-    page.get_by_role("button", name="Rows of the database, Bob, on /profile").hover()
-    page.screenshot(path=FOLDER / f"demo-verdicts-{theme}.png")
+    play_half(page)
+    page.screenshot(path=FOLDER / f"demo-start-{theme}.png")
+    for part, cell in (("verdicts", "Rows of the database, Bob, on /profile"), ("more", "No nonce, on /nonce/sync")):
+        to_top(page, part)
+        page.get_by_role("button", name=cell).hover()
+        page.screenshot(path=FOLDER / f"demo-{part}-{theme}.png")
     page.mouse.move(0, 0)
-    for part in ("request", "load"):
+    for part in ("socket", "request", "load"):
         shoot(page, f"demo-{part}-{theme}", f"#{part}")
     page.close()
 
@@ -43,28 +49,48 @@ def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> No
 def take_narrow(browser: "Browser", origin: str) -> None:
     page = browser.new_page(viewport={"width": NARROW, "height": HEIGHT}, color_scheme="light", reduced_motion="reduce")
     fill(page, origin)
-    page.locator("#verdicts").scroll_into_view_if_needed()
-    page.evaluate("scrollTo(0, document.querySelector('#verdicts').getBoundingClientRect().top + scrollY)")
+    to_top(page, "verdicts")
     page.screenshot(path=FOLDER / "demo-narrow.png")
     page.close()
 
 
 def fill(page: "Page", origin: str) -> None:
     """The page with everything that it can show."""
+    page.clock.install()
     page.goto(origin)
-    page.wait_for_selector("#grid-summary:has-text('requests in')")
+    for grid in ("tokens", "bound"):
+        page.wait_for_selector(f"#{grid}-summary:has-text('requests in')")
+    for _ in range(4):
+        page.locator("#tour-next").click()
+        page.wait_for_selector("#tour-next:not([aria-disabled])")
+    page.locator("#socket-open").click()
+    page.wait_for_selector("#socket-state:has-text('3000')")
     page.get_by_role("button", name="JWTs, Expired, on /jwt/async").click()
     page.wait_for_selector("#sent .glyph")
-    page.get_by_role("button", name="Send 200 requests").click()
-    page.wait_for_selector(".figures")
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur(); document.querySelector('.scroll').scrollTo(0, 0); scrollTo(0, 0)")
+
+
+def play_half(page: "Page") -> None:
+    """Send the load again, and play half of it."""
+    page.emulate_media(reduced_motion="no-preference")
+    page.clock.pause_at("2040-01-01")
+    with page.expect_response("**/page/load"):
+        page.locator("#run-load").click()
+    page.wait_for_selector("#run-load:not([aria-disabled])")
+    page.clock.run_for(HALF)
+    page.mouse.move(0, 0)
+
+
+def to_top(page: "Page", part: str) -> None:
+    """Scroll until this part of the page begins at the top of the window."""
+    page.evaluate("(id) => document.getElementById(id).scrollIntoView()", part)
 
 
 def shoot(page: "Page", name: str, selector: str) -> None:
     """A picture of one part of the page, as wide as the page."""
     # What stays in sight would lie over it.
-    page.evaluate("document.querySelector('.top').style.position = 'static'")
+    page.evaluate("document.querySelector('.top').style.position = 'static'; scrollTo(0, 0)")
     box = page.locator(selector).bounding_box()
     assert box is not None
     clip = {"x": 0, "y": box["y"] + SPACE / 2, "width": WIDE, "height": box["height"] + SPACE / 2}

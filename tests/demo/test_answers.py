@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from demo_asgi.answers import ANYTHING, Answer, Response, observe
+from demo_asgi.bound import REQUESTS as BOUND
 from demo_asgi.remote import STEPS
 from demo_asgi.requests import AUTHORITY, DEMO, REQUESTS, DemoRequest
 from demo_asgi.tour import Stage, take
 
-REMOTE = [step for step in STEPS if isinstance(step, DemoRequest)]
+REMOTE = [step for step in (*BOUND, *STEPS) if isinstance(step, DemoRequest)]
 EXPECTED = Answer(
     status=401,
     body={"error": "missing_authorization"},
@@ -66,6 +67,31 @@ def test_a_challenge_that_nobody_expected_is_noticed() -> None:
     assert observe(challenged, expected) != expected
 
 
+TWO_SCHEMES = (
+    'Bearer realm="demo", scope="profile"{bearer}, '
+    'DPoP realm="demo", scope="profile", algs="ES256 RS256"{dpop}, error_description="Words, Bearer of news"'
+)
+
+
+@pytest.mark.parametrize(
+    ("errors", "challenge"),
+    [
+        ({}, {"realm": "demo", "scope": "profile"}),
+        ({"bearer": "invalid_token"}, {"realm": "demo", "scope": "profile", "error": "invalid_token"}),
+        (
+            {"dpop": "use_dpop_nonce"},
+            {"scheme": "DPoP", "realm": "demo", "scope": "profile", "error": "use_dpop_nonce"},
+        ),
+    ],
+)
+def test_the_challenge_with_the_error_is_compared(errors: dict[str, str], challenge: dict[str, str]) -> None:
+    """Of challenges for several schemes, the one of the scheme that was used counts, and its scheme is named."""
+    params = {scheme: f', error="{errors[scheme]}"' if scheme in errors else "" for scheme in ("bearer", "dpop")}
+    response = Response(401, {"www-authenticate": TWO_SCHEMES.format(**params)}, b"")
+    assert observe(response, Answer(401, challenge=challenge)) == Answer(401, challenge=challenge)
+    assert observe(response, Answer(401, challenge=challenge | {"error": "other"})).challenge == challenge
+
+
 class Teapot(http.server.BaseHTTPRequestHandler):
     """Answers 418 to everything."""
 
@@ -101,7 +127,7 @@ def test_tour_of_a_wrong_server_fails(teapot: str, capsys: pytest.CaptureFixture
     assert take(Stage({DEMO: teapot, AUTHORITY: teapot}), requests) == 1
     output = capsys.readouterr().out
     assert output.count("DIFFERENT") == len(requests)
-    assert f"{len(requests)} requests, {len(requests)} answered differently than expected." in output
+    assert f"{len(requests)} requests, {len(requests)} with an unexpected response." in output
 
 
 def test_tour_of_a_server_that_is_gone_fails(
@@ -113,14 +139,14 @@ def test_tour_of_a_server_that_is_gone_fails(
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         assert take(Stage({DEMO: f"http://127.0.0.1:{deaf.getsockname()[1]}"}), REQUESTS[:1]) == 1
-    assert "no answer: ConnectionRefusedError" in capsys.readouterr().out
+    assert "no response: ConnectionRefusedError" in capsys.readouterr().out
 
 
 def test_requests_are_distinct() -> None:
     """No request is sent twice, and each says what it shows."""
     sent = [(request.line, request.headers, request.form) for request in REQUESTS]
     assert len(set(sent)) == len(sent)
-    assert all(step.shows for step in (*REQUESTS, *STEPS))
+    assert all(step.shows for step in (*REQUESTS, *BOUND, *STEPS))
 
 
 class Slow(Teapot):

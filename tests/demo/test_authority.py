@@ -12,6 +12,8 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import KeySet
 
+from async_oauth_guard.protocol.certificates import thumbprint
+from async_oauth_guard.testing import DPoPKey
 from demo_asgi.authority.clients import (
     CLIENT_CREDENTIALS,
     JWT_APP,
@@ -22,7 +24,8 @@ from demo_asgi.authority.clients import (
     DemoClient,
 )
 from demo_asgi.processes import STOP_AT_EOF, ServerStartError, running
-from tests.demo.processes import DEADLINE, ROOT, run_django
+from tests.certificates import WRITERS, der
+from tests.demo.processes import DEADLINE, ROOT
 
 
 class Client:
@@ -48,9 +51,9 @@ class Client:
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    database = tmp_path_factory.mktemp("authority") / "authority.sqlite3"
+    state = tmp_path_factory.mktemp("authority") / "authority.json"
     with (
-        running("demo_asgi.authority", "--port", "0", "--database", str(database)) as origin,
+        running("demo_asgi.authority", "--port", "0", "--state", str(state)) as origin,
         httpx.Client(base_url=origin, trust_env=False) as client,
     ):
         yield client
@@ -72,7 +75,7 @@ def resource_server(http: httpx.Client) -> Client:
 
 
 def test_metadata_names_the_issuer_and_its_endpoints(http: httpx.Client) -> None:
-    """RFC 8414: the issuer is the address that was asked, and every endpoint that is named is there."""
+    """RFC 8414: the issuer is the address of the request, and every endpoint that the metadata names exists."""
     metadata = AuthorizationServerMetadata(http.get("/.well-known/oauth-authorization-server").json())
     metadata.validate_issuer()
     assert metadata["issuer"] == str(http.base_url).rstrip("/")
@@ -146,6 +149,56 @@ def test_clients_have_to_authenticate(http: httpx.Client, path: str) -> None:
     assert [(answer.status_code, answer.json()["error"]) for answer in refusals] == [(401, "invalid_client")] * 4
 
 
+TOKEN = {"grant_type": NAMED_USER, "username": "alice", "scope": "profile"}
+
+
+def test_a_token_is_bound_to_what_its_client_shows(http: httpx.Client, jwt_app: Client) -> None:
+    """RFC 9449 §5 and RFC 8705 §3: to the key of a proof, or to a certificate; otherwise to nothing."""
+    key = DPoPKey()
+    shown = [
+        ({"DPoP": key.proof("POST", f"{str(http.base_url).rstrip('/')}/token")}, "DPoP", key.confirmation),
+        ({"Client-Cert": WRITERS["rfc9440"]("client")}, "Bearer", {"x5t#S256": thumbprint(der())}),
+        ({}, "Bearer", None),
+    ]
+    for headers, token_type, confirmation in shown:
+        document = http.post("/token", data=TOKEN, auth=jwt_app.auth, headers=headers).json()
+        claims = jwt.decode(document["access_token"], jwt_app.key_set(), algorithms=["ES256"]).claims
+        assert (document["token_type"], claims.get("cnf")) == (token_type, confirmation)
+
+
+def test_introspection_tells_what_a_token_is_bound_to(
+    http: httpx.Client, opaque_app: Client, resource_server: Client
+) -> None:
+    """An opaque token is bound in the same way."""
+    headers = {"Client-Cert": WRITERS["rfc9440"]("client")}
+    token = http.post("/token", data=TOKEN, auth=opaque_app.auth, headers=headers).json()["access_token"]
+    assert resource_server.post("/introspect", token=token).json()["cnf"] == {"x5t#S256": thumbprint(der())}
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({"DPoP": "no proof"}, "invalid_dpop_proof"),
+        ({"DPoP": DPoPKey().proof("POST", "https://elsewhere.example/token")}, "invalid_dpop_proof"),
+        ({"Client-Cert": ":bm8gY2VydGlmaWNhdGU=:"}, "invalid_request"),
+    ],
+)
+def test_no_token_is_bound_to_nonsense(
+    http: httpx.Client, jwt_app: Client, headers: dict[str, str], error: str
+) -> None:
+    """A proof for another request, or something that is no certificate, gets no token."""
+    response = http.post("/token", data=TOKEN, auth=jwt_app.auth, headers=headers)
+    assert (response.status_code, response.json()["error"]) == (400, error)
+
+
+def test_a_token_says_how_its_user_logged_in(jwt_app: Client) -> None:
+    """As the client says, because there is no login page."""
+    token = jwt_app.token(**TOKEN, login_age="60", acr="mfa")
+    claims = jwt.decode(token, jwt_app.key_set(), algorithms=["ES256"]).claims
+    assert (claims["acr"], claims["iat"] - claims["auth_time"] - 60 in (0, 1)) == ("mfa", True)
+    assert "auth_time" not in jwt.decode(jwt_app.token(**TOKEN), jwt_app.key_set(), algorithms=["ES256"]).claims
+
+
 def test_introspection_tells_the_resource_server_everything(
     http: httpx.Client, opaque_app: Client, resource_server: Client
 ) -> None:
@@ -217,14 +270,14 @@ def test_rotation_has_to_say_what_becomes_of_old_keys(http: httpx.Client, form: 
 def test_no_page_moves_the_switches(
     http: httpx.Client, path: str, form: dict[str, str], headers: dict[str, str]
 ) -> None:
-    """What nobody is asked who they are for is not for browsers, which any page can make send a form."""
+    """Endpoints without client authentication refuse browsers, because any page can make a browser send a form."""
     assert http.post(path, data=form, headers=headers).status_code == 403
     assert http.get("/faults", headers=headers).json()["down"] is False
 
 
 def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
-    """A second process with the same database knows what the first one issued."""
-    arguments = ("--port", "0", "--database", str(tmp_path / "authority.sqlite3"))
+    """A second process with the same file knows what the first one issued."""
+    arguments = ("--port", "0", "--state", str(tmp_path / "authority.json"))
     with (
         running("demo_asgi.authority", *arguments) as origin,
         httpx.Client(base_url=origin, trust_env=False) as http,
@@ -240,9 +293,9 @@ def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_its_input(tmp_path: Path) -> None:
-    """Whoever started it may be killed: the pipe between them closes, and it leaves quietly."""
-    database = str(tmp_path / "it.sqlite3")
-    command = [sys.executable, "-m", "demo_asgi.authority", STOP_AT_EOF, "--port", "0", "--database", database]
+    """If its parent is killed, the pipe between them closes, and the server exits without an error."""
+    state = str(tmp_path / "it.json")
+    command = [sys.executable, "-m", "demo_asgi.authority", STOP_AT_EOF, "--port", "0", "--state", state]
     result = subprocess.run(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE
     )
@@ -251,19 +304,10 @@ def test_it_ends_with_its_input(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_start_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The process says why in one line."""
-    database = tmp_path / "missing" / "authority.sqlite3"
+    state = tmp_path / "missing" / "authority.json"
     with (
         pytest.raises(ServerStartError),
-        running("demo_asgi.authority", "--port", "0", "--database", str(database)),
+        running("demo_asgi.authority", "--port", "0", "--state", str(state)),
     ):
         pass
     assert capfd.readouterr().err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "arguments", [("check", "--fail-level", "WARNING"), ("makemigrations", "--check", "--dry-run")]
-)
-def test_django_finds_nothing_to_complain_about(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """The site passes all system checks and its migrations are complete."""
-    result = run_django(tmp_path, *arguments, settings="demo_asgi.authority.settings")
-    assert result.returncode == 0, result.stdout + result.stderr

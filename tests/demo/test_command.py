@@ -37,14 +37,14 @@ def test_tour_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     result = run_demo(tmp_path, "--tour")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "DIFFERENT" not in result.stdout
-    assert result.stdout.rstrip().endswith(" requests, 0 answered differently than expected.")
+    assert result.stdout.rstrip().endswith(" requests, 0 with an unexpected response.")
     assert files(tmp_path) == set()
     assert list((tmp_path / "temporary").iterdir()) == []
     # The outage that is part of it is all that there is to say, and it holds no token.
     complaints = {re.sub(r":\d+", "", line) for line in result.stderr.splitlines()}
     assert complaints == {
-        "http://127.0.0.1/introspect could not be asked: ConnectError",
-        "http://127.0.0.1/jwks could not be asked: ConnectError",
+        "Request to http://127.0.0.1/introspect failed: ConnectError",
+        "Request to http://127.0.0.1/jwks failed: ConnectError",
     }
 
 
@@ -75,12 +75,12 @@ def test_interrupted_tour_leaves_nothing_behind(tmp_path: Path, number: signal.S
 
 
 def test_serving_leaves_the_database_where_it_says(tmp_path: Path) -> None:
-    """The output names the database, and only it and the one beside it are left after Ctrl-C, which ends quietly."""
+    """The output names the database. After Ctrl-C, which ends without an error, only the two state files are left."""
     with serving(tmp_path, "--port", "0") as (process, lines):
         errors = interrupt(process)
     assert lines[0] == f"Database: {tmp_path / 'demo_asgi.sqlite3'}"
     assert (process.returncode in (0, 130), errors) == (True, "")
-    assert files(tmp_path) == {"demo_asgi.sqlite3", "demo_asgi.authority.sqlite3"}
+    assert files(tmp_path) == {"demo_asgi.sqlite3", "demo_asgi.authority.json"}
 
 
 def test_database_goes_where_it_is_told_to(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_database_goes_where_it_is_told_to(tmp_path: Path) -> None:
     with serving(tmp_path, "--port", "0", "--database", "elsewhere.db") as (process, lines):
         interrupt(process)
     assert lines[0] == f"Database: {tmp_path / 'elsewhere.db'}"
-    assert files(tmp_path) == {"elsewhere.db", "elsewhere.authority.db"}
+    assert files(tmp_path) == {"elsewhere.db", "elsewhere.authority.json"}
 
 
 def test_seeding_twice_is_harmless(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def is_closed(address: tuple[str, int]) -> bool:
     ("arguments", "message"),
     [
         (("--host", "nowhere.invalid", "--port", "0"), "Cannot listen on nowhere.invalid"),
-        (("--port", "0", "--database", "missing/demo.sqlite3"), "unable to open database file"),
+        (("--port", "0", "--database", "missing/demo.sqlite3"), "No such file or directory"),
     ],
 )
 def test_trouble_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -38,55 +38,55 @@ def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
 def test_each_verdict_is_the_one_that_any_client_gets(visit: Visit, client: PageClient) -> None:
     """Statuses, challenges and reasons of the grid are those of the same requests without a browser."""
     tokens = client.tokens()
-    paths = [view["path"] for view in client.views() if view["in_grid"]]
+    paths = [view["path"] for view in client.views() if view["grid"] == "tokens"]
     expected = [client.present(path, token) for token in tokens.values() for path in paths]
-    cells = visit.page.locator("#grid button")
+    cells = visit.page.locator("#tokens button")
     data: list[dict[str, str]] = cells.evaluate_all("cells => cells.map(({dataset}) => ({...dataset}))")
     assert [(int(cell["status"]), cell["reason"] or None) for cell in data] == expected
     assert visit.until_asked() == Counter(status for status, _ in expected)
 
 
 def test_the_whole_challenge_of_a_verdict_is_shown(visit: Visit, client: PageClient) -> None:
-    """To point at a verdict, or to come to it with the keyboard, shows the challenge as it was sent."""
+    """Pointing at a result, or moving the focus to it, shows the challenge as it was sent."""
     challenge = client.http.get("/contact", headers=bearer("demo-robot")).headers["WWW-Authenticate"]
     visit.cell("Rows of the database, A machine", "/contact").focus()
-    assert challenge in visit.page.locator("#detail").inner_text()
+    assert challenge in visit.page.locator("#tokens-detail").inner_text()
     visit.cell("Rows of the database, Expired", "/me").hover()
-    assert "expired" in visit.page.locator("#detail dd").last.inner_text()
+    assert "expired" in visit.page.locator("#tokens-detail dd").last.inner_text()
 
 
 def test_what_is_said_of_a_verdict_is_in_sight_with_it(visit: Visit) -> None:
-    """Whoever points at the first row need not go below the last; the table stays described by how it is used."""
-    detail = visit.page.locator("#detail dl")
+    """The details are visible from the first row and from the last, and the table's description explains its keys."""
+    detail = visit.page.locator("#tokens-detail dl")
     for token in ("Nothing, No token", "JWTs, For others"):
         visit.cell(token, "/me").hover()
         expect(detail).to_contain_text(token.partition(", ")[0])
         expect(detail).to_be_in_viewport(ratio=1)
-    assert "arrow keys" in visit.page.get_by_role("grid").evaluate(
+    assert "arrow keys" in visit.page.locator("#tokens").evaluate(
         "grid => document.getElementById(grid.getAttribute('aria-describedby')).textContent"
     )
 
 
 def test_verdicts_that_are_asked_for_again_stay_where_they_are(visit: Visit, client: PageClient) -> None:
-    """New answers are filled in: what has the focus keeps it, and what is said of it follows."""
+    """New answers replace the old ones. The focused cell keeps the focus, and its details are updated."""
     page = visit.page
     cell = visit.cell("Opaque tokens, Alice", "/introspection/fresh")
     cell.focus()
-    expect(page.locator("#detail")).to_contain_text("200 OK")
+    expect(page.locator("#tokens-detail")).to_contain_text("200 OK")
     with client.fault("down"):
         page.evaluate("document.getElementById('ask').click()")
-        expect(page.locator("#detail")).to_contain_text("503")
-        expect(page.locator("#detail")).to_contain_text(re.compile(r"Retry-After\d+ s"))
-        assert "Each 503 is asked for again" in page.locator("#grid-summary").inner_text()
+        expect(page.locator("#tokens-detail")).to_contain_text("503")
+        expect(page.locator("#tokens-detail")).to_contain_text(re.compile(r"Retry-After\d+ s"))
+        assert "Each 503 is asked for again" in page.locator("#tokens-summary").inner_text()
     page.evaluate("document.getElementById('renew').click()")
     expect(cell).to_have_attribute("data-status", "200")
-    expect(page.locator("#detail")).to_contain_text("200 OK")
+    expect(page.locator("#tokens-detail")).to_contain_text("200 OK")
     expect(cell).to_be_focused()
 
 
 def test_the_grid_is_a_table_with_headings(visit: Visit) -> None:
-    """Whoever hears the page is told which view and which token a verdict is of, and what it is."""
-    snapshot = visit.page.locator("#grid").aria_snapshot()
+    """A screen reader announces the view, the token and the result of each cell."""
+    snapshot = visit.page.locator("#tokens").aria_snapshot()
     assert '- columnheader "/jwt/async async · profile"' in snapshot
     assert '- rowheader "Carol her account is deactivated"' in snapshot
     name = "Rows of the database, Carol, on /profile: 401, refused; challenge: invalid token; reason: inactive user"
@@ -132,9 +132,8 @@ def test_a_token_of_ones_own(visit: Visit) -> None:
 
 
 def test_the_load_is_drawn(visit: Visit) -> None:
-    """Both loads are drawn on one scale, a bar for each query, with their figures beside them."""
+    """Both loads are drawn on one scale, with a bar for each query, and with their figures."""
     page = visit.page
-    page.get_by_role("button", name="Send 200 requests").click()
     page.wait_for_selector(".figures")
     guarded, plain = page.locator(".chart").all()
     queries = [chart.locator("rect.query").count() for chart in (guarded, plain)]
@@ -152,7 +151,7 @@ def test_the_load_is_drawn(visit: Visit) -> None:
 
 
 def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
-    """Its state is shown, what needs it is 503 and all else is not; when it is back, verdicts come by themselves."""
+    """The page shows the server's state. Only what needs the server is 503, and results return when the server does."""
     page = visit.page
     down = page.get_by_role("switch", name="Down")
     before = visit.until_asked()
@@ -164,8 +163,8 @@ def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
     assert visit.cell("Rows of the database, Alice", "/profile").get_attribute("data-status") == "200"
     assert during[503] > 0
     page.get_by_role("button", name="Fetch new tokens").click()
-    summary = page.locator("#grid-summary")
-    expect(summary).to_contain_text("answers with status 503. So no new tokens were fetched.")
+    summary = page.locator("#tokens-summary")
+    expect(summary).to_contain_text("responds with status 503. So no new tokens were fetched.")
     down.click()
     until(client.is_answered)
     visit.until_polled()
@@ -200,7 +199,7 @@ def test_rotation(visit: Visit) -> None:
     # The guard may have fetched the keys a moment ago: then it fetches them again a moment later.
     while cell.get_attribute("data-status") != "200":
         page.get_by_role("button", name="Ask again").click()
-        page.wait_for_selector("#grid:not([aria-busy])")
+        page.wait_for_selector("#tokens:not([aria-busy])")
     assert cell.get_attribute("data-reason") == ""
 
 
@@ -226,7 +225,7 @@ def test_a_demo_that_is_stopped_and_started_again(
         assert "The demo is not running any more." in page.get_by_role("alert").inner_text()
         assert page.locator("#sent").inner_text() == "No answer."
         page.get_by_role("button", name="Ask again").click()
-        expect(page.locator("#grid-summary")).to_have_text("No answer.")
+        expect(page.locator("#tokens-summary")).to_have_text("No answer.")
         assert page.locator("#server-state").inner_text() == "Not known"
         assert page.locator("#keys").inner_text() == "Keys: not known."
         for name in SWITCHES:
@@ -262,12 +261,20 @@ def tab_to(page: Page, wanted: str) -> None:
 
 
 def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClient) -> None:
-    """Switches, the grid with its arrows, the builder and the load, without a mouse; what has the focus shows it."""
+    """The load, the tour, switches, the grid and the builder, without a mouse; what has the focus shows it."""
     page = visit.page
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     expect(page.locator(".skip")).to_be_in_viewport(ratio=1)
     page.keyboard.press("Enter")
+    tab_to(page, "run-load")
+    page.keyboard.press("Enter")
+    expect(page.locator("#run-load")).to_be_enabled()
+    assert focused(page) == "run-load"
+    tab_to(page, "tour-next")
+    page.keyboard.press("Enter")
+    expect(page.locator("#tour-steps li.done .chip")).to_have_count(2)
+    assert focused(page) == "tour-next"
     tab_to(page, "down")
     expect(page.locator(".skip")).not_to_be_in_viewport()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -276,7 +283,7 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClie
     page.keyboard.press("Space")
     page.wait_for_selector("#down[aria-checked=false]")
     until(client.is_answered)
-    page.wait_for_selector("#grid:not([aria-busy])")
+    page.wait_for_selector("#tokens:not([aria-busy])")
     tab_to(page, "renew")
     page.keyboard.press("Tab")
     for key in ("ArrowDown", "ArrowDown", "End", "Home", "ArrowRight"):
@@ -289,10 +296,6 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClie
     tab_to(page, "view")
     page.keyboard.type("GET /me")
     assert page.get_by_label("View", exact=True).input_value() == "GET /me"
-    tab_to(page, "run-load")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".figures")
-    assert focused(page) == "run-load"
 
 
 IS_FREE = """() => {
@@ -303,7 +306,7 @@ IS_FREE = """() => {
 
 
 def test_nothing_lies_over_what_has_the_focus(visit: Visit) -> None:
-    """WCAG 2.2, 2.4.11: headings that stay in sight, and what is said of a verdict, leave it free."""
+    """WCAG 2.2, 2.4.11: neither sticky headings nor the details of a result cover the focused cell."""
     page = visit.page
     for width in (390, 1000, 1280):
         page.set_viewport_size({"width": width, "height": 800})
@@ -319,7 +322,7 @@ KNOB = "knob => [null, '::after'].map((part) => getComputedStyle(knob, part).bac
 
 
 def test_switches_are_seen_in_the_colours_of_the_system(visit: Visit, client: PageClient) -> None:
-    """Where the system chooses the colours, a switch and its state stand out from what is behind them."""
+    """With forced system colors, a switch and its state are visible against their background."""
     page = visit.page
     page.emulate_media(forced_colors="active", color_scheme="dark")
     with client.fault("slow"):
@@ -332,7 +335,7 @@ def test_switches_are_seen_in_the_colours_of_the_system(visit: Visit, client: Pa
 def test_what_happens_is_said(visit: Visit) -> None:
     """Results are in live regions, and headings follow one another without a gap."""
     page = visit.page
-    for name in ("server-state", "grid-summary", "sent", "load-summary"):
+    for name in ("server-state", "tokens-summary", "bound-summary", "sent", "load-summary"):
         assert page.locator(f"#{name}").get_attribute("role") == "status"
     assert page.locator("#gone").get_attribute("role") == "alert"
     visit.choose("GET /any/sync", "jwt")
@@ -356,15 +359,15 @@ def test_no_width_is_too_narrow(visit: Visit) -> None:
     """Nothing is wider than the screen: the grid scrolls within its frame, and the load is drawn anew."""
     page = visit.page
     visit.choose("GET /any/sync", "jwt")
-    page.get_by_role("button", name="Send 200 requests").click()
     page.wait_for_selector(".figures")
     for width in (320, 360, 768, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 800})
         until(partial(page.evaluate, IS_DRAWN_FOR, width))
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        frame = page.locator(".scroll").bounding_box()
-        assert frame is not None
-        assert frame["x"] + frame["width"] <= width
+        for scroll in page.locator(".scroll").all():
+            frame = scroll.bounding_box()
+            assert frame is not None
+            assert frame["x"] + frame["width"] <= width
 
 
 CONTRASTS = (ROOT / "tests" / "demo" / "contrasts.js").read_text()
@@ -374,7 +377,6 @@ def test_letters_stand_out(visit: Visit) -> None:
     """WCAG 2.2, 1.4.3: 4.5 to 1 for every text on the page, in both themes."""
     page = visit.page
     visit.choose("GET /any/sync", "jwt-audience")
-    page.get_by_role("button", name="Send 200 requests").click()
     page.wait_for_selector(".figures")
     page.emulate_media(color_scheme="light")
     expect(page.locator("body")).to_have_css("background-color", "rgb(245, 246, 250)")

@@ -26,7 +26,7 @@ def page(demo: str) -> Iterator[PageClient]:
 
 
 def test_browsers_get_the_page(page: PageClient) -> None:
-    """Whoever prefers HTML gets it, with a policy that lets nothing inline run, nor anything from elsewhere."""
+    """A client that prefers HTML gets it, with a policy that forbids inline code and everything from other origins."""
     response = page.http.get("/", headers={"Accept": BROWSER})
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
@@ -47,10 +47,10 @@ def test_browsers_get_the_page(page: PageClient) -> None:
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json"])
 def test_programs_get_the_routes(page: PageClient, accept: str) -> None:
-    """Whoever takes JSON, or anything, gets the routes."""
+    """A client that accepts JSON, or anything, gets the routes."""
     response = page.http.get("/", headers={"Accept": accept})
     assert response.headers["Content-Type"] == "application/json"
-    assert response.json()["routes"]["/profile"] == "An async view that asks for one scope."
+    assert response.json()["routes"]["/profile"] == "An async view that requires one scope."
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
@@ -78,7 +78,7 @@ def test_files_need_no_network(path: Path) -> None:
 
 # --- Who may ask ------------------------------------------------------------------------------------------------------
 
-CALLS = ["tokens", "reasons", "explain", "authority", "load"]
+CALLS = ["tokens", "reasons", "explain", "authority", "short", "load"]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -108,27 +108,29 @@ def test_calls_are_posts(page: PageClient, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "complaint"),
     [
-        ("tokens", "[]", "A JSON object is wanted."),
-        ("tokens", "{", "A JSON object is wanted."),
-        pytest.param("tokens", "[" * 100_000, "A JSON object is wanted.", id="deep list"),
-        pytest.param("tokens", '{"fresh": ' * 100_000, "A JSON object is wanted.", id="deep object"),
-        ("reasons", "{}", "names: a list of 1000 at most is wanted."),
-        ("explain", "{}", "method: the name of a method is wanted."),
-        ("explain", '{"method": "GET"}', "path: a path is wanted, with its slash."),
-        ("explain", '{"method": "GET", "path": "/nowhere"}', "path: no view answers there."),
-        ("explain", '{"method": "GET", "path": "/[/f"}', "path: no view answers there."),
-        ("explain", '{"method": "GET", "path": "//[/f"}', "path: a path is wanted, with its slash."),
-        ("explain", '{"method": "GET", "path": "//elsewhere/profile"}', "path: a path is wanted, with its slash."),
+        ("tokens", "[]", "The body must be a JSON object."),
+        ("tokens", "{", "The body must be a JSON object."),
+        pytest.param("tokens", "[" * 100_000, "The body must be a JSON object.", id="deep list"),
+        pytest.param("tokens", '{"fresh": ' * 100_000, "The body must be a JSON object.", id="deep object"),
+        ("reasons", "{}", "names must be a list of at most 1000."),
+        ("explain", "{}", "method must be the name of an HTTP method."),
+        ("explain", '{"method": "GET"}', "path must begin with one slash."),
+        ("explain", '{"method": "GET", "path": "/nowhere"}', "path: there is no view at this path."),
+        ("explain", '{"method": "GET", "path": "/[/f"}', "path: there is no view at this path."),
+        ("explain", '{"method": "GET", "path": "//[/f"}', "path must begin with one slash."),
+        ("explain", '{"method": "GET", "path": "//elsewhere/profile"}', "path must begin with one slash."),
         # What makes `//` of it is left out where URLs are read.
-        ("explain", '{"method": "GET", "path": "/\\t/[/f"}', "path: a path is wanted, with its slash."),
-        ("explain", '{"method": "GET", "path": "/users/\\ud800/diary"}', "path: a path is wanted, with its slash."),
+        ("explain", '{"method": "GET", "path": "/\\t/[/f"}', "path must begin with one slash."),
+        ("explain", '{"method": "GET", "path": "/users/\\ud800/diary"}', "path must begin with one slash."),
         (
             "explain",
             '{"method": "GET", "path": "/me", "authorization": 1}',
-            "authorization: a string or null is wanted.",
+            "authorization must be a string or null.",
         ),
-        ("authority", '{"down": "yes"}', "down: true or false is wanted."),
-        ("authority", '{"rotate": "all"}', "rotate: keep or remove is wanted."),
+        ("explain", '{"method": "GET", "path": "/me", "proof": 1}', "proof must be a string or null."),
+        ("explain", '{"method": "GET", "path": "/me", "certificate": "x"}', "key must be one of: client, thief."),
+        ("authority", '{"down": "yes"}', "down must be true or false."),
+        ("authority", '{"rotate": "all"}', "rotate must be keep or remove."),
     ],
 )
 def test_calls_that_mean_nothing_are_refused(page: PageClient, name: str, body: str, complaint: str) -> None:
@@ -143,7 +145,7 @@ def test_what_the_page_is_told_is_kept_by_nobody(page: PageClient) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-# --- What they are told -----------------------------------------------------------------------------------------------
+# --- What the page receives -------------------------------------------------------------------------------------------
 
 
 def test_views_are_described_as_they_are(page: PageClient) -> None:
@@ -151,7 +153,7 @@ def test_views_are_described_as_they_are(page: PageClient) -> None:
     views = {(view["method"], view["path"]): view for view in page.views()}
     assert len(views) == len(page.views())
     assert views["GET", "/contact"]["requirement"] == "profile and email, or user"
-    assert (views["GET", "/contact"]["colour"], views["GET", "/profile"]["colour"]) == ("sync", "async")
+    assert (views["GET", "/contact"]["is_async"], views["GET", "/profile"]["is_async"]) == (False, True)
     assert [view["path"] for view in page.views() if not view["guarded"]] == ["/health"]
 
 
@@ -178,15 +180,99 @@ EVERYWHERE = {
 
 
 def test_each_token_is_what_it_is_called(page: PageClient) -> None:
-    """What is wrong with a token, and nothing else, is why it is refused; the page is told."""
+    """Each token is refused only for its own fault, and the page gets that reason."""
     tokens = page.tokens()
     assert {name: page.present("/any/async", token) for name, token in tokens.items()} == EVERYWHERE
 
 
+KEY, CERTIFICATE, PAYMENT = "/dpop/async", "/mtls/async", "/payment/sync"
+NONCE = "/nonce/sync"
+STEP_UP = "insufficient_user_authentication"
+ON_BOUND_VIEWS = {
+    "bound": {KEY: (200, None, None), NONCE: (200, None, None)},
+    "bound-stolen": {
+        KEY: (401, "invalid_token", "sender_constrained"),
+        NONCE: (401, "invalid_token", "sender_constrained"),
+    },
+    "bound-thief": {
+        KEY: (401, "invalid_token", "wrong_confirmation"),
+        NONCE: (401, "invalid_token", "wrong_confirmation"),
+    },
+    "bound-replayed": {
+        KEY: (401, "invalid_dpop_proof", "replayed_proof"),
+        NONCE: (401, "invalid_dpop_proof", "replayed_proof"),
+    },
+    "bound-no-nonce": {KEY: (200, None, None), NONCE: (401, "use_dpop_nonce", "missing_nonce")},
+    "certified": {CERTIFICATE: (200, None, None)},
+    "certified-none": {CERTIFICATE: (401, "invalid_token", "sender_constrained")},
+    "certified-thief": {CERTIFICATE: (401, "invalid_token", "wrong_confirmation")},
+    "login": {PAYMENT: (200, None, None), KEY: (401, "invalid_token", "binding_required")},
+    "login-old": {PAYMENT: (401, STEP_UP, "authentication_too_old")},
+    "login-password": {PAYMENT: (401, STEP_UP, "insufficient_acr")},
+}
+
+
+def test_each_client_shows_what_it_is_called_after(page: PageClient) -> None:
+    """Whoever has the key, the certificate or the login is let in, and all others are refused for what they lack."""
+    seen = {
+        name: {path: page.visit(path, token) for path in ON_BOUND_VIEWS[name]}
+        for name, token in page.specimens(fresh=True, grid="bound").items()
+    }
+    assert seen == ON_BOUND_VIEWS
+
+
+def test_no_header_changes_the_peer(page: PageClient) -> None:
+    """The header with the certificate counts because of the address of the connection, whatever a client says it is."""
+    token = page.specimens(grid="bound")["certified"]
+    headers = {**bearer(token["token"]), "Client-Cert": token["client_cert"], "X-Forwarded-For": "192.0.2.1"}
+    assert page.http.get("/mtls/async", headers=headers).status_code == 200
+
+
+def test_a_view_takes_what_it_is_said_to_take(page: PageClient) -> None:
+    """Of each kind that a view takes, a token is let in; the page mutes the refusals of all other kinds."""
+    good = {token["kind"]: token for token in [*page.specimens().values()][::-1] if token["name"] in GOOD}
+    good |= {token["kind"]: token for token in page.specimens(grid="bound").values() if token["name"] in GOOD}
+    for view in page.views():
+        if view["grid"] == "tokens" or view["path"].startswith(("/dpop", "/nonce", "/mtls", "/payment")):
+            let_in = {kind for kind, token in good.items() if page.visit(view["path"], token)[0] == 200}
+            assert let_in == {*view["takes"]}, view["path"]
+
+
+GOOD = ("row", "jwt", "opaque", "bound", "certified", "login")
+
+
+@pytest.mark.parametrize(
+    ("form", "complaint"),
+    [
+        ({"key": "client", "method": "get", "uri": "/"}, "method must be the name of an HTTP method."),
+        ({"key": "client", "method": "GET"}, "uri must be a URL, or a path of this demo."),
+        ({"key": "client", "method": "GET", "uri": "//elsewhere"}, "uri must be a URL, or a path of this demo."),
+        ({"key": "nobody", "method": "GET", "uri": "/"}, "key must be one of: client, thief."),
+        ({"method": "GET", "uri": "/"}, "key must be one of: client, thief."),
+    ],
+)
+def test_no_proof_is_made_of_what_means_nothing(page: PageClient, form: dict[str, str], complaint: str) -> None:
+    """What cannot be in a proof is named."""
+    response = page.http.post("/page/proof", data=form)
+    assert (response.status_code, response.text) == (400, complaint)
+
+
+@pytest.mark.parametrize("name", ["proof", "certificate"])
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://elsewhere.example"}])
+def test_other_sites_get_no_proofs(page: PageClient, name: str, headers: dict[str, str]) -> None:
+    """A form of another site is refused; programs such as `curl` are not."""
+    form = {"key": "client", "method": "GET", "uri": "/dpop/async"}
+    statuses = [page.http.post(f"/page/{name}", data=form, headers=each).status_code for each in (headers, {})]
+    assert statuses == [403, 200]
+    assert page.http.get(f"/page/{name}").status_code == 405
+
+
 def test_tokens_are_kept_and_issued_anew_when_asked_for(page: PageClient) -> None:
     """A page that is loaded again presents the same tokens."""
-    first, second, third = page.tokens(), page.tokens(), page.tokens(fresh=True)
+    bound, first, second = page.tokens(grid="bound"), page.tokens(), page.tokens()
+    third = page.tokens(fresh=True)
     assert first == second
+    assert all(token != page.tokens(fresh=True, grid="bound")[name] for name, token in bound.items())
     assert {name for name in third if first[name] != third[name]} == {
         "jwt",
         "jwt-scope",
@@ -211,14 +297,14 @@ def test_only_requests_with_a_name_are_noted(page: PageClient, headers: dict[str
 
 
 def test_down_and_up_again(page: PageClient) -> None:
-    """Without the server there is no verdict where it has to be asked, and no new token; both come back."""
+    """While the server is down, views that need it have no result, and no new tokens are issued. Both then recover."""
     token = page.tokens()["opaque"]
     with page.fault("down"):
         assert page.authority() | {"kids": []} == {"running": True, "down": True, "slow": False, "kids": []}
         assert page.present("/introspection/fresh", token)[0] == 503
         assert page.present("/profile", "demo-alice-email") == (200, None)
         told = page.call("tokens", fresh=True)
-        assert told["trouble"] == "The authorization server answers with status 503."
+        assert told["trouble"] == "The authorization server responds with status 503."
         # Those that were issued before are still presented.
         assert page.tokens()["opaque"] == token
     assert page.authority()["down"] is False
@@ -244,7 +330,7 @@ def test_rotation(page: PageClient) -> None:
 
 
 def test_load_is_coalesced_by_the_guard_and_not_by_the_plain_view(page: PageClient) -> None:
-    """Each lookup is in one query: in few of them behind the guard, in one of its own each on the plain view."""
+    """Each token is in one query: the guard needs few queries, and the plain view makes one for each lookup."""
     load = page.call("load")
     loads: dict[str, dict[str, Any]] = {name: load[name] for name in ("guarded", "plain")}
     for measured in loads.values():

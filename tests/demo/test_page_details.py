@@ -3,25 +3,18 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.demo import visits
 from tests.demo.page import PageClient
-from tests.demo.visits import UNAVAILABLE, WITHOUT_TROUBLE, Browser, Locator, Visit, expect, visiting
+from tests.demo.visits import UNAVAILABLE, WITHOUT_TROUBLE, Locator, Visit, expect
 
 # Starts a browser.
 pytestmark = pytest.mark.slow
 
-chromium, client = visits.chromium, visits.client
-
-
-@pytest.fixture(scope="module")
-def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
-    with visiting(chromium, demo, client) as visit:
-        yield visit
+chromium, client, visit = visits.chromium, visits.client, visits.visit
 
 
 def spoken(code: str) -> str:
@@ -48,7 +41,7 @@ def test_each_arrow_leads_to_the_next_verdict(visit: Visit) -> None:
 
 
 def test_only_the_last_round_counts(visit: Visit) -> None:
-    """Whoever asks again does not get the answers to an earlier question."""
+    """After a second click on "Ask again", late answers to the first one are ignored."""
     page = visit.page
     before = visit.until_asked()
     held = visit.hold("**/page/reasons")
@@ -83,7 +76,7 @@ def test_verdicts_come_by_themselves(visit: Visit, client: PageClient) -> None:
 
 
 def test_schemes_and_methods(visit: Visit) -> None:
-    """Another scheme is none that a validator serves; the same view may ask something else of another method."""
+    """No validator serves another scheme. One view may require something else for another method."""
     visit.choose("GET /profile", "row", scheme="Basic")
     assert "unsupported scheme" in visit.page.locator("#steps").inner_text()
     visit.choose("POST /notes", "row")
@@ -94,27 +87,28 @@ def test_schemes_and_methods(visit: Visit) -> None:
 
 
 def test_no_answer_stands_beside_another_request(visit: Visit) -> None:
-    """Whoever puts another request together sees no longer what came of the last one."""
+    """When the user changes the request, the page removes the answer to the previous one."""
     page = visit.page
     visit.choose("GET /profile", "row-expired")
-    page.get_by_label("Scheme").select_option("Basic")
+    page.get_by_label("Scheme", exact=True).select_option("Basic")
     assert page.locator("#raw-request").inner_text().splitlines()[-1] == "Authorization: Basic demo-alice-expired"
     parts = ("sent", "raw-answer", "steps")
     assert [page.locator(f"#{part}").inner_text() for part in parts] == ["", *["Nothing was sent yet."] * 2]
 
 
 def test_what_a_view_and_a_token_are(visit: Visit, client: PageClient) -> None:
-    """Under what is chosen stands what it is: what a view asks for and who judges it, and what is with a token."""
+    """Below the choice, the page says what the view requires, which validators check it, and what the token is."""
     page = visit.page
     views = {f"{view['method']} {view['path']}": view for view in client.views()}
     for name in ("GET /contact", "GET /jwt/async"):
         visit.prepare(name, "row-robot")
         view = views[name]
-        expected = f"{view['colour']}; asks for: {view['requirement']}. Judged by {view['validators']}."
+        called = "async" if view["is_async"] else "sync"
+        expected = f"{called}; requires: {view['requirement']}. Validated by {view['validators']}."
         assert page.locator("#view-about").inner_text() == expected
     assert page.locator("#token-about").inner_text() == "no user; scope “profile reports:read”"
     visit.prepare("GET /health", "own")
-    assert page.locator("#view-about").inner_text() == f"{views['GET /health']['colour']}; nothing guards it."
+    assert page.locator("#view-about").inner_text() == "async; nothing guards it."
     assert page.locator("#token-about").inner_text() == "as you write it below"
 
 
@@ -132,7 +126,7 @@ def test_the_same_for_a_shell(visit: Visit) -> None:
 
 
 def test_no_cookie_goes_with_a_request(visit: Visit) -> None:
-    """The token alone is judged, whoever is logged in with this browser."""
+    """Only the token decides, even if a user is logged in with this browser."""
     page = visit.page
     page.context.add_cookies([{"name": "sessionid", "value": "somebody", "url": page.url}])
     with page.expect_request("**/profile") as presented, page.expect_request("**/page/explain") as explained:
@@ -151,11 +145,11 @@ def test_no_cookie_goes_with_a_request(visit: Visit) -> None:
     ],
 )
 def test_the_steps_tell_all_that_the_guard_tells(visit: Visit, view: str, token: str, verdicts: list[str]) -> None:
-    """Of each validator its verdict, its rules with what they want, what it asked outside, and what the token says."""
+    """For each validator the page shows its result, its rules, its outgoing calls, and the claims of the token."""
     with visit.page.expect_response("**/page/explain") as answered:
         visit.choose(view, token)
     [guard] = answered.value.json()["guards"]
-    _, *judges = visit.page.locator(".judge").all()
+    _, *judges = visit.page.locator("#steps .judge").all()
     assert [judge.locator(".badge").inner_text() for judge in judges] == verdicts
     for judge, told in zip(judges, guard["validators"], strict=True):
         assert judge.locator(".rule").all_text_contents() == [rule_in_words(step) for step in told["steps"]]
@@ -185,7 +179,7 @@ def test_the_steps_say_what_to_do(visit: Visit) -> None:
 
 
 def test_a_failure_of_the_demo_is_told(visit: Visit) -> None:
-    """The answer stays; in the place of the steps it is said that there are none."""
+    """The answer stays visible. In place of the steps, the page says that the demo has failed."""
     with visit.answering("**/page/explain", status=500, body="<h1>Server Error (500)</h1>"):
         visit.choose("GET /profile", "row")
     assert visit.page.locator("#sent").inner_text() == "✓ 200, let in"
@@ -224,7 +218,7 @@ def charts(visit: Visit) -> list[Locator]:
     """What the page draws of a load that is made up."""
     with visit.answering("**/page/load", json=MADE_UP):
         visit.page.get_by_role("button", name="Send 200 requests").click()
-        visit.page.wait_for_selector(".figures")
+        expect(visit.page.locator("#load-summary")).to_contain_text("became 3 queries")
     return visit.page.locator(".chart").all()
 
 

@@ -1,4 +1,4 @@
-"""The parts of the front page's server that are not of one event loop, or are asked for again and again."""
+"""The parts of the front page's server that are bound to no event loop, or that are requested repeatedly."""
 
 import asyncio
 import contextlib
@@ -47,8 +47,8 @@ async def _ask(times: int) -> list[Any]:
 
 
 def test_an_answer_that_is_too_deep_is_none() -> None:
-    """Whatever the authorization server answers, the page is told in a sentence."""
-    with pytest.raises(server.ServerTroubleError, match="something else than JSON"):
+    """Whatever the authorization server answers, the page gets one sentence about it."""
+    with pytest.raises(server.ServerTroubleError, match="something other than JSON"):
         server._read(b"[" * 100_000)
 
 
@@ -159,5 +159,5 @@ assert sorted(asked) == sorted({shown.path for shown in catalogue.SHOWN}), asked
 
 
 def test_each_view_is_looked_up_once(tmp_path: Path) -> None:
-    """What the URLs say of a view does not change, and is asked for once."""
+    """The URLs' facts about a view do not change, so they are computed once."""
     run_in_demo(tmp_path, LOOKED_UP)

@@ -11,12 +11,18 @@ from tests.demo.processes import DEADLINE, ROOT
 
 SUITE = ROOT / "demo_asgi" / "tests"
 # Beside Python's own library, and Django's and pytest's.
-ALLOWED = {"async_oauth_guard", "async_oauth_guard.testing", "demo_asgi.models", "demo_asgi.authority.clients"}
+ALLOWED = {
+    "async_oauth_guard",
+    "async_oauth_guard.testing",
+    "demo_asgi.models",
+    "demo_asgi.authority.clients",
+    "demo_asgi.page",
+}
 
 
 def test_the_suite_passes_offline() -> None:
     """It passes without a server, without the network and without a sleep, and no test is left out."""
-    # What a run of all tests is told, to measure coverage say, is not for this one.
+    # Options for a run of all tests, such as coverage, do not apply to this run.
     told = ("DJANGO_SETTINGS_MODULE", "PYTEST_ADDOPTS")
     environment = {name: value for name, value in os.environ.items() if name not in told}
     finished = subprocess.run(

@@ -31,6 +31,8 @@ ASKED = re.compile(r"\d+ requests in [\d.]+ s: ([^A-Z]+)\.")
 UNAVAILABLE = re.compile(r"×\s503")
 WITHOUT_TROUBLE = re.compile(r"s: (?!.*503)[^A-Z]+\.$")
 
+REFUSALS = ("Failed to load resource:", "WebSocket connection to ")
+
 expect.set_options(timeout=TIMEOUT)
 
 
@@ -52,13 +54,13 @@ class Visit:
 
     def _note(self, kind: str, text: str) -> None:
         # Chromium calls each answer of 400 or more an error: here they are what the page is for.
-        if kind in ("error", "warning") and not text.startswith("Failed to load resource:"):
+        if kind in ("error", "warning") and not text.startswith(REFUSALS):
             self.complaints.append(text)
 
     def until_asked(self, wanted: re.Pattern[str] = ASKED) -> Counter[int]:
         """Wait until the grid is filled and its summary as ``wanted``; how often each status is in it."""
-        expect(self.page.locator("#grid-summary")).to_have_text(wanted)
-        asked = ASKED.search(self.page.locator("#grid-summary").inner_text())
+        expect(self.page.locator("#tokens-summary")).to_have_text(wanted)
+        asked = ASKED.search(self.page.locator("#tokens-summary").inner_text())
         assert asked is not None
         return Counter({int(status): int(count) for count, status in re.findall(r"(\d+)\s×\s(\d+)", asked[1])})
 
@@ -72,8 +74,9 @@ class Visit:
     def prepare(self, view: str, token: str, scheme: str = "Bearer") -> None:
         """Put a request together."""
         self.page.get_by_label("View", exact=True).select_option(view)
-        self.page.get_by_label("Scheme").select_option(scheme)
         self.page.get_by_label("Token", exact=True).select_option(token)
+        # A token comes with a scheme of its own.
+        self.page.get_by_label("Scheme", exact=True).select_option(scheme)
 
     def choose(self, view: str, token: str, scheme: str = "Bearer") -> None:
         """Put a request together, send it, and wait for its answer."""
@@ -132,3 +135,10 @@ def client(demo: str) -> Iterator[PageClient]:
     until(client.is_answered)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="module")
+def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
+    """One page for all tests of a module."""
+    with visiting(chromium, demo, client) as visit:
+        yield visit

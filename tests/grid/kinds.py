@@ -1,4 +1,4 @@
-"""Every kind of view that can be guarded, in both colours, each made anew with a witness inside."""
+"""Every kind of view that can be guarded, sync and async. Each is created anew with a witness inside."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from django.views import View
 from async_oauth_guard import ResourceProtector
 from tests.sites import Witness
 
-# From the witness, the colour, the protector and its keywords to a view, or to a list of patterns.
+# Makes a view, or a list of patterns, from the witness, "def" or "async def", the protector and its keywords.
 MakeView = Callable[[Witness, str, ResourceProtector, dict[str, Any]], Any]
 
 
@@ -80,7 +80,7 @@ KINDS: dict[str, MakeView] = {
 
 
 def view_class(witness: Witness, colour: str, guard: Callable[[Any], Any] = lambda view: view) -> type[View]:
-    """A class-based view of that colour, whose ``get`` is what ``guard`` makes of it."""
+    """A sync or async class-based view, with its ``get`` decorated by ``guard``."""
 
     class SyncView(View):
         @guard

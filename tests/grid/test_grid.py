@@ -1,4 +1,4 @@
-"""Every kind of view, in both colours, behind both servers, with every verdict."""
+"""Every kind of view, sync and async, behind both servers, with every result."""
 
 import time
 from collections.abc import Mapping
@@ -28,7 +28,6 @@ GOOD, NARROW, EXPIRED, REVOKED, INACTIVE, UNKNOWN = (
 
 PROFILE = {"scopes": "profile email"}
 OPTIONAL = {"scopes": "profile email", "optional": True}
-REALM = {"realm": "api"}
 WANTED = {"realm": "api", "scope": "profile email"}
 
 
@@ -41,7 +40,7 @@ def down() -> AbstractContextManager[Any]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Authorization:
     """A request, and what is answered.
 
     ``challenge`` holds the parameters that the challenge must have; ``error`` is the code in the body, and in the
@@ -59,9 +58,9 @@ class Verdict:
 
 
 VERDICTS = [
-    Verdict("good token", bearer(GOOD), 200),
-    Verdict("no header", [], 401, "missing_authorization", WANTED, names_error=False),
-    Verdict(
+    Authorization("good token", bearer(GOOD), 200),
+    Authorization("no header", [], 401, "missing_authorization", WANTED, names_error=False),
+    Authorization(
         "other scheme",
         [(b"authorization", b"Basic Zm9vOmJhcg==")],
         401,
@@ -69,17 +68,17 @@ VERDICTS = [
         WANTED,
         names_error=False,
     ),
-    Verdict("malformed", bearer(GOOD + " x"), 400, "invalid_request", REALM),
-    Verdict("repeated", bearer(GOOD) + bearer(GOOD), 400, "invalid_request", REALM),
-    Verdict("unknown token", bearer(UNKNOWN), 401, "invalid_token", REALM),
-    Verdict("expired token", bearer(EXPIRED), 401, "invalid_token", REALM),
-    Verdict("revoked token", bearer(REVOKED), 401, "invalid_token", REALM),
-    Verdict("inactive user", bearer(INACTIVE), 401, "invalid_token", REALM),
-    Verdict("scope missing", bearer(NARROW), 403, "insufficient_scope", WANTED),
-    Verdict("database down", bearer(GOOD), 503, "temporarily_unavailable", database=down),
-    Verdict("optional, good token", bearer(GOOD), 200, asked=OPTIONAL),
-    Verdict("optional, no header", [], 200, asked=OPTIONAL),
-    Verdict("optional, unknown token", bearer(UNKNOWN), 401, "invalid_token", REALM, asked=OPTIONAL),
+    Authorization("malformed", bearer(GOOD + " x"), 400, "invalid_request", WANTED),
+    Authorization("repeated", bearer(GOOD) + bearer(GOOD), 400, "invalid_request", WANTED),
+    Authorization("unknown token", bearer(UNKNOWN), 401, "invalid_token", WANTED),
+    Authorization("expired token", bearer(EXPIRED), 401, "invalid_token", WANTED),
+    Authorization("revoked token", bearer(REVOKED), 401, "invalid_token", WANTED),
+    Authorization("inactive user", bearer(INACTIVE), 401, "invalid_token", WANTED),
+    Authorization("scope missing", bearer(NARROW), 403, "insufficient_scope", WANTED),
+    Authorization("database down", bearer(GOOD), 503, "temporarily_unavailable", database=down),
+    Authorization("optional, good token", bearer(GOOD), 200, asked=OPTIONAL),
+    Authorization("optional, no header", [], 200, asked=OPTIONAL),
+    Authorization("optional, unknown token", bearer(UNKNOWN), 401, "invalid_token", WANTED, asked=OPTIONAL),
 ]
 
 
@@ -96,7 +95,9 @@ def _tokens(committed: Committed) -> None:
 @pytest.mark.parametrize("verdict", VERDICTS, ids=lambda verdict: verdict.name)
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-def test_grid(make: MakeView, colour: str, verdict: Verdict, send: Send, caplog: pytest.LogCaptureFixture) -> None:
+def test_grid(
+    make: MakeView, colour: str, verdict: Authorization, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
     """R1, R4, R5, R7, R13 to R15, R20, R23, R25 to R27, R29, R30, R122, R126: one answer, whatever the view.
 
     It has the status, the challenge and the headers of the error map, the view is entered for 200 alone, and the token
@@ -119,14 +120,14 @@ def test_grid(make: MakeView, colour: str, verdict: Verdict, send: Send, caplog:
         _check_refusal(verdict, answer)
 
 
-def _check_page(verdict: Verdict, answer: Any) -> None:
+def _check_page(verdict: Authorization, answer: Any) -> None:
     came_with_token = bool(verdict.headers)
     assert answer.json == {"token": came_with_token, "user": "alice" if came_with_token else None}
     assert answer.challenges == []
     assert answer.members("Cache-Control") == ({"private"} if came_with_token else set())
 
 
-def _check_refusal(verdict: Verdict, answer: Any) -> None:
+def _check_refusal(verdict: Authorization, answer: Any) -> None:
     assert answer.header("Content-Type") == "application/json"
     assert answer.header("Cache-Control") == "no-store"
     assert set(answer.json) == {"error", "error_description"}

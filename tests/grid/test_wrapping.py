@@ -1,4 +1,4 @@
-"""A guarded view is still the view that was written: its colour, its attributes, its errors, its relatives."""
+"""A guarded view stays sync or async, and keeps its attributes, its errors, its parents and its children."""
 
 import asyncio
 import functools
@@ -55,7 +55,7 @@ def guarded(make: MakeView, colour: str, protector: ResourceProtector) -> Any:
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 def test_colour_stays(make: MakeView, colour: str, protector: ResourceProtector) -> None:
-    """R125: a guarded ``async def`` view is a coroutine function, a guarded ``def`` view is none."""
+    """R125: a guarded ``async def`` view is a coroutine function, and a guarded ``def`` view is not."""
     assert iscoroutinefunction(guarded(make, colour, protector)) == (colour == "async def")
 
 
@@ -89,7 +89,7 @@ BESIDE: dict[str, Any] = {
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("decorators", BESIDE.values(), ids=BESIDE)
 def test_decorators_beside(decorators: Any, colour: str, protector: ResourceProtector, send: Send) -> None:
-    """R125: other decorators in one ``method_decorator`` do not hide the colour of a class from its guard."""
+    """R125: with other decorators in one ``method_decorator``, the guard still knows if a class is sync or async."""
     witness = Witness()
     view = method_decorator(decorators(protector("profile")), name="dispatch")(view_class(witness, colour)).as_view()
     with serving(view):
@@ -233,7 +233,7 @@ def test_mixin(colour: str, protector: ResourceProtector, send: Send) -> None:
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_mixin_reads_the_setting(colour: str, send: Send) -> None:
-    """Without a protector of its own, ``ProtectedResourceMixin`` takes the one that the setting describes."""
+    """Without a ``protector``, ``ProtectedResourceMixin`` uses the one that the setting describes."""
     view = type("V", (ProtectedResourceMixin, view_class(Witness(), colour)), {"required_scopes": "profile"})
     with serving(view.as_view()):
         assert send("/").status == 401
@@ -273,7 +273,7 @@ ERRORS = [
 def test_errors_of_the_view_are_its_own(
     error: Exception, status: int, colour: str, optional: bool, protector: ResourceProtector, send: Send
 ) -> None:
-    """An exception of the view goes to Django as it is; none is taken for one of the guard's."""
+    """An exception of the view goes to Django unchanged, and is not treated as an exception of the guard."""
     entered: list[bool] = []
 
     def sync_view(request: HttpRequest) -> HttpResponse:

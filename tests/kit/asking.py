@@ -1,4 +1,4 @@
-"""What the tests of the kit ask of guarded views, whatever stands in meanwhile."""
+"""Requests that the tests of the kit make to guarded views, whatever overrides are active."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def get(path: str, **headers: str) -> tuple[int, Any]:
 
 
 def answer_of(guard: Any, view: Any = sync_view, **headers: str) -> HttpResponse:
-    """The answer of a view behind ``guard``, called directly; an async one on a loop of its own."""
+    """The answer of a view behind ``guard``, called directly. An async view runs on a new event loop."""
     guarded = guard(view)
     if view is sync_view:
         return guarded(RequestFactory().get("/", headers=headers))  # type: ignore[no-any-return]

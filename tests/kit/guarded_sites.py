@@ -27,7 +27,7 @@ def introspecting(issuer: str = ISSUER, **options: Any) -> IntrospectTokenValida
 
 
 class Site:
-    """One view of one colour."""
+    """One view, sync or async."""
 
     def __init__(self, colour: str) -> None:
         self.colour = colour
@@ -63,5 +63,5 @@ def site(colour: str, *validators: Any, **requirements: Any) -> Iterator[Site]:
 
 
 def run(coroutine: Any) -> Any:
-    """On a loop of its own."""
+    """Run it on a new event loop."""
     return asyncio.run(coroutine)

@@ -2,14 +2,17 @@
 
 import asyncio
 import base64
+import contextlib
 import errno
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,18 +30,19 @@ from async_oauth_guard import (
     ResourceProtector,
     TemporarilyUnavailableError,
     TokenValidator,
-    outgoing,
-    transport,
 )
+from async_oauth_guard.runtime import event_loop, http
 from async_oauth_guard.testing import (
     Call,
     FakeAuthorizationServer,
     Fault,
     ServerClock,
+    ServerRequest,
+    ServerResponse,
     SigningKey,
-    authorization_server,
-    server_tokens,
 )
+from async_oauth_guard.testing.server import tokens
+from async_oauth_guard.testing.server.entry import Entry
 from async_oauth_guard.validators.remote import CLOCK
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, SECRET, introspecting, site, verifying
 from tests.sites import COLOURS
@@ -53,7 +57,7 @@ def fake(*args: Any, **options: Any) -> FakeAuthorizationServer:
 
 def ask(url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """The answer of a server in this process, asked as the guard asks it."""
-    make_client = transport.STAND_INS["/".join(url.split("/")[:3])]
+    make_client = http.TRANSPORT_OVERRIDES["/".join(url.split("/")[:3])]
 
     async def send() -> httpx.Response:
         async with make_client() as client:
@@ -62,6 +66,14 @@ def ask(url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, s
             return await client.post(url, data=form, headers=headers)
 
     return asyncio.run(send())
+
+
+def ask_port(
+    url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """The answer of a server on a port."""
+    with httpx.Client(trust_env=False) as client:
+        return client.get(url, headers=headers) if form is None else client.post(url, data=form, headers=headers)
 
 
 def basic(client: str, secret: str) -> dict[str, str]:
@@ -87,14 +99,14 @@ def test_jwts_are_let_in(colour: str) -> None:
 
 @both_colours
 def test_opaque_tokens_are_let_in(colour: str) -> None:
-    """So is an opaque token; one that the server did not issue is not."""
+    """An opaque token is let in too. A token that the server did not issue is refused."""
     with fake(clients=CLIENTS) as server, site(colour, introspecting()) as guarded:
         assert guarded.outcome(server.opaque(["profile", "email"])) == (200, None)
         assert guarded.outcome(server.opaque("email")) == (403, Reason.INSUFFICIENT_SCOPE)
         assert guarded.outcome("nobody-issued-this") == (401, Reason.INACTIVE_TOKEN)
 
 
-@pytest.mark.parametrize("algorithm", server_tokens.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", tokens.ALGORITHMS)
 def test_algorithms(algorithm: str) -> None:
     """Whatever algorithm the guard knows may sign."""
     with FakeAuthorizationServer(algorithm=algorithm) as server, site("def", verifying()) as guarded:
@@ -103,7 +115,7 @@ def test_algorithms(algorithm: str) -> None:
 
 
 def test_several_algorithms() -> None:
-    """Of several, the first signs, unless a token is told otherwise."""
+    """The first of several algorithms signs, unless the call that issues a token names another."""
     with FakeAuthorizationServer(algorithm=["ES256", "EdDSA"]) as server, site("def", verifying()) as guarded:
         assert guarded.outcome(server.jwt("profile")) == (200, None)
         assert guarded.outcome(server.jwt("profile", algorithm="EdDSA")) == (200, None)
@@ -210,24 +222,24 @@ def test_users(who: dict[str, Any], subject: str, username: str | None) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"scopes": 1}, TypeError, r"scopes: write 'profile email' or \['profile', 'email'\], not int"),
-        ({"scopes": b"profile"}, TypeError, "scopes: .*, not bytes"),
-        ({"scopes": ["profile", 1]}, TypeError, "scopes: .*, not list"),
-        ({"scopes": {"profile": True}}, TypeError, "scopes: .*, not dict"),
-        ({"user": 5}, TypeError, "user: write a user of the site or a user name, not int; leave it out for nobody"),
-        ({"user": AnonymousUser()}, TypeError, "user: .*, not AnonymousUser; leave it out for nobody"),
-        ({"user": User}, TypeError, "user: .*, not the class User"),
-        ({"user": User.objects.none()}, TypeError, "user: .*, not QuerySet"),
-        ({"subject": 5}, TypeError, r"subject: write a string, such as str\(user\.pk\), not int; .* into claims="),
-        ({"client_id": 5}, TypeError, "client_id: write a string, such as 'reports', not int"),
-        ({"audience": 5}, TypeError, "audience: a string is wanted, or a list of strings, not int"),
-        ({"audience": ["a", 5]}, TypeError, "audience: a string is wanted, or a list of strings, not list"),
-        ({"expires_in": "x"}, TypeError, "expires_in: write seconds, or None, not str"),
-        ({"expires_in": True}, TypeError, "expires_in: write seconds, or None, not bool"),
-        ({"expires_in": timedelta(minutes=1)}, TypeError, "expires_in: write seconds, or None, not timedelta"),
-        ({"expires_in": float("inf")}, ValueError, "expires_in: write seconds, or None, not inf"),
-        ({"claims": ["x"]}, TypeError, "claims: a mapping is wanted, such as {'name': 'value'}, not list"),
-        ({"claims": {"at": date(2001, 1, 1)}}, TypeError, "claims: values are wanted that JSON has: .* date"),
+        ({"scopes": 1}, TypeError, r"scopes must be 'profile email' or \['profile', 'email'\], got int"),
+        ({"scopes": b"profile"}, TypeError, "scopes must be .*, got bytes"),
+        ({"scopes": ["profile", 1]}, TypeError, "scopes must be .*, got list"),
+        ({"scopes": {"profile": True}}, TypeError, "scopes must be .*, got dict"),
+        ({"user": 5}, TypeError, "user must be a Django user or a user name, got int; leave it out for no user"),
+        ({"user": AnonymousUser()}, TypeError, "user must be .*, got AnonymousUser; leave it out for no user"),
+        ({"user": User}, TypeError, "user must be .*, got the class User"),
+        ({"user": User.objects.none()}, TypeError, "user must be .*, got QuerySet"),
+        ({"subject": 5}, TypeError, r"subject must be a string such as str\(user\.pk\), got int; .* into claims="),
+        ({"client_id": 5}, TypeError, "client_id must be a string such as 'reports', got int"),
+        ({"audience": 5}, TypeError, "audience must be a string or a list of strings, got int"),
+        ({"audience": ["a", 5]}, TypeError, "audience must be a string or a list of strings, got list"),
+        ({"expires_in": "x"}, TypeError, "expires_in must be seconds or None, got str"),
+        ({"expires_in": True}, TypeError, "expires_in must be seconds or None, got bool"),
+        ({"expires_in": timedelta(minutes=1)}, TypeError, "expires_in must be seconds or None, got timedelta"),
+        ({"expires_in": float("inf")}, ValueError, "expires_in must be seconds or None, got inf"),
+        ({"claims": ["x"]}, TypeError, "claims must be a mapping, such as {'name': 'value'}, got list"),
+        ({"claims": {"at": date(2001, 1, 1)}}, TypeError, "claims must have values that JSON can hold: .* date"),
     ],
 )
 def test_arguments_of_tokens(method: str, given: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -242,23 +254,31 @@ SECRET_KEY = OctKey.import_key("only for tests, and as long as it has to be")
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"header": [1]}, TypeError, "header: a mapping is wanted, such as {'name': 'value'}, not list"),
-        ({"header": {"x": {1}}}, TypeError, "header: values are wanted that JSON has: .* set"),
-        ({"key": object()}, TypeError, r"key: server\.foreign_key\(\), a key of joserfc's, or a secret .*, not object"),
-        ({"key": ECKey}, TypeError, "key: .*, not the class ECKey"),
-        ({"key": {"kty": "oct"}}, TypeError, "key: .*, not dict"),
+        ({"header": [1]}, TypeError, "header must be a mapping, such as {'name': 'value'}, got list"),
+        ({"header": {"x": {1}}}, TypeError, "header must have values that JSON can hold: .* set"),
+        ({"key": object()}, TypeError, r"key must be server\.foreign_key\(\), a joserfc key, or a secret, got object"),
+        ({"key": ECKey}, TypeError, "key must be .*, got the class ECKey"),
+        ({"key": {"kty": "oct"}}, TypeError, "key must be .*, got dict"),
         (
             {"key": "s", "algorithm": "RS256"},
             ValueError,
-            "algorithm of that key: 'RS256' is none of HS256, HS384, HS512",
+            "algorithm of that key must be one of HS256, HS384, HS512, none, got 'RS256'",
         ),
-        ({"key": SECRET_KEY, "algorithm": "ES256"}, ValueError, "algorithm of that key: 'ES256' is none of HS256"),
-        ({"key": ECKey.generate_key("P-256"), "algorithm": "HS256"}, ValueError, "algorithm of that key: .* of ES256"),
-        ({"algorithm": "HS256"}, ValueError, "algorithm: HS256 signs with a secret: write key='the secret' beside it"),
-        ({"algorithm": "RS999"}, ValueError, "algorithm: 'RS999' is none of RS256, .*, none"),
-        ({"algorithm": "es256"}, ValueError, "algorithm: 'es256' is none of .*; did you mean 'ES256'"),
-        ({"algorithm": ["ES256"]}, ValueError, r"algorithm: \['ES256'\] is none of RS256, "),
-        ({"algorithm": 5, "key": "s"}, ValueError, "algorithm: 5 is none of RS256, "),
+        (
+            {"key": SECRET_KEY, "algorithm": "ES256"},
+            ValueError,
+            "algorithm of that key must be one of HS256, .*, got 'ES256'",
+        ),
+        (
+            {"key": ECKey.generate_key("P-256"), "algorithm": "HS256"},
+            ValueError,
+            "algorithm of that key must be one of ES256",
+        ),
+        ({"algorithm": "HS256"}, ValueError, "algorithm: HS256 signs with a secret; write key='the secret' too"),
+        ({"algorithm": "RS999"}, ValueError, "algorithm must be one of RS256, .*, none, got 'RS999'"),
+        ({"algorithm": "es256"}, ValueError, "algorithm must be one of .*, got 'es256'; did you mean 'ES256'"),
+        ({"algorithm": ["ES256"]}, ValueError, r"algorithm must be one of RS256, .*, got \['ES256'\]"),
+        ({"algorithm": 5, "key": "s"}, ValueError, "algorithm must be one of RS256, .*, got 5"),
     ],
 )
 def test_arguments_of_jwts(given: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -274,7 +294,9 @@ def test_algorithm_of_a_foreign_key() -> None:
         assert parts_of(server.jwt(key=server.foreign_key(), algorithm="ES384"))[0]["alg"] == "ES384"
         assert server.jwt(key=server.foreign_key(), algorithm="none").endswith(".")
         assert server.jwt(key="a secret", algorithm="none").endswith(".")
-        with pytest.raises(ValueError, match="algorithm of that key: 'RS256' is none of ES256, ES384, ES512, none"):
+        with pytest.raises(
+            ValueError, match="algorithm of that key must be one of ES256, ES384, ES512, none, got 'RS256'"
+        ):
             server.jwt(key=server.foreign_key(), algorithm="RS256")
 
 
@@ -319,7 +341,7 @@ def test_clients_that_are_refused(endpoint: str) -> None:
 
 @both_colours
 def test_revocation(colour: str) -> None:
-    """A token that was revoked is inactive for introspection; a JWT's signature is as good as ever."""
+    """A revoked token is inactive for introspection, but the signature of a revoked JWT is still valid."""
     with fake() as server:
         token = server.jwt("profile")
         with site(colour, introspecting(cache_ttl=0)) as guarded:
@@ -328,7 +350,7 @@ def test_revocation(colour: str) -> None:
             assert guarded.outcome(token) == (401, Reason.INACTIVE_TOKEN)
         with site(colour, verifying()) as guarded:
             assert guarded.outcome(token) == (200, None)
-        with pytest.raises(ValueError, match="server has none like that") as caught:
+        with pytest.raises(ValueError, match="one that this server issued") as caught:
             server.revoke(token)
         assert token not in str(caught.value)
 
@@ -352,13 +374,13 @@ def test_introspection_tells_what_it_is_told() -> None:
     with fake() as server, site("def", introspecting()) as guarded:
         assert guarded.outcome(server.opaque("profile", claims={"active": "yes"})) == (
             503,
-            Reason.TOKEN_ANSWER_UNUSABLE,
+            Reason.SERVER_ANSWER_UNUSABLE,
         )
         assert guarded.outcome(server.opaque("profile", claims={"aud": None})) == (401, Reason.WRONG_AUDIENCE)
         assert guarded.outcome(server.opaque("profile", claims={"iss": None})) == (200, None)
         assert guarded.outcome(server.opaque("profile", expires_in=-1)) == (401, Reason.INACTIVE_TOKEN)
         assert guarded.outcome(server.jwt("profile", key=server.foreign_key())) == (401, Reason.INACTIVE_TOKEN)
-        assert guarded.outcome(server.opaque("profile", claims={"exp": "soon"})) == (503, Reason.TOKEN_ANSWER_UNUSABLE)
+        assert guarded.outcome(server.opaque("profile", claims={"exp": "soon"})) == (503, Reason.SERVER_ANSWER_UNUSABLE)
 
 
 # --- discovery -------------------------------------------------------------------------------------------------------
@@ -381,7 +403,7 @@ def test_addresses() -> None:
         assert server.metadata["introspection_endpoint"] == f"{ISSUER}/who"
         assert "token_endpoint" not in server.metadata
         assert ask(f"{ISSUER}/token", {}).status_code == 404
-        assert set(transport.STAND_INS) == {ISSUER, "https://keys.example.test"}
+        assert set(http.TRANSPORT_OVERRIDES) == {ISSUER, "https://keys.example.test"}
         assert ask(f"{ISSUER}/.well-known/openid-configuration").json() == server.metadata
 
 
@@ -419,7 +441,7 @@ def test_client_authentication(colour: str, method: Any) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_any_client(method: Any) -> None:
-    """Where no clients are named, whoever asks may."""
+    """If no clients are named, any client may introspect."""
     with fake() as server, site("def", introspecting(client_auth=method, **METHODS[method][1])) as guarded:
         assert guarded.outcome(server.opaque("profile")) == (200, None)
         assert [call.client for call in server.calls_to("introspection")] == ["bearer" if method == "bearer" else "api"]
@@ -440,7 +462,7 @@ def test_any_client(method: Any) -> None:
     ],
 )
 def test_refused_clients(headers: dict[str, str], form: dict[str, str]) -> None:
-    """Whoever cannot prove who they are learns nothing, from any endpoint that asks."""
+    """A client that cannot authenticate learns nothing, from any endpoint that requires authentication."""
     if "client_assertion" in form:
         form = form | {"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
     with fake(clients={**CLIENTS, "key": KEY}) as server:
@@ -474,7 +496,7 @@ def test_refused_assertions(flaw: dict[str, Any]) -> None:
             form = {
                 "client_id": "key",
                 "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                "client_assertion": server_tokens.sign_jwt({"alg": "ES256"}, claims, "ES256", KEY),
+                "client_assertion": tokens.sign_jwt({"alg": "ES256"}, claims, "ES256", KEY),
                 "token": "x",
             }
             assert ask(url, form).status_code == status
@@ -484,7 +506,7 @@ def test_refused_assertions(flaw: dict[str, Any]) -> None:
 
 
 def test_endpoints_of_parties() -> None:
-    """A client gets a token of its own, asks about it, and revokes it, over HTTP."""
+    """A client gets a token, introspects it, and revokes it, over HTTP."""
     with fake(clients=CLIENTS) as server, site("def", verifying(), introspecting(cache_ttl=0)) as guarded:
         urls, me = server.metadata, basic("api", "a+secret%3A+of+ours%2B9bQ4")
         granted = ask(urls["token_endpoint"], {"grant_type": "client_credentials", "scope": "profile"}, me).json()
@@ -516,7 +538,7 @@ def test_odd_requests() -> None:
 
 @both_colours
 def test_signed_answers(colour: str) -> None:
-    """Whoever asks for signed answers of introspection gets them."""
+    """A validator that requests signed introspection responses gets them."""
     with fake(clients=CLIENTS) as server, site(colour, introspecting(signed_responses="required")) as guarded:
         assert guarded.outcome(server.opaque("profile")) == (200, None)
         assert [call.endpoint for call in server.calls] == ["metadata", "introspection", "keys"]
@@ -582,6 +604,79 @@ async def test_waiting_for_a_call_on_a_loop() -> None:
             await server.await_for_call("introspect")
 
 
+# --- answers of a test's own ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("is_on_port", [False, True])
+def test_answers_of_a_test(is_async: bool, is_on_port: bool) -> None:
+    """A function of the test answers where it returns a response, at any path; otherwise the server does."""
+    asked: list[ServerRequest] = []
+
+    def respond(request: ServerRequest) -> ServerResponse | None:
+        asked.append(request)
+        if request.endpoint == "introspection" and request.form["token"] == "odd":
+            return ServerResponse(429, headers={"Retry-After": "7"})
+        return ServerResponse.json({"at": request.path}) if request.path == "/userinfo" else None
+
+    async def arespond(request: ServerRequest) -> ServerResponse | None:
+        return respond(request)
+
+    fake_server = fake(clients=CLIENTS, respond=arespond if is_async else respond)
+    with fake_server.on_port() if is_on_port else fake_server as server:
+        send = ask_port if is_on_port else ask
+        url, me = server.metadata["introspection_endpoint"], basic("api", "a+secret%3A+of+ours%2B9bQ4")
+        odd = send(url, {"token": "odd"}, me)
+        assert (odd.status_code, odd.headers["Retry-After"], odd.content) == (429, "7", b"")
+        assert send(url, {"token": server.opaque("profile")}, me).json()["active"] is True
+        assert send(f"{server.issuer}/userinfo").json() == {"at": "/userinfo"}
+        assert send(f"{server.issuer}/other").status_code == 404
+        assert [(each.endpoint, each.client) for each in asked] == [
+            ("introspection", "api"),
+            ("introspection", "api"),
+            ("unknown", None),
+            ("unknown", None),
+        ]
+        assert [call.status for call in server.calls] == [429, 200, 200, 404]
+
+
+def test_a_test_is_asked_only_while_the_server_is_well() -> None:
+    """Strangers are refused before the function is called, and a fault comes first."""
+
+    def respond(request: ServerRequest) -> ServerResponse:
+        raise AssertionError("it is not asked")
+
+    with fake(clients=CLIENTS, respond=respond) as server:
+        assert ask(server.metadata["introspection_endpoint"], {"token": "x"}).status_code == 401
+        assert ask(server.metadata["introspection_endpoint"]).status_code == 405
+        with server.fail("garbage"):
+            assert b"<html>" in ask(server.metadata["jwks_uri"]).content
+
+
+def test_answers_that_are_none() -> None:
+    """What is no response is an error that says what to return."""
+    with (
+        fake(respond=lambda request: {"active": True}) as server,
+        pytest.raises(TypeError, match="respond must return a ServerResponse or None, got dict"),
+    ):
+        ask(server.metadata["jwks_uri"])
+
+
+def test_a_function_that_fails_on_a_port(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the function of a test fails, the client gets no answer, and the log has the error."""
+    with fake(respond=lambda request: 1 / 0).on_port() as server, pytest.raises(httpx.RemoteProtocolError):
+        ask_port(server.metadata["jwks_uri"])
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_requests_hold_no_secret() -> None:
+    """A request shows neither its fields nor its body to a log."""
+    request = ServerRequest("POST", "https://sso.example.test/token", {"authorization": "Basic x"}, b"token=x")
+    assert repr(request) == (
+        "ServerRequest(method='POST', url='https://sso.example.test/token', endpoint='unknown', client=None)"
+    )
+
+
 # --- the clock -------------------------------------------------------------------------------------------------------
 
 
@@ -614,11 +709,11 @@ def test_the_clock_moves_answers() -> None:
 @pytest.mark.parametrize(
     ("seconds", "error", "message"),
     [
-        ("60", TypeError, "a number of seconds is wanted, not str"),
-        (True, TypeError, "a number of seconds is wanted, not bool"),
+        ("60", TypeError, "seconds must be a number, got str"),
+        (True, TypeError, "seconds must be a number, got bool"),
         (-1, ValueError, "write expires_in=-60"),
-        (float("inf"), ValueError, "seconds to come are wanted"),
-        (float("nan"), ValueError, "seconds to come are wanted"),
+        (float("inf"), ValueError, "seconds must be 0 or more"),
+        (float("nan"), ValueError, "seconds must be 0 or more"),
     ],
 )
 def test_the_clock_takes_seconds(seconds: Any, error: type[Exception], message: str) -> None:
@@ -643,7 +738,7 @@ def test_clocks_of_two_servers() -> None:
     assert 10_000 <= CLOCK.steady() - began < 10_900
     second.__exit__(None, None, None)
     assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
-    with pytest.raises(RuntimeError, match="this clock stands still"):
+    with pytest.raises(RuntimeError, match="this clock does not run"):
         second.clock.move(1)
 
 
@@ -652,13 +747,13 @@ def test_clocks_of_two_servers() -> None:
 
 @both_colours
 def test_nothing_is_left(colour: str) -> None:
-    """After an exception calls go out as ever, the clock is the real one, and no guard knows what it had learned."""
+    """After an exception, calls use the network again, the clock is the real one, and all guards have empty caches."""
     before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
     validator = verifying()
     with site(colour, validator) as guarded:
         with pytest.raises(ZeroDivisionError):
             _break_off(guarded)
-        assert transport.STAND_INS == {}
+        assert http.TRANSPORT_OVERRIDES == {}
         assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
         with fake() as server:
             assert guarded.outcome(server.jwt("profile")) == (200, None)
@@ -688,7 +783,7 @@ async def test_entry_that_nobody_waits_for() -> None:
         with pytest.raises(asyncio.CancelledError):
             await entering
         await asyncio.to_thread(lambda: None)
-        assert transport.STAND_INS == {}
+        assert http.TRANSPORT_OVERRIDES == {}
         assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
 
 
@@ -703,7 +798,7 @@ def test_entry_whose_task_is_dropped() -> None:
         entering.close()
 
     asyncio.run(enter())
-    assert transport.STAND_INS == {}
+    assert http.TRANSPORT_OVERRIDES == {}
     assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
 
 
@@ -722,7 +817,7 @@ async def test_exit_that_is_cancelled(turns: int) -> None:
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    assert transport.STAND_INS == {}
+    assert http.TRANSPORT_OVERRIDES == {}
     assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
     until.set()
     assert blocked.result()
@@ -732,14 +827,14 @@ def test_entry_that_ends_before_it_is_cancelled() -> None:
     """What has been entered when the cancellation comes is left, and what nobody had begun to enter is not entered."""
     server = fake()
     before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
-    entry = authorization_server._Entry(server)
+    entry = Entry(server)
     entry.run()
     assert server.issuer == ISSUER
     entry.abandon()
-    late = authorization_server._Entry(server)
+    late = Entry(server)
     late.abandon()
     late.run()
-    assert transport.STAND_INS == {}
+    assert http.TRANSPORT_OVERRIDES == {}
     assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
 
 
@@ -753,7 +848,7 @@ def _break_off(guarded: Any) -> None:
 
 @both_colours
 def test_nothing_is_brought_along(colour: str) -> None:
-    """A guard that has failed before it is entered does not back off within."""
+    """A guard that has failed before entering does not back off within."""
     with site(colour, verifying(ISSUER, timeout=2, http_client=_refusing_client)) as guarded:
         assert guarded.outcome(_a_jwt())[0] == 503
         with fake() as server:
@@ -785,17 +880,17 @@ class Delegating(TokenValidator):
 
 
 def test_validators_within_validators() -> None:
-    """A validator that another one asks forgets as well; what is no validator of ours is let be."""
+    """A validator inside another one forgets its cache too. Other kinds of validators are left alone."""
     inner, other = verifying(), introspecting()
     protector = ResourceProtector(Delegating(inner, other), BearerTokenValidator("site.OAuth2Token"))
-    eras = {inner._era, other._era}
+    eras = {inner._generation, other._generation}
     with fake():
-        assert {inner._era, other._era}.isdisjoint(eras)
+        assert {inner._generation, other._generation}.isdisjoint(eras)
     assert protector.validators
 
 
 def test_broken_settings() -> None:
-    """A protector whose setting is wrong is none of the server's business."""
+    """The server ignores a protector whose setting is wrong."""
     protector = ResourceProtector.from_settings()
     with override_settings(OAUTH_GUARD={"VALIDATORS": 1}):
         protector.forget_settings()
@@ -814,25 +909,25 @@ def test_entered_twice() -> None:
         assert len(server.calls) == 1
     with server:
         assert server.calls == []
-        with pytest.raises(ValueError, match="none like that"):
+        with pytest.raises(ValueError, match="one that this server issued"):
             server.revoke(token)
 
 
 def test_two_of_one_origin() -> None:
     """Two servers for one origin are an error, and the first one stays."""
     with fake() as server, site("def", verifying()) as guarded:
-        with pytest.raises(RuntimeError, match=f"another server stands in for {ISSUER}"):
+        with pytest.raises(RuntimeError, match=f"another server replaces {ISSUER} already"):
             fake(f"{ISSUER}/realms/x").__enter__()
         assert guarded.outcome(server.jwt("profile")) == (200, None)
-    assert transport.STAND_INS == {}
+    assert http.TRANSPORT_OVERRIDES == {}
 
 
 def test_outside_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In production it stands in for nobody: outside of a test it is an error. On a port it may run anywhere."""
+    """Outside of tests the server raises an error instead of replacing an issuer. On a port it may run anywhere."""
     monkeypatch.delattr(_TestState, "saved_data")
-    with pytest.raises(RuntimeError, match=r"within tests only.*or write FakeAuthorizationServer\(\)\.on_port\(\)"):
+    with pytest.raises(RuntimeError, match=r"only in tests.*or write FakeAuthorizationServer\(\)\.on_port\(\)"):
         fake().__enter__()
-    assert transport.STAND_INS == {}
+    assert http.TRANSPORT_OVERRIDES == {}
     with fake().on_port() as server:
         assert server.issuer.startswith("http://127.0.0.1:")
 
@@ -865,18 +960,18 @@ def test_methods_of_a_server_that_does_not_run(call: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"issuer": "sso.example.test"}, ValueError, "issuer: a URL such as 'https://sso.example.test' is wanted"),
-        ({"clients": [("api", "x")]}, TypeError, "clients: secrets by client_id are wanted, such as "),
-        ({"algorithm": "HS256"}, ValueError, "algorithm: 'HS256' is none of RS256, .*did you mean 'RS256'"),
-        ({"issuer": 5}, ValueError, "issuer: a URL such as "),
-        ({"audience": 5}, TypeError, "audience: a string is wanted, or a list of strings, not int"),
-        ({"audience": None}, TypeError, "audience: .*, not NoneType"),
-        ({"metadata": [1]}, TypeError, "metadata: a mapping is wanted, such as {'name': 'value'}, not list"),
-        ({"metadata": {"x": {1}}}, TypeError, "metadata: values are wanted that JSON has: .* set"),
-        ({"algorithm": 5}, TypeError, r"algorithm: write 'RS256', or \['RS256', 'ES256'\], not int"),
-        ({"algorithm": [5]}, ValueError, "algorithm: 5 is none of RS256, "),
-        ({"algorithm": []}, ValueError, "algorithm: one at least is wanted"),
-        ({"discovery": "oidc"}, ValueError, "discovery: 'oidc' is none of both, rfc8414, openid, none"),
+        ({"issuer": "sso.example.test"}, ValueError, "issuer must be a URL such as 'https://sso.example.test'"),
+        ({"clients": [("api", "x")]}, TypeError, "clients must be a mapping from client_id to the secret, such as "),
+        ({"algorithm": "HS256"}, ValueError, "algorithm must be one of RS256, .*, got 'HS256'.*did you mean 'RS256'"),
+        ({"issuer": 5}, ValueError, "issuer must be a URL such as "),
+        ({"audience": 5}, TypeError, "audience must be a string or a list of strings, got int"),
+        ({"audience": None}, TypeError, "audience must be .*, got NoneType"),
+        ({"metadata": [1]}, TypeError, "metadata must be a mapping, such as {'name': 'value'}, got list"),
+        ({"metadata": {"x": {1}}}, TypeError, "metadata must have values that JSON can hold: .* set"),
+        ({"algorithm": 5}, TypeError, r"algorithm must be 'RS256' or \['RS256', 'ES256'\], got int"),
+        ({"algorithm": [5]}, ValueError, "algorithm must be one of RS256, .*, got 5"),
+        ({"algorithm": []}, ValueError, "algorithm must name at least one"),
+        ({"discovery": "oidc"}, ValueError, "discovery must be one of both, rfc8414, openid, none, got 'oidc'"),
     ],
 )
 def test_arguments(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -905,19 +1000,19 @@ async def test_in_an_async_test() -> None:
             assert len(server.calls_to("keys")) == 1
     with fake() as server, site("async def", introspecting()) as guarded:
         assert (await guarded.aget(server.opaque("profile"))).status == 200
-    assert transport.STAND_INS == {}
+    assert http.TRANSPORT_OVERRIDES == {}
 
 
 async def test_no_loop_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """``async with`` lets another thread wait for the loop that ends on entering, and for the one on leaving."""
     waiting: list[int] = []
-    close = outgoing.close
+    close = event_loop.close
 
     def close_and_note() -> None:
         waiting.append(threading.get_ident())
         close()
 
-    monkeypatch.setattr(outgoing, "close", close_and_note)
+    monkeypatch.setattr(event_loop, "close", close_and_note)
     async with fake():
         pass
     assert len(waiting) == 2
@@ -934,7 +1029,7 @@ async def test_left_while_asked() -> None:
 
 
 def test_doors_of_a_validator() -> None:
-    """What is asked without a request ends up there too."""
+    """Validation without a request calls the fake server too."""
     validator = introspecting()
     protector = ResourceProtector(validator)
     with fake() as server:
@@ -948,11 +1043,11 @@ def test_doors_of_a_validator() -> None:
 
 @both_colours
 def test_on_a_port(colour: str) -> None:
-    """On a port it is an issuer of its own, for whoever comes."""
+    """On a port it is a separate issuer that any client can call."""
     with fake("https://sso.example.test/realms/x", clients=CLIENTS).on_port() as server:
         assert server.issuer.startswith("http://127.0.0.1:")
         assert server.issuer.endswith("/realms/x")
-        assert transport.STAND_INS == {}
+        assert http.TRANSPORT_OVERRIDES == {}
         with site(colour, verifying(server.issuer), introspecting(server.issuer)) as guarded:
             assert guarded.outcome(server.jwt("profile")) == (200, None)
             assert guarded.outcome(server.opaque("profile")) == (200, None)
@@ -967,7 +1062,7 @@ def test_on_a_port(colour: str) -> None:
 
 
 def test_odd_requests_on_a_port() -> None:
-    """A length that is none, and a client that goes away, are nobody's trouble."""
+    """An invalid content length, or a client that disconnects, causes no error."""
     with fake().on_port() as server:
         url = server.metadata["introspection_endpoint"]
         odd = urllib.request.Request(url, b"token=x", {"Content-Length": "x"})
@@ -978,9 +1073,97 @@ def test_odd_requests_on_a_port() -> None:
             assert json.load(response) == {"active": False}
 
 
+def test_connections_are_kept() -> None:
+    """A connection serves one request after the other, however their bytes arrive, until the client ends it."""
+    with fake().on_port() as server:
+        path, host = "/jwks", ("127.0.0.1", int(server.issuer.rpartition(":")[2]))
+        with socket.create_connection(host) as connection, connection.makefile("rb") as answers:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\nPOST {path} HTTP/1.1\r\nContent-Le".encode())
+            assert _read_answer(answers) == (b"HTTP/1.1 200 \r\n", server.jwks)
+            connection.sendall(b"ngth: 4\r\n\r\na=")
+            connection.sendall(b"1&")
+            assert _read_answer(answers) == (b"HTTP/1.1 405 \r\n", {"error": "invalid_request"})
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            assert _read_answer(answers) == (b"HTTP/1.1 200 \r\n", server.jwks)
+            assert answers.read() == b""
+        assert [call.status for call in server.calls] == [200, 405, 200]
+
+
+def _read_answer(answers: Any) -> tuple[bytes, Any]:
+    status, length = answers.readline(), 0
+    while line := answers.readline().strip():
+        name, _, value = line.partition(b":")
+        length = int(value) if name == b"Content-Length" else length
+    return status, json.loads(answers.read(length))
+
+
+def test_requests_that_are_too_long() -> None:
+    """Nobody has a megabyte to ask: such a connection is broken off."""
+    with fake().on_port() as server, pytest.raises(httpx.TransportError):
+        ask_port(server.metadata["introspection_endpoint"], {"token": "x" * 1_048_576})
+
+
+def test_clients_that_go() -> None:
+    """A client may go before it is answered. One that is still there when the server is left is hung up on."""
+    with fake().on_port() as server:
+        host = ("127.0.0.1", int(server.issuer.rpartition(":")[2]))
+        with server.fail("slow", at="keys"):
+            with socket.create_connection(host) as gone:
+                gone.sendall(b"GET /jwks HTTP/1.1\r\n\r\n")
+                server.wait_for_call("keys")
+                gone.sendall(b"GET /jwks HTTP/1.1\r\n\r\n")
+            # An answer to somebody else: by now the server knows that the other one is gone.
+            assert ask_port(f"{server.issuer}/other").status_code == 404
+        assert [call.status for call in server.calls] == [None, 404]
+        staying = socket.create_connection(host)
+    with staying, contextlib.suppress(ConnectionResetError):
+        assert staying.recv(1) == b""
+
+
+def test_state_outlives_a_server(tmp_path: Path) -> None:
+    """With a file, a server goes on with the keys and tokens of the one before, as far as these still count."""
+    file = tmp_path / "server.json"
+    with fake(algorithm=["ES256", "RS256"]).on_port(state=file) as server:
+        port = int(server.issuer.rpartition(":")[2])
+        server.rotate()
+        jwt, opaque, revoked, expired = (
+            server.jwt("profile"),
+            server.opaque(),
+            server.opaque(),
+            server.opaque(expires_in=-1),
+        )
+        server.revoke(revoked)
+        keys = server.jwks
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert expired not in file.read_text()
+    with fake(algorithm=["ES256", "RS256"]).on_port(port, state=str(file)) as server:
+        assert server.jwks == keys
+        with site("def", verifying(server.issuer)) as guarded:
+            assert guarded.outcome(jwt) == (200, None)
+            assert guarded.outcome(server.jwt("profile")) == (200, None)
+        active = [server.introspect(token)["active"] for token in (jwt, opaque, revoked, expired)]
+        assert active == [True, True, False, False]
+        assert parts_of(server.jwt())[1]["jti"] not in (parts_of(jwt)[1]["jti"], server.introspect(opaque)["jti"])
+        server.rotate(keep_old=False)
+        assert [key["kid"] for key in server.jwks["keys"]] == ["key-5", "key-6"]
+    with fake(algorithm=["RS256", "EdDSA"]).on_port(state=file) as server:
+        assert [key["alg"] for key in server.jwks["keys"]] == ["ES256", "RS256", "EdDSA"]
+        assert parts_of(server.jwt())[0]["kid"] == "key-6"
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}"])
+def test_state_of_others(tmp_path: Path, content: str) -> None:
+    """A file that no server has written is refused, and stays as it is."""
+    file = tmp_path / "other.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"state: .*other\.json was not written by this server; pass another file"):
+        fake().on_port(state=file).__enter__()
+    assert file.read_text() == content
+
+
 def test_on_port_comes_first() -> None:
-    """That it is to listen is said before it is entered."""
-    with fake() as server, pytest.raises(RuntimeError, match="before it is entered"):
+    """That it is to listen is said before entering."""
+    with fake() as server, pytest.raises(RuntimeError, match="before entering"):
         server.on_port()
     assert repr(fake()) == f"<FakeAuthorizationServer {ISSUER} in process>"
     assert repr(fake().on_port()) == f"<FakeAuthorizationServer {ISSUER} on a port>"
@@ -989,12 +1172,12 @@ def test_on_port_comes_first() -> None:
 @pytest.mark.parametrize(
     ("port", "error", "sentence"),
     [
-        ("a", TypeError, "port: write a number such as 8001, or 0 for any that is free, not str"),
-        (22.5, TypeError, "port: .*, not float"),
-        (True, TypeError, "port: .*, not bool"),
-        (None, TypeError, "port: .*, not NoneType"),
-        (-1, ValueError, "port: write a number up to 65535, or 0 for any that is free, not -1"),
-        (65_536, ValueError, "port: .*, not 65536"),
+        ("a", TypeError, "port must be a number such as 8001, or 0 for any free port, got str"),
+        (22.5, TypeError, "port must be .*, got float"),
+        (True, TypeError, "port must be .*, got bool"),
+        (None, TypeError, "port must be .*, got NoneType"),
+        (-1, ValueError, "port must be a number up to 65535, or 0 for any free port, got -1"),
+        (65_536, ValueError, "port must be .*, got 65536"),
     ],
 )
 def test_ports_that_are_none(port: Any, error: type[Exception], sentence: str) -> None:
@@ -1010,7 +1193,7 @@ def test_a_port_that_is_taken() -> None:
     """A port that is taken is the usual error with its number, and leaves nothing behind."""
     with fake().on_port() as server:
         port = int(server.issuer.rpartition(":")[2])
-        with pytest.raises(OSError, match=f"in use: nothing can listen on port {port} of 127") as caught:
+        with pytest.raises(OSError, match=f"in use: cannot listen on port {port} of 127") as caught:
             fake().on_port(port).__enter__()
         assert caught.value.errno == errno.EADDRINUSE
     with fake().on_port(port) as server:

@@ -1,6 +1,7 @@
 """``override_oauth`` around functions, test cases and fixtures."""
 
 import asyncio
+import contextvars
 import functools
 import unittest
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +11,8 @@ import pytest
 from django.test import AsyncClient, SimpleTestCase
 
 from async_oauth_guard import MissingAuthorizationError
-from async_oauth_guard.runtime import is_async
-from async_oauth_guard.stand_ins import STAND_IN
+from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
+from async_oauth_guard.runtime.run import is_async
 from async_oauth_guard.testing import override_oauth
 from tests.kit.asking import alice, atoken_seen, get, token_seen
 
@@ -29,7 +30,7 @@ def test_functions() -> None:
 
     assert count_down(2) == ["a"] * 3
     assert (count_down.__name__, count_down.__doc__) == ("count_down", "Recurses.")
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 async def test_async_functions() -> None:
@@ -44,7 +45,7 @@ async def test_async_functions() -> None:
 
     assert is_async(look)
     assert await asyncio.gather(look(), look()) == ["a", "a"]
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 def test_decorators_nest() -> None:
@@ -86,7 +87,7 @@ class Decorated(Inherited):
         self.seen = token_seen().get_scope()
 
     def other(self) -> Any:
-        return STAND_IN.get()
+        return TOKEN_OVERRIDE.get()
 
 
 def test_classes() -> None:
@@ -146,7 +147,7 @@ def test_test_cases(case: type[unittest.TestCase]) -> None:
     result = unittest.defaultTestLoader.loadTestsFromTestCase(case).run(unittest.TestResult())
     assert (result.errors, result.failures) == ([], [])
     assert result.testsRun > 0
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 @pytest.fixture
@@ -207,10 +208,10 @@ class GeneratorTest:
         (async_generator, r"async_generator\(\) is a generator, "),
         (GeneratorTest, r"GeneratorTest\.test_generator\(\) is a generator, "),
         (NoTests, r"NoTests has no method test…\(\)"),
-        (functools.partial(print), "decorates functions and classes, not partial"),
-        (print, "decorates functions and classes, not builtin_function_or_method"),
-        ("profile", "decorates functions and classes, not str"),
-        (None, "decorates functions and classes, not NoneType"),
+        (functools.partial(print), "decorates functions, classes and ASGI applications, not partial"),
+        (print, "decorates functions, classes and ASGI applications, not builtin_function_or_method"),
+        ("profile", "decorates functions, classes and ASGI applications, not str"),
+        (None, "decorates functions, classes and ASGI applications, not NoneType"),
     ],
     ids=repr,
 )
@@ -220,7 +221,23 @@ def test_what_cannot_be_decorated(decorated: Any, message: str) -> None:
         override_oauth("profile")(decorated)
 
 
+def test_asgi_applications() -> None:
+    """An ASGI application has the override in each of its runs, also in one that starts in an empty context."""
+    seen: list[Any] = []
+
+    class Application:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(TOKEN_OVERRIDE.get())
+
+    application: Any = override_oauth("profile")(Application())
+    for _ in range(2):
+        contextvars.Context().run(asyncio.run, application({}, None, None))
+    assert len(seen) == 2
+    assert None not in seen
+    assert TOKEN_OVERRIDE.get() is None
+
+
 def test_without_parentheses() -> None:
     """A decorator without its parentheses is refused, and the message has them."""
-    with pytest.raises(TypeError, match=r"write @override_oauth\(\) with its parentheses"):
+    with pytest.raises(TypeError, match=r"write @override_oauth\(\) with parentheses"):
         override_oauth(generator)  # type: ignore[arg-type]

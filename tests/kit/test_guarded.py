@@ -10,6 +10,7 @@ from django.urls import include, path
 from django.views import View
 
 from async_oauth_guard import BearerTokenValidator, ResourceProtector
+from async_oauth_guard.diagnostics.review import mark_reviewed
 from async_oauth_guard.testing import Route, assert_guarded, iter_routes
 from tests.grid.kinds import KINDS
 from tests.site.models import OAuth2Token
@@ -43,7 +44,7 @@ PLANTED = [
 
 
 def guarded_site() -> list[Any]:
-    """Guarded views of every kind and colour."""
+    """Guarded views of every kind, sync and async."""
     views = []
     for kind, make in KINDS.items():
         for colour in COLOURS:
@@ -63,7 +64,8 @@ def test_planted_views() -> None:
         f"  /async ({HERE}.coroutine): unguarded",
         f"  /in/class ({HERE}.Page): unguarded",
         f"  /half ({HERE}.Half): GET: read; POST: unguarded",
-        "Guard it, or name its path, its name or its view in OAUTH_GUARD['UNGUARDED'].",
+        "Guard it, mark it with mark_reviewed, or add its path (such as '/admin/*'), name or view to"
+        " OAUTH_GUARD['UNGUARDED'].",
     ]
 
 
@@ -77,7 +79,7 @@ def test_guarded_site() -> None:
 
 
 def test_allowed_routes() -> None:
-    """What the setting allows is left out where the whole site is asked about, and judged where it is itself."""
+    """A check of the whole site skips the routes that the setting allows. A check of one such view does not."""
     with serving(PLANTED, OAUTH_GUARD={"UNGUARDED": ["/plain", "*.coroutine", "inner:*", "/half"]}):
         assert_guarded()
         # Nor is the setting recommended, which would not help.
@@ -85,6 +87,15 @@ def test_allowed_routes() -> None:
             assert_guarded("/plain")
     with serving(PLANTED, OAUTH_GUARD={"UNGUARDED": ["/plain"]}), pytest.raises(AssertionError, match="/async"):
         assert_guarded()
+
+
+def test_reviewed_routes() -> None:
+    """A check of the whole site skips the views marked as reviewed. A check of one such view does not."""
+    view = mark_reviewed("open price list")(lambda request: HttpResponse())
+    with serving([*guarded_site(), path("prices", view)]):
+        assert_guarded()
+        with pytest.raises(AssertionError, match=r"^unguarded:\n  /prices \(.*\): reviewed: open price list$"):
+            assert_guarded("/prices")
 
 
 def test_site_without_the_setting() -> None:
@@ -106,7 +117,7 @@ def test_urls_of_open_views(url: str) -> None:
 def test_url_that_is_not_there() -> None:
     """A path that nobody answers, or a name that nothing has, fails, and says why."""
     with serving(PLANTED):
-        with pytest.raises(AssertionError, match=r"^no view answers '/nothing'$"):
+        with pytest.raises(AssertionError, match=r"^no route matches '/nothing'$"):
             assert_guarded("/nothing")
         with pytest.raises(AssertionError, match=r"^there is no URL named 'nothing'; a path begins with '/'$"):
             assert_guarded("nothing")
@@ -145,7 +156,9 @@ def test_guarded_views(kind: str, colour: str) -> None:
 @pytest.mark.parametrize("wrong", [7, ["/plain"], b"/plain"])
 def test_what_is_neither(wrong: Any) -> None:
     """Anything else is an error that says what to write."""
-    with pytest.raises(TypeError, match=r"^a path, the name of a URL, or a view is wanted, not (int|list|bytes)$"):
+    with pytest.raises(
+        TypeError, match=r"^url_or_view must be a path, the name of a URL, or a view, got (int|list|bytes)$"
+    ):
         assert_guarded(wrong)
 
 

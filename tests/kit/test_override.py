@@ -1,4 +1,4 @@
-"""``override_oauth``: who sees what stands in, and for how long."""
+"""``override_oauth``: which requests see the override, and for how long."""
 
 import asyncio
 import contextvars
@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.test import AsyncClient, AsyncRequestFactory, RequestFactory, utils
 
 from async_oauth_guard import InsufficientScopeError, MissingAuthorizationError, Reason, ResourceProtector
-from async_oauth_guard.stand_ins import STAND_IN
+from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
 from async_oauth_guard.testing import OAuthClient, override_oauth
 from tests.kit.asking import alice, answer_of, atoken_seen, both_colours, get, reason_of, token_seen
 from tests.kit.urls import VIEWS, OwnProtector, model_validator, protectors, rows
@@ -25,9 +25,9 @@ every_view = pytest.mark.parametrize("path", VIEWS)
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    """No test of this module leaves anything that stands in."""
+    """No test of this module leaves an override active."""
     yield
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 # Who sees it
@@ -35,11 +35,11 @@ def _nothing_is_left() -> Iterator[None]:
 
 @pytest.mark.parametrize("given", [{"scopes": "profile"}, {"error": "missing_credentials"}, {"error": "expired"}])
 def test_nobody_sees_it_outside_of_tests(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that was never left lets nobody in once no tests run any more: the request is an error, of ours."""
+    """An override that was never exited lets nobody in outside of tests: the request ends in an error."""
     with override_oauth(**given), monkeypatch.context() as outside:
         outside.delattr(utils._TestState, "saved_data")
         for path in ("/sync/function", "/async/function"):
-            with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in force"):
+            with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in use"):
                 get(path)
 
 
@@ -48,13 +48,13 @@ def test_no_token_without_a_request_outside_of_tests(given: Any, monkeypatch: py
     """Nor is a token judged by it that comes without a request."""
     with override_oauth(**given), monkeypatch.context() as outside:
         outside.delattr(utils._TestState, "saved_data")
-        with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in force"):
+        with pytest.raises(RuntimeError, match=r"override_oauth\(\) is still in use"):
             ResourceProtector(Fixed()).validate_token("anything", "profile")
 
 
 @every_view
 def test_sync_clients(path: str) -> None:
-    """A view of any kind and colour sees the token through Django's client, whatever the request presents."""
+    """A view of any kind, sync or async, sees the token through Django's client, whatever the request presents."""
     expected = {"token": True, "scope": "profile", "user": "alice", "client": "app"}
     with override_oauth("profile", user=alice, client_id="app"):
         assert get(path) == (200, expected)
@@ -93,7 +93,7 @@ def test_protectors(name: str, view: Any) -> None:
 
 
 async def test_doors() -> None:
-    """The doors for use without a decorator see it too."""
+    """The methods for use without a decorator see it too."""
     factory = RequestFactory()
     with override_oauth("profile", user=alice):
         token = await rows.aacquire_token(factory.get("/"), "profile")
@@ -109,7 +109,7 @@ async def test_doors() -> None:
 
 @both_colours
 def test_protectors_of_ones_own(view: Any) -> None:
-    """A protector with its own ``acquire_token`` is asked as ever, and sees the token in what it calls."""
+    """A protector that overrides ``acquire_token`` is still called, and sees the token in the methods that it calls."""
     protector = OwnProtector(model_validator())
     with override_oauth("profile"):
         assert answer_of(protector("profile"), view).status_code == 200
@@ -119,7 +119,7 @@ def test_protectors_of_ones_own(view: Any) -> None:
 
 
 def test_keywords_of_hooks() -> None:
-    """A keyword for a validator's own ``validate_token`` is no obstacle, and is not judged."""
+    """A keyword for a validator's own ``validate_token`` causes no error, and is not checked."""
     with override_oauth():
         assert answer_of(protectors["hooks"](tenant="acme")).status_code == 200
 
@@ -150,16 +150,16 @@ def test_ends_in_another_order() -> None:
     outer.__exit__(None, None, None)
     assert token_seen().get_scope() == "inner"
     inner.__exit__(None, None, None)
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
     outer.__exit__(None, None, None)
 
 
 def test_those_that_ended_are_not_kept() -> None:
     """What has ended is no longer held by what comes after it."""
-    ended = STAND_IN.put(mock.Mock())
+    ended = TOKEN_OVERRIDE.put(mock.Mock())
     ended.end()
-    later = STAND_IN.put(mock.Mock())
-    assert (later.outer, ended.stand_in) == (None, None)
+    later = TOKEN_OVERRIDE.put(mock.Mock())
+    assert (later.outer, ended.override) == (None, None)
     later.end()
 
 
@@ -175,7 +175,7 @@ def test_exceptions() -> None:
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 def test_threads() -> None:
@@ -184,8 +184,8 @@ def test_threads() -> None:
     barrier = threading.Barrier(2, timeout=30)
 
     def look() -> None:
-        stand_in = STAND_IN.get()
-        seen.append(stand_in and token_seen().get_scope())
+        override = TOKEN_OVERRIDE.get()
+        seen.append(override and token_seen().get_scope())
 
     def work(scope: str) -> None:
         with override_oauth(scope):
@@ -236,9 +236,9 @@ async def test_tasks_that_outlive_it() -> None:
     ended = asyncio.Event()
 
     async def look() -> tuple[Any, Any]:
-        before = STAND_IN.get()
+        before = TOKEN_OVERRIDE.get()
         await ended.wait()
-        return before, STAND_IN.get()
+        return before, TOKEN_OVERRIDE.get()
 
     with override_oauth("a"):
         task = asyncio.create_task(look())
@@ -254,10 +254,10 @@ def test_ends_in_another_context() -> None:
     override = override_oauth("a")
     context = contextvars.copy_context()
     context.run(override.__enter__)
-    assert STAND_IN.get() is None
-    assert context.run(STAND_IN.get) is not None
+    assert TOKEN_OVERRIDE.get() is None
+    assert context.run(TOKEN_OVERRIDE.get) is not None
     override.__exit__(None, None, None)
-    assert context.run(STAND_IN.get) is None
+    assert context.run(TOKEN_OVERRIDE.get) is None
 
 
 # Bad use
@@ -265,7 +265,7 @@ def test_ends_in_another_context() -> None:
 
 @pytest.mark.parametrize("use", ["with", "async with", "def", "async def", "client"])
 async def test_outside_tests(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
-    """Where no tests run it stands in for nothing, and says how tests are run."""
+    """Outside of tests it overrides nothing, and its error explains how to run tests."""
     monkeypatch.delattr(utils._TestState, "saved_data")
     override = override_oauth("profile")
 
@@ -296,18 +296,18 @@ async def test_outside_tests(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
         RuntimeError, match=r"`manage\.py test` or with pytest-django, or call .*setup_test_environment"
     ):
         await sync_to_async(uses[use])() if not use.startswith("async") else await uses[use]()
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 def test_entered_twice() -> None:
     """One instance is entered once at a time, and then again."""
     override = override_oauth("a")
     with override:
-        with pytest.raises(RuntimeError, match=r"write override_oauth\(\.\.\.\) anew for each use"):
+        with pytest.raises(RuntimeError, match=r"call override_oauth\(\.\.\.\) again for each use"):
             override.__enter__()
         assert token_seen().get_scope() == "a"
         # A decorator's calls are uses of their own.
         assert override(lambda: token_seen().get_scope())() == "a"
     with override as entered:
         assert entered is override
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None

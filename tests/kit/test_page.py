@@ -1,4 +1,4 @@
-"""The tests on the pages about tests pass, in a site with the README's model and what the page says to install."""
+"""The tests on the pages about tests pass, in a site with the quickstart's model and what the page says to install."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 SERVERS_PAGE = (ROOT / "docs" / "fake-authorization-server.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 SETTINGS = """
@@ -34,9 +34,9 @@ OAUTH_GUARD = {
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A reader's site: views and tests are the page's, and the model is the README's."""
+    """A reader's site: views and tests are the page's, and the model is the quickstart's."""
     views, *tests = BLOCK.findall(PAGE)
-    (model,) = (block for block in BLOCK.findall(README) if block.startswith("# accounts/models.py\n"))
+    (model,) = (block for block in BLOCK.findall(QUICKSTART) if block.startswith("# accounts/models.py\n"))
     files = {
         "pytest.ini": re.findall(r"```ini\n# pytest\.ini\n(.*?)```", PAGE, re.DOTALL)[0],
         "mysite/__init__.py": "",

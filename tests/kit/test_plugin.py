@@ -1,4 +1,4 @@
-"""The fixtures: in this process for what they give, in one of its own for what they cost."""
+"""The fixtures: this process tests what they provide, and a separate process tests what they cost."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from django.test import AsyncClient, Client
 
 from async_oauth_guard import Reason
-from async_oauth_guard.stand_ins import STAND_IN
+from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
 from async_oauth_guard.testing import AsyncOAuthClient, OAuthClient
 from tests.kit.asking import alice, get
 
@@ -22,9 +22,9 @@ GiveToken = Callable[..., None]
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Set up before the fixtures of a test and so torn down after them: none of them leaves anything."""
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
     yield
-    assert STAND_IN.get() is None
+    assert TOKEN_OVERRIDE.get() is None
 
 
 def test_client(oauth_client: OAuthClient) -> None:
@@ -93,7 +93,7 @@ async def test_in_async_fixtures() -> None:
 def test_bad_input(oauth_token: GiveToken) -> None:
     """A call that is refused changes nothing."""
     oauth_token("profile")
-    with pytest.raises(TypeError, match="scopes: write a string"):
+    with pytest.raises(TypeError, match="scopes must be a string"):
         oauth_token(5)
     assert get("/sync/function")[0] == 200
 
@@ -151,7 +151,7 @@ def test_fixtures(site, oauth_client, async_oauth_client, oauth_token):
 
 
 def test_it_costs_nothing(tmp_path: Path) -> None:
-    """Pytest loads the plugin by itself, which loads neither the package nor Django until a fixture is asked for.
+    """Pytest loads the plugin by itself. The plugin loads neither this package nor Django until a test uses a fixture.
 
     It needs neither pytest-django nor pytest-asyncio.
     """

@@ -9,7 +9,7 @@ import pytest
 
 from async_oauth_guard import Reason
 from async_oauth_guard.testing import FakeAuthorizationServer
-from async_oauth_guard.testing.server_faults import FAULTS, Faults
+from async_oauth_guard.testing.server.network import FAULTS, Faults
 from tests.answers import Answer
 from tests.kit.guarded_sites import CLIENTS, introspecting, site, verifying
 from tests.sites import COLOURS
@@ -55,7 +55,7 @@ OUTCOMES: dict[str, dict[str, tuple[int, Reason | None]]] = {
         "jwt, first": (503, Reason.SERVER_ANSWER_UNUSABLE),
         "jwt, later": (200, None),
         "opaque, first": (503, Reason.SERVER_ANSWER_UNUSABLE),
-        "opaque, later": (503, Reason.TOKEN_ANSWER_UNUSABLE),
+        "opaque, later": (503, Reason.SERVER_ANSWER_UNUSABLE),
     },
     "refuses_us": {
         "jwt, first": (200, None),
@@ -181,7 +181,7 @@ def test_rotated_twice() -> None:
 
 def test_one_ends_while_another_is_looked_for() -> None:
     """A fault that is under way is found, although another one ends on another thread just then."""
-    faults = Faults({})
+    faults = Faults(lambda name: lambda: None)
 
     class Ending(set[str]):
         def __contains__(self, endpoint: object) -> bool:
@@ -212,11 +212,11 @@ async def test_in_an_async_test() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("Down",), "fault: 'Down' is none of .*refuses_us; did you mean 'down'"),
-        (("fire",), "fault: 'fire' is none of down, slow, "),
-        ((None,), "fault: None is none of "),
-        (("down", "key"), "at: 'key' is none of metadata, keys, .*; did you mean 'keys'"),
-        (("rotate", "keys"), "at: rotate is a fault of the whole server; leave it out"),
+        (("Down",), "fault must be one of .*refuses_us, got 'Down'; did you mean 'down'"),
+        (("fire",), "fault must be one of down, slow, .*, got 'fire'"),
+        ((None,), "fault must be one of .*, got None"),
+        (("down", "key"), "at must be one of metadata, keys, .*, got 'key'; did you mean 'keys'"),
+        (("rotate", "keys"), "at: rotate is a fault of the whole server; leave at= out"),
     ],
 )
 def test_unknown_names(arguments: tuple[Any, ...], message: str) -> None:

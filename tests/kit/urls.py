@@ -1,4 +1,4 @@
-"""A site whose protectors have validators of every kind, none of which a test that stands in for tokens may ask."""
+"""A site whose protectors have validators of every kind. No test that overrides tokens may call any of them."""
 
 from typing import Any, NoReturn
 

@@ -1,4 +1,4 @@
-"""A small authorization server on top of the fault server: metadata, a key set, introspection, and tokens of any shape.
+"""What the test kit's server issues and says of it, behind the fault server, which breaks HTTP and what is below it.
 
 It answers well until a test tells its ``server`` otherwise; `Authority.recover` makes it answer well again.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from async_oauth_guard import IntrospectTokenValidator, JWTBearerTokenValidator
-from async_oauth_guard.testing.server_tokens import sign_jwt, without_none
+from async_oauth_guard.testing.server.tokens import Issuer, sign_jwt, without_none
 from tests.faults import Behaviour, Exchange, FaultServer, Json, Received, Status
 
 AUDIENCE = "https://api.example.com"
@@ -25,6 +25,10 @@ OPENID_METADATA = "/.well-known/openid-configuration"
 KEYS = "/keys"
 INTROSPECTION = "/introspect"
 TIMEOUT = 0.5
+"""Seconds that validators wait in tests of servers that do not answer."""
+
+LONG = 60.0
+"""Seconds that they wait in all other tests, so that a busy machine does not look like such a server."""
 
 _serial = itertools.count(1)
 
@@ -48,11 +52,12 @@ class Authority:
         self.server = server
         self.issuer = server.url
         self.keys = [make_key("rsa", "RS256"), make_key("ec")]
-        self.words: dict[str, Any] = {}
+        self._tokens = Issuer(self.issuer, AUDIENCE, ("ES256",), time.time, {})
+        self.words: Any = self._tokens._known
         self.recover()
 
     def recover(self) -> None:
-        """Answer well, whatever was told to the server."""
+        """Answer correctly again, whatever the test set on the server."""
         self.server.answer(METADATA, lambda _: Json(self.metadata))
         self.server.answer(OPENID_METADATA, Status(404))
         self.server.answer(KEYS, lambda _: Json(self.key_set))
@@ -72,8 +77,8 @@ class Authority:
         return {"keys": [key.as_dict(private=False) for key in self.keys]}
 
     def introspect(self, received: Received) -> Behaviour:
-        """What is known of a token; RFC 7662 §2.2: of others it says no more than that they are not active."""
-        return Json(self.words.get(received.form["token"], {"active": False}))
+        """What is known of a token."""
+        return Json(self._tokens.describe(received.form["token"]))
 
     def opaque(self, **claims: Any) -> str:
         """A token that is good, with these claims."""
@@ -87,19 +92,7 @@ class Authority:
 
     def claims(self, **claims: Any) -> dict[str, Any]:
         """RFC 9068 §2.2: those that a token has to have, unless told otherwise."""
-        now = int(time.time())
-        number = next(_serial)
-        usual = {
-            "iss": self.issuer,
-            "sub": SUBJECT,
-            "aud": AUDIENCE,
-            "client_id": "client",
-            "scope": "profile",
-            "jti": f"jwt-{number}",
-            "iat": now,
-            "exp": now + 600,
-        }
-        return usual | claims
+        return self._tokens.claims("profile", subject=SUBJECT, expires_in=600) | {"iss": self.issuer} | claims
 
     def jwt(self, key: Key | None = None, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
         """A token that no other equals, signed with ``key``, or else with the first that is published."""
@@ -108,30 +101,30 @@ class Authority:
         return sign_jwt(without_none(own), self.claims(**claims), str(own["alg"]), key)
 
     def introspecting(self, **options: Any) -> IntrospectTokenValidator:
-        """A validator that asks here; its deadline is short."""
+        """A validator that asks here."""
         usual: dict[str, Any] = {"client_id": "api", "client_secret": CLIENT_SECRET, "audience": AUDIENCE}
         if "issuer" not in options:
             usual["introspection_endpoint"] = self.issuer + INTROSPECTION
-        return IntrospectTokenValidator(**(usual | {"timeout": TIMEOUT} | options))
+        return IntrospectTokenValidator(**(usual | {"timeout": LONG} | options))
 
     def verifying(self, **options: Any) -> JWTBearerTokenValidator:
         """A validator that discovers the keys, or has been told where they are with ``jwks_uri=``."""
-        return JWTBearerTokenValidator(self.issuer, AUDIENCE, **({"timeout": TIMEOUT} | options))
+        return JWTBearerTokenValidator(self.issuer, AUDIENCE, **({"timeout": LONG} | options))
 
     @property
     def fetches(self) -> int:
-        """How often the key set was asked for."""
+        """The number of requests for the key set."""
         return len(self.server.calls_to(KEYS))
 
     @property
     def questions(self) -> list[str]:
-        """The tokens that were asked about, in order."""
+        """The tokens that were introspected, in order."""
         return [call.form["token"] for call in self.server.calls_to(INTROSPECTION)]
 
 
 @dataclass(frozen=True)
 class Late:
-    """An answer that takes its time, whoever waits: cheaper than `Slow` where hundreds of calls are under way."""
+    """A delayed answer. It is cheaper than `Slow` if hundreds of calls are in progress."""
 
     seconds: float
     then: Behaviour

@@ -1,4 +1,4 @@
-"""Guarded views of both colours, the authorization server that they ask, and the cache that workers share."""
+"""Guarded sync and async views, the authorization server that they call, and the cache that workers share."""
 
 import asyncio
 import os
@@ -21,8 +21,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from async_oauth_guard import ResourceProtector, outgoing, token_rejected
-from async_oauth_guard.flows import backoff
+from async_oauth_guard import ResourceProtector
+from async_oauth_guard.authorization_server import backoff
+from async_oauth_guard.runtime import event_loop
 from tests import asgi, wsgi
 from tests.answers import Answer, bearer
 from tests.conftest import services_are_required
@@ -30,7 +31,7 @@ from tests.faults import FaultServer
 from tests.remote.authority import CLIENT_SECRET, SUBJECT, TIMEOUT, Authority
 from tests.sites import Urls, Witness
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 REDIS_VARIABLE = "OAUTH_GUARD_TEST_REDIS"
 # Beyond a deadline: for the rest of the request, on a machine that is busy.
 SLACK = 0.45
@@ -42,7 +43,7 @@ GONE = 499
 def _all_is_closed() -> Iterator[None]:
     """Each test begins without connections, and leaves none."""
     yield
-    outgoing.close()
+    event_loop.close()
 
 
 @pytest.fixture(autouse=True)
@@ -64,19 +65,6 @@ def authority() -> Iterator[Authority]:
         yield Authority(server)
 
 
-@pytest.fixture
-def reasons() -> Iterator[list[Any]]:
-    """Why requests were refused."""
-    heard: list[Any] = []
-
-    def receive(sender: Any, error: Any, **kwargs: Any) -> None:
-        heard.append(error.reason)
-
-    token_rejected.connect(receive)
-    yield heard
-    token_rejected.disconnect(receive)
-
-
 @dataclass
 class Guarded:
     """A guarded view, and how often it was entered."""
@@ -90,7 +78,7 @@ class Guarded:
         return self.witness.entered
 
     def get(self, token: str) -> Answer:
-        """The answer to one request, on an event loop or a thread of its own."""
+        """The answer to one request, on a separate event loop or thread."""
         return SERVERS[self.colour](self.path, bearer(token))
 
     def get_all(self, tokens: Sequence[str]) -> list[Answer]:
@@ -135,14 +123,14 @@ SERVERS: dict[str, Callable[..., Answer]] = {"def": wsgi.send, "async def": asgi
 
 
 class Site:
-    """Views of one colour: async ones, asked through ASGI, or sync ones, asked through WSGI."""
+    """Views of one kind: async views are called through ASGI, sync views through WSGI."""
 
     def __init__(self, colour: str) -> None:
         self.colour = colour
         self.urls = Urls(path("plain/", _plain if colour == "def" else _aplain))
 
     def guard(self, *validators: Any, cache: str | None = None, **requirements: Any) -> Guarded:
-        """A view with a protector of its own, as another site or another worker would have one."""
+        """A view with a separate protector, as in another site or another worker."""
         guarded = Guarded(f"/{len(self.urls.urlpatterns)}/", self.colour)
         protector = ResourceProtector(*validators, cache=cache)
         view = protector("profile", **requirements)(guarded.witness.view(self.colour))
@@ -203,7 +191,7 @@ def check_unavailable(answer: Answer, *tokens: str) -> None:
 
 
 def check_refused(answer: Answer, *tokens: str) -> None:
-    """E5: the token was judged, and is no good."""
+    """E5: the token was validated and refused."""
     assert answer.status == 401
     assert [challenge.parameters["error"] for challenge in answer.challenges] == ["invalid_token"]
     assert answer.header("Retry-After") is None
@@ -213,7 +201,7 @@ def check_refused(answer: Answer, *tokens: str) -> None:
 def check_secretive(text: str, *tokens: str) -> None:
     """R31, R75: nothing of a token, of our own secret, or of a person is to be read there."""
     parts = [part for token in tokens for part in [token, *token.split(".")] if len(part) > 8]
-    found = [word for word in (*parts, CLIENT_SECRET, CLIENT_SECRET.split()[0], SUBJECT) if word in text]
+    found = [result for result in (*parts, CLIENT_SECRET, CLIENT_SECRET.split()[0], SUBJECT) if result in text]
     assert found == []
 
 
@@ -227,6 +215,32 @@ def within(seconds: float) -> Iterator[None]:
 
 def within_deadline(timeout: float = TIMEOUT) -> Any:
     return within(timeout + SLACK)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when this holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def wait_for_waiters(number: int, *, answered: Sequence[Any] = ()) -> None:
+    """Return when so many requests wait for what is under way, or are among those that were ``answered``."""
+    wait_until(lambda: len(answered) + _waiting() >= number)
+
+
+def _waiting() -> int:
+    outgoing = event_loop._outgoing
+    return sum(len(run.waiters) for run in [*outgoing.shared_runs.values()]) if outgoing else 0
+
+
+def advance(seconds: float) -> None:
+    """Let so many seconds pass at once for the deadlines of calls, but not for the requests that wait for them."""
+    loop: Any = event_loop._outgoing.loop  # type: ignore[union-attr]
+    now = loop.time
+    # On the loop, so that calls which wait to be begun have their deadline before.
+    loop.call_soon_threadsafe(setattr, loop, "time", lambda: now() + seconds)
 
 
 def eventually(ask: Callable[[], Answer], status: int, *meanwhile: int, within: float = 4.0) -> Answer:
@@ -257,7 +271,7 @@ def sharing(configuration: dict[str, Any]) -> Iterator[Any]:
             yield caches["default"]
         finally:
             # What speaks to the caches ends before they do.
-            outgoing.close()
+            event_loop.close()
 
 
 @pytest.fixture

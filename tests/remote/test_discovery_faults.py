@@ -1,4 +1,4 @@
-"""What a server's metadata can do wrong: it is not used, nothing that it names is asked, and service resumes."""
+"""Faulty server metadata is not used, no address in it is called, and service resumes afterwards."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from async_oauth_guard import Reason
 from tests.faults import Behaviour, FaultServer, Hang, Huge, Json, Received, Redirect, Reset, Status
-from tests.remote.authority import INTROSPECTION, KEYS, METADATA, OPENID_METADATA, Authority
+from tests.remote.authority import INTROSPECTION, KEYS, METADATA, OPENID_METADATA, TIMEOUT, Authority
 from tests.remote.conftest import Guarded, Site, check_refused, check_unavailable, eventually, within_deadline
 
 # Waits for real seconds.
@@ -75,8 +75,8 @@ UNUSABLE: dict[str, Any] = {
 @pytest.mark.parametrize("kind", ["keys", "introspection"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_faults(fault: Any, kind: str, site: Site, authority: Authority) -> None:
-    """E20, R63, R65: 503, nothing but the metadata was asked for, and no token was sent; then service resumes."""
-    guarded, token = guard(site, authority, kind)
+    """E20, R63, R65: the answer is 503, only the metadata is fetched, and no token is sent. Then service resumes."""
+    guarded, token = guard(site, authority, kind, timeout=TIMEOUT)
     break_metadata(authority, fault)
     authority.server.answer(ELSEWHERE, Json(authority.metadata))
     with within_deadline():
@@ -147,7 +147,7 @@ def test_openid_metadata(kind: str, site: Site, authority: Authority) -> None:
 
 
 def test_issuer_with_a_path(site: Site, authority: Authority) -> None:
-    """R64: where the metadata of an issuer with a path is asked for, in order."""
+    """R64: the addresses from which the metadata of an issuer with a path is fetched, in order."""
     authority.issuer += "/tenant1"
     asked = [f"{METADATA}/tenant1", f"{OPENID_METADATA}/tenant1", f"/tenant1{OPENID_METADATA}"]
     authority.server.answer(asked[-1], lambda _: Json(authority.metadata | {"jwks_uri": authority.server.url + KEYS}))

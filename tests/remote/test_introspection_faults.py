@@ -6,6 +6,7 @@ import itertools
 import logging
 import socket
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,9 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
+from joserfc.jwk import RSAKey, import_key
 
-from async_oauth_guard import Reason, outgoing
-from async_oauth_guard.flows import backoff
+from async_oauth_guard import Reason
+from async_oauth_guard.authorization_server import backoff
+from async_oauth_guard.authorization_server.introspection import BAD_RESPONSES
+from async_oauth_guard.protocol import jwk
+from async_oauth_guard.protocol.jwt import sign_jwt
+from async_oauth_guard.runtime import event_loop
+from async_oauth_guard.validators import client_authentication
 from tests import asgi
 from tests.answers import Answer
 from tests.faults import (
@@ -38,17 +45,20 @@ from tests.faults import (
     Status,
     Truncated,
 )
-from tests.remote.authority import AUDIENCE, CLIENT_SECRET, INTROSPECTION, TIMEOUT, Authority, Late, make_key
+from tests.remote.authority import AUDIENCE, CLIENT_SECRET, INTROSPECTION, LONG, TIMEOUT, Authority, Late, make_key
 from tests.remote.conftest import (
     GONE,
     PATIENCE,
     SLACK,
     Site,
+    advance,
     check_refused,
     check_secretive,
     check_unavailable,
     eventually,
     request_until,
+    wait_for_waiters,
+    wait_until,
     within,
     within_deadline,
 )
@@ -119,8 +129,13 @@ class Case:
     def warm_up(self) -> None:
         assert self.guarded.get(self.warm).status == 200
 
+    def fail_but_once(self) -> None:
+        """After one more bad response the server gets no more calls."""
+        for _ in range(BAD_RESPONSES - 1):
+            check_unavailable(self.guarded.get(self.authority.opaque()))
+
     def check_outage(self) -> Answer:
-        """The cold token is not judged, within the deadline; the warm one and views without a guard notice nothing."""
+        """The cold token gets 503 within the deadline. The warm one and views without a guard still work."""
         entered = self.guarded.entered
         with within_deadline():
             answer = self.guarded.get(self.cold)
@@ -131,7 +146,7 @@ class Case:
         return answer
 
     def check_calm(self) -> None:
-        """An ailing server is left alone: nobody is sent, and nobody waits."""
+        """During the back-off the server gets no calls, and no request waits."""
         sent = len(self.authority.server.calls)
         for token in (self.cold, self.bad):
             with within(SLACK):
@@ -139,7 +154,7 @@ class Case:
         assert len(self.authority.server.calls) == sent
 
     def check_recovery(self) -> None:
-        """The next that may ask is judged: the good token is let in, and the bad one refused."""
+        """The next token that may be introspected gets a result: the good token is let in, and the bad one refused."""
         eventually(lambda: self.guarded.get(self.cold), 200)
         check_refused(self.guarded.get(self.bad), self.bad)
 
@@ -148,9 +163,9 @@ class Case:
 def test_faults(
     fault: Behaviour, site: Site, authority: Authority, reasons: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """E15, R68, R124: 503 within the deadline, nothing is cached as a no, and service resumes within the back-off."""
+    """E15, R68, R124: 503 within the deadline, nothing cached as inactive, and service resumes within the back-off."""
     caplog.set_level("DEBUG")
-    case = Case(site, authority)
+    case = Case(site, authority, timeout=TIMEOUT)
     case.warm_up()
     authority.server.answer(INTROSPECTION, fault)
     authority.server.answer(ELSEWHERE, Json(YES))
@@ -167,7 +182,7 @@ def test_faults(
 
 
 def test_connection_refused(site: Site, authority: Authority) -> None:
-    """E15: while nobody listens, 503; a server that comes back is asked again."""
+    """E15: while nothing listens, the answer is 503. A server that returns is called again."""
     case = Case(site, authority)
     case.warm_up()
     authority.server.stop()
@@ -186,10 +201,11 @@ def test_down_at_the_start(site: Site, authority: Authority) -> None:
 
 
 def test_real_backoff(site: Site, authority: Authority, real_backoff: None) -> None:
-    """E24: a server that failed is left alone for about a second, whatever comes; then the next is judged."""
+    """E24: a server that failed gets no calls for about a second. Then the next token is introspected."""
     case = Case(site, authority)
     case.warm_up()
     authority.server.answer(INTROSPECTION, Status(500))
+    case.fail_but_once()
     began = time.monotonic()
     assert case.check_outage().header("Retry-After") in ("1", "2")
     case.check_calm()
@@ -200,15 +216,16 @@ def test_real_backoff(site: Site, authority: Authority, real_backoff: None) -> N
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_wish_of_the_server(status: int, site: Site, authority: Authority) -> None:
-    """E15: an upstream ``Retry-After`` is told to the client, and honoured before anyone asks again."""
+    """E15: the client gets the server's ``Retry-After``, and no call is made before it ends."""
     case = Case(site, authority)
     case.warm_up()
     authority.server.answer(INTROSPECTION, Status(status, {"Retry-After": "1"}))
+    case.fail_but_once()
     assert case.check_outage().header("Retry-After") == "1"
     case.check_calm()
     authority.recover()
     case.check_recovery()
-    _, first, second, *_ = [call.at for call in authority.server.calls_to(INTROSPECTION)]
+    first, second = [call.at for call in authority.server.calls_to(INTROSPECTION)][BAD_RESPONSES : BAD_RESPONSES + 2]
     assert 0.99 < second - first < 1 + 2 * SLACK
 
 
@@ -224,18 +241,57 @@ def test_longer_waits(site: Site, authority: Authority, reasons: list[Any], monk
     monkeypatch.setattr(backoff, "SHORTEST_WAIT", 0.1)
     case = Case(site, authority)
     authority.server.answer(INTROSPECTION, Slow(0.02, Status(500)))
+    case.fail_but_once()
     check_unavailable(case.guarded.get(case.cold))
-    while len(authority.questions) < 4:
+    while len(authority.questions) < BAD_RESPONSES + 3:
         for answer in case.guarded.get_all([authority.opaque() for _ in range(5)]):
             check_unavailable(answer)
     assert authority.server.most_in_flight == 1
-    at = [call.at for call in authority.server.calls_to(INTROSPECTION)]
+    at = [call.at for call in authority.server.calls_to(INTROSPECTION)][BAD_RESPONSES - 1 :]
     gaps = [later - earlier for earlier, later in itertools.pairwise(at)]
     # A quarter less, or more, by chance.
     assert all(gap > least for gap, least in zip(gaps, (0.075, 0.15, 0.3), strict=True))
     assert {*reasons} == {Reason.SERVER_ANSWER_UNUSABLE, Reason.BACKING_OFF}
     authority.recover()
     case.check_recovery()
+
+
+POISONS = {"500": Status(500), "401": Status(401), "closed": HangUp(), "malformed": Json([])}
+
+
+@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)
+def test_poisoned_tokens(poison: Behaviour, site: Site, authority: Authority) -> None:
+    """E24: tokens that the server answers badly are 503, and new good tokens are let in at the same time."""
+    case = Case(site, authority)
+    poisoned = {authority.opaque() for _ in range(30)}
+
+    def answer(received: Any) -> Behaviour:
+        return poison if received.form["token"] in poisoned else authority.introspect(received)
+
+    authority.server.answer(INTROSPECTION, answer)
+    for number, token in enumerate(poisoned, 1):
+        check_unavailable(case.guarded.get(token))
+        if number % 3 == 0:
+            assert case.guarded.get(authority.opaque()).status == 200
+
+
+def test_hung_tokens(site: Site, authority: Authority) -> None:
+    """E24: tokens that the server never answers are 503, and new good tokens are let in at the same time."""
+    case = Case(site, authority)
+    hung = {authority.opaque() for _ in range(12)}
+
+    def answer(received: Any) -> Behaviour:
+        return Hang() if received.form["token"] in hung else authority.introspect(received)
+
+    authority.server.answer(INTROSPECTION, answer)
+    good = [authority.opaque() for _ in range(12)]
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(case.guarded.get_all, [token for pair in zip(hung, good, strict=True) for token in pair])
+        wait_until(lambda: case.guarded.entered == 12)
+        wait_for_waiters(12)
+        advance(LONG)
+        assert [answer.status for answer in asking.result(PATIENCE)] == [503, 200] * 12
+    assert case.guarded.get(authority.opaque()).status == 200
 
 
 def test_closed_connection_is_not_a_fault(site: Site, authority: Authority) -> None:
@@ -260,7 +316,7 @@ def test_server_that_was_started_anew(site: Site, authority: Authority) -> None:
 
 
 def test_unknown_certificate(site: Site, reasons: list[Any], caplog: pytest.LogCaptureFixture) -> None:
-    """R74: a self-signed server is not believed, and hears no token; with ``verify=`` it is asked."""
+    """R74: a server with a self-signed certificate is not trusted and gets no token. With ``verify=`` it is called."""
     caplog.set_level("DEBUG")
     with FaultServer(tls=True) as server:
         authority = Authority(server)
@@ -332,10 +388,10 @@ def test_hung_handshake(site: Site, authority: Authority) -> None:
             left.append(connection.recv(65_536) == b"")
 
     with listening(wait_for_the_client_to_go) as url:
-        case = Case(site, authority, introspection_endpoint=url)
+        case = Case(site, authority, introspection_endpoint=url, timeout=TIMEOUT)
         with within_deadline():
             check_unavailable(case.guarded.get(case.cold))
-    outgoing.close()
+    event_loop.close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
@@ -366,6 +422,32 @@ def test_our_credentials_refused(
     check_secretive(caplog.text, case.warm, case.cold, case.bad, *our_secrets(authority, secret))
 
 
+def test_a_flood_of_garbage_with_private_key_jwt(
+    site: Site, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call has a new signature, but the key is imported once, and the event loop for calls signs nothing."""
+    key = RSAKey.generate_key(4096).as_dict(private=True)
+    guarded = site.guard(authority.introspecting(client_auth="private_key_jwt", client_secret=key))
+    imports: list[Any] = []
+    threads: list[int] = []
+
+    def count_import(*arguments: Any, **keywords: Any) -> Any:
+        imports.append(arguments)
+        return import_key(*arguments, **keywords)
+
+    def note_thread(*arguments: Any) -> str:
+        threads.append(threading.get_ident())
+        return sign_jwt(*arguments)
+
+    monkeypatch.setattr(jwk, "import_key", count_import)
+    monkeypatch.setattr(client_authentication, "sign_jwt", note_thread)
+    assert [guarded.get(authority.unknown()).status for _ in range(40)] == [401] * 40
+    assert len({call.form["client_assertion"] for call in authority.server.calls_to(INTROSPECTION)}) == 40
+    assert (len(imports), len(threads)) == (0, 40)
+    assert event_loop._outgoing is not None
+    assert event_loop._outgoing.thread.ident not in threads
+
+
 def is_ours(record: logging.LogRecord) -> bool:
     return record.name.startswith("async_oauth_guard")
 
@@ -394,11 +476,15 @@ def test_more_calls_than_connections(
     case = Case(site, authority, max_concurrency=5, http_client=http_client)
     authority.server.answer(INTROSPECTION, Hang())
     tokens = [authority.opaque() for _ in range(25)]
-    for _ in range(2):
-        with within(TIMEOUT + 2 * SLACK):
-            answers = case.guarded.get_all(tokens)
-        for answer in answers:
-            check_unavailable(answer, *tokens)
+    with ThreadPoolExecutor(1) as pool:
+        for sent in (25, 50):
+            asking = pool.submit(case.guarded.get_all, tokens)
+            # While the server is held to be down, one call asks whether it is back, and the other requests do not wait.
+            wait_for_waiters(sent, answered=reasons)
+            authority.server.wait_for_calls(INTROSPECTION, 5)
+            advance(LONG)
+            for answer in asking.result(PATIENCE):
+                check_unavailable(answer, *tokens)
     assert {Reason.SERVER_TOO_SLOW, Reason.BACKING_OFF} <= {*reasons}
     assert authority.server.most_in_flight == 5
     authority.server.wait_until_idle()
@@ -413,7 +499,7 @@ def test_more_calls_than_connections(
 
 def test_cancelled_while_they_wait(async_site: Site, authority: Authority) -> None:
     """E26: clients that leave a hung server's queue take no place with them."""
-    case = Case(async_site, authority, max_concurrency=2, http_client=few_connections)
+    case = Case(async_site, authority, max_concurrency=2, http_client=few_connections, timeout=TIMEOUT)
     authority.server.answer(INTROSPECTION, Hang())
 
     async def leave() -> None:
@@ -485,7 +571,7 @@ def test_plain_views_go_on_meanwhile(async_site: Site, authority: Authority) -> 
     assert case.guarded.entered == 0
 
 
-# --- what a no costs -------------------------------------------------------------------------------------------------
+# --- what an inactive result costs -----------------------------------------------------------------------------------
 
 
 def test_failure_is_no_verdict(site: Site, authority: Authority) -> None:
@@ -539,7 +625,7 @@ def two_servers() -> Iterator[tuple[Authority, Authority]]:
 
 
 def test_one_of_two_servers_is_down(site: Site) -> None:
-    """Ordering rule: a yes of one server counts, while a no of one is none as long as the other cannot be asked."""
+    """Ordering rule: an active result of one server counts. An inactive one does not while the other server is down."""
     with two_servers() as (well, ill):
         guarded = site.guard(ill.introspecting(), well.introspecting())
         ill.server.answer(INTROSPECTION, Status(500))

@@ -23,7 +23,7 @@ from tests.faults import (
     Status,
     Truncated,
 )
-from tests.remote.authority import KEYS, Authority, make_key
+from tests.remote.authority import KEYS, TIMEOUT, Authority, make_key
 from tests.remote.conftest import (
     SLACK,
     Guarded,
@@ -45,7 +45,7 @@ NEW = make_key("new")
 
 
 def told(authority: Authority, **options: Any) -> Any:
-    """A validator that is told where the keys are, and may ask for them again at once."""
+    """A validator that has the address of the keys, and may fetch them again at once."""
     return authority.verifying(**({"jwks_uri": authority.issuer + KEYS, "cooldown": 0} | options))
 
 
@@ -75,7 +75,7 @@ BAD_SETS: dict[str, Behaviour] = {
 def test_bad_at_the_start(fault: Behaviour, site: Site, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """E17, R65: without a key, 503 within the deadline; with one, the token is let in, and no process was restarted."""
     caplog.set_level("DEBUG")
-    guarded = site.guard(told(authority))
+    guarded = site.guard(told(authority, timeout=TIMEOUT))
     token = authority.jwt()
     authority.server.answer(KEYS, fault)
     authority.server.answer(ELSEWHERE, Json(authority.key_set))
@@ -91,7 +91,7 @@ def test_bad_at_the_start(fault: Behaviour, site: Site, authority: Authority, ca
 @pytest.mark.parametrize("fault", BAD_SETS.values(), ids=BAD_SETS)
 def test_bad_later(fault: Behaviour, site: Site, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """E18, E19: the keys at hand serve on; a token of a key that they lack is 503, since nobody can tell."""
-    guarded = site.guard(told(authority, jwks_ttl=0.01))
+    guarded = site.guard(told(authority, jwks_ttl=0.01, timeout=TIMEOUT))
     seen, new = authority.jwt(), authority.jwt(NEW)
     assert guarded.get(seen).status == 200
     authority.server.answer(KEYS, fault)
@@ -239,7 +239,7 @@ def test_one_fetch_a_cooldown(site: Site, authority: Authority) -> None:
 
 
 def test_unknown_key_while_the_server_is_down(site: Site, authority: Authority, reasons: list[Any]) -> None:
-    """E19: a new key cannot be told from a forged one, so it is 503, without a call for each; known keys serve on."""
+    """E19: a new key looks like a forged one, so the answer is 503 without a call for each. Known keys still work."""
     guarded = site.guard(told(authority, cooldown=0.2))
     assert guarded.get(authority.jwt()).status == 200
     time.sleep(0.25)
@@ -254,7 +254,7 @@ def test_unknown_key_while_the_server_is_down(site: Site, authority: Authority, 
 
 
 def test_new_key_at_once(site: Site, authority: Authority) -> None:
-    """A rotation goes unnoticed where the last attempt is longer ago than the cooldown, whoever comes at once."""
+    """If the last fetch is older than the cooldown, no request fails after a rotation, even with many at once."""
     guarded = site.guard(told(authority, cooldown=0.1))
     assert guarded.get(authority.jwt()).status == 200
     time.sleep(0.15)
@@ -350,7 +350,7 @@ def bad_tokens(authority: Authority) -> dict[str, str]:
 def test_bad_tokens_make_no_call(site: Site, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """R12, R54: nothing in a token sends us anywhere; the keys at hand, and the form, are enough to refuse it."""
     caplog.set_level("DEBUG")
-    # An introspection validator beside it is not asked either: these are JWTs of the issuer, but for the last two.
+    # The introspection validator is not called either: these are JWTs of the issuer, except for the last two.
     guarded = site.guard(authority.verifying(cooldown=0.01), authority.introspecting())
     assert guarded.get(authority.jwt()).status == 200
     time.sleep(0.02)

@@ -15,11 +15,12 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
-from async_oauth_guard import ResourceProtector, outgoing
+from async_oauth_guard import ResourceProtector
+from async_oauth_guard.runtime import event_loop
 from tests import asgi, wsgi
 from tests.answers import bearer
 from tests.faults import Behaviour, Gated, Hang, Json, Received
-from tests.remote.authority import INTROSPECTION, KEYS, Authority, Late
+from tests.remote.authority import INTROSPECTION, KEYS, TIMEOUT, Authority, Late
 from tests.remote.conftest import PATIENCE, Guarded, Site, check_refused, check_unavailable
 
 THREAD = "async_oauth_guard calls out"
@@ -30,7 +31,7 @@ def outgoing_threads() -> list[threading.Thread]:
 
 
 def test_one_loop_after_another(site: Site, authority: Authority) -> None:
-    """R128: each request has an event loop, or a thread, of its own; all use one connection."""
+    """R128: each request has a separate event loop or thread, and all use one connection."""
     guarded = site.guard(authority.introspecting(), authority.verifying())
     for _ in range(20):
         assert guarded.get(authority.opaque()).status == 200
@@ -41,7 +42,7 @@ def test_one_loop_after_another(site: Site, authority: Authority) -> None:
 
 def test_wsgi_threads(sync_site: Site, authority: Authority) -> None:
     """A crowd of threads uses no more connections than there are calls at once, and asks about each token once."""
-    guarded = sync_site.guard(authority.introspecting(max_concurrency=4, timeout=20))
+    guarded = sync_site.guard(authority.introspecting(max_concurrency=4))
     authority.server.answer(INTROSPECTION, lambda received: Late(0.01, authority.introspect(received)))
     tokens = [authority.opaque() for _ in range(100)]
     with ThreadPoolExecutor(20) as pool:
@@ -54,7 +55,7 @@ def test_wsgi_threads(sync_site: Site, authority: Authority) -> None:
 
 def test_several_loops_at_once(async_site: Site, authority: Authority) -> None:
     """Loops in several threads at the same time share calls and connections."""
-    guarded = async_site.guard(authority.introspecting(timeout=20))
+    guarded = async_site.guard(authority.introspecting())
     authority.server.answer(INTROSPECTION, lambda received: Late(0.2, authority.introspect(received)))
     tokens = [authority.opaque() for _ in range(5)]
     together = threading.Barrier(8)
@@ -93,7 +94,7 @@ def _in_thread(function: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("kind", ["introspection", "keys"])
 def test_doors(kind: str, authority: Authority) -> None:
-    """R128: however it is asked, also with a loop that lives for one call: one connection, nothing "closed"."""
+    """R128: each method, even on a loop that lives for one call, uses one connection, and no error says "closed"."""
     validator = authority.introspecting() if kind == "introspection" else authority.verifying(cooldown=0)
     protector = ResourceProtector(validator)
     for _ in range(3):
@@ -131,7 +132,7 @@ def test_async_to_sync_in_views(sync_site: Site, authority: Authority) -> None:
 
 def test_sync_views_below_asgi(async_site: Site, authority: Authority) -> None:
     """A sync view below ASGI waits on its own thread: the loop answers others meanwhile."""
-    protector = ResourceProtector(authority.introspecting())
+    protector = ResourceProtector(authority.introspecting(timeout=TIMEOUT))
 
     @protector
     def view(request: HttpRequest) -> JsonResponse:
@@ -156,7 +157,7 @@ def test_loop_that_was_closed(site: Site, authority: Authority) -> None:
     token = authority.opaque()
     assert guarded.get(token).status == 200
     for _ in range(3):
-        outgoing.close()
+        event_loop.close()
         assert outgoing_threads() == []
         assert guarded.get(token).status == 200
         assert guarded.get(authority.opaque()).status == 200
@@ -165,12 +166,12 @@ def test_loop_that_was_closed(site: Site, authority: Authority) -> None:
 
 def test_closed_while_calls_are_under_way(site: Site, authority: Authority) -> None:
     """Who waits when the loop is closed hears 503 at once, and nothing is left open."""
-    guarded = site.guard(authority.introspecting(timeout=20))
+    guarded = site.guard(authority.introspecting())
     authority.server.answer(INTROSPECTION, Hang())
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(guarded.get_all, [authority.opaque() for _ in range(5)])
         authority.server.wait_for_calls(INTROSPECTION, 5)
-        outgoing.close()
+        event_loop.close()
         for answer in answers.result(PATIENCE):
             check_unavailable(answer)
     authority.server.wait_until_idle()
@@ -208,7 +209,7 @@ def in_child(work: Callable[[], bool]) -> bool:
 
 @forks
 def test_fork_after_first_use(site: Site, authority: Authority) -> None:
-    """A child has a loop and connections of its own, knows what its parent knew, and takes nothing from it."""
+    """A child has a separate loop and new connections, keeps its parent's cache, and takes nothing away from it."""
     guarded = site.guard(authority.introspecting(), authority.verifying())
     known, cold, jwt = authority.opaque(), authority.opaque(), authority.jwt()
     bad = authority.unknown()
@@ -233,20 +234,20 @@ def test_fork_while_a_call_is_under_way(site: Site, authority: Authority) -> Non
     """A child does not wait for what its parent has begun: it asks for itself."""
     guarded = site.guard(authority.introspecting(timeout=5))
     token = authority.opaque()
-    gate = threading.Event()
-    first_hangs(authority, gate)
+    concurrency_limit = threading.Event()
+    first_hangs(authority, concurrency_limit)
     with ThreadPoolExecutor(1) as pool:
         parent = pool.submit(guarded.get, token)
         authority.server.wait_for_calls(INTROSPECTION, 1)
         assert in_child(lambda: guarded.get(token).status == 200)
-        gate.set()
+        concurrency_limit.set()
         assert parent.result().status == 200
     assert authority.questions == [token] * 2
 
 
-def first_hangs(authority: Authority, gate: threading.Event) -> None:
+def first_hangs(authority: Authority, concurrency_limit: threading.Event) -> None:
     def late(received: Received) -> Behaviour:
-        return Gated(gate, authority.introspect(received))
+        return Gated(concurrency_limit, authority.introspect(received))
 
     authority.server.answer(INTROSPECTION, late, authority.introspect)
 
@@ -268,7 +269,7 @@ def test_fork_of_a_fork(site: Site, authority: Authority) -> None:
 def test_key_set_for_all(site: Site, authority: Authority) -> None:
     """A crowd that comes before the keys do waits for one fetch, whichever loops or threads it is on."""
     authority.server.answer(KEYS, lambda received: Late(0.1, Json(authority.key_set)))
-    guarded = site.guard(authority.verifying(timeout=20))
+    guarded = site.guard(authority.verifying())
     with ThreadPoolExecutor(3) as pool:
         crowds = [pool.submit(guarded.get_all, [authority.jwt() for _ in range(20)]) for _ in range(3)]
         assert {answer.status for crowd in crowds for answer in crowd.result()} == {200}

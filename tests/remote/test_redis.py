@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from async_oauth_guard import shared_cache
+from async_oauth_guard.runtime import django_cache
 from tests.answers import Answer, bearer
 from tests.faults import Gated, Status
 from tests.remote.authority import INTROSPECTION, KEYS, Authority, make_key
@@ -28,7 +28,7 @@ from tests.remote.conftest import (
 )
 from tests.servers import Server, serve
 
-DEADLINE = 2 * shared_cache.DEADLINE
+DEADLINE = 2 * django_cache.DEADLINE
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_entries_end_with_the_token(
 @pytest.fixture
 def private(private_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateRedis]:
     """A Redis server that may be stopped, as the site's default cache."""
-    monkeypatch.setattr(shared_cache, "PAUSE", 0.2)
+    monkeypatch.setattr(django_cache, "PAUSE", 0.2)
     with sharing(redis_caches(private_redis.url)):
         yield private_redis
 
@@ -88,7 +88,7 @@ def learn(site: Site, authority: Authority, token: str) -> None:
 
 
 def wait_until_shared(authority: Authority, show_two: Callable[[str], object]) -> None:
-    """Until of a token that two workers are shown the server is asked once.
+    """Wait until two workers that get the same token make one introspection call.
 
     A worker's first look into Redis may come too late on a busy machine, and then it leaves Redis alone a while.
     """
@@ -150,7 +150,7 @@ def test_frozen_under_load(site: Site, authority: Authority, private: PrivateRed
         with within_deadline(0):
             assert site.plain().status == 200
     stuck = [thread for thread in threading.enumerate() if "caches" in thread.name]
-    assert len(stuck) <= shared_cache.THREADS + shared_cache.MAX_ABANDONED
+    assert len(stuck) <= django_cache.THREADS + django_cache.MAX_ABANDONED
     private.thaw()
     wait_until_shared(authority, lambda token: [learn(site, authority, token) for _ in range(2)])
 
@@ -197,8 +197,10 @@ def test_worker_killed(view: str, authority: Authority, start_worker: Callable[[
         assert sorted(authority.questions) == sorted([*good, bad, bad])
         assert authority.fetches == 1
 
-        gate = threading.Event()
-        authority.server.answer(INTROSPECTION, lambda received: Gated(gate, authority.introspect(received)))
+        concurrency_limit = threading.Event()
+        authority.server.answer(
+            INTROSPECTION, lambda received: Gated(concurrency_limit, authority.introspect(received))
+        )
         cold = authority.opaque(sub="cold")
         with ThreadPoolExecutor(2) as pool:
             lost = pool.submit(ask, first, view, cold)
@@ -208,7 +210,7 @@ def test_worker_killed(view: str, authority: Authority, start_worker: Callable[[
             assert lost.result() is None
             found = pool.submit(ask, second, view, cold)
             authority.server.wait_for_calls(INTROSPECTION, 14)
-            gate.set()
+            concurrency_limit.set()
             answer = found.result()
         assert answer is not None
         assert answer.json == {"sub": "cold"}

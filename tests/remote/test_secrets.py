@@ -7,6 +7,7 @@ import pickle
 import traceback
 from typing import Any
 
+import httpx
 import pytest
 
 from async_oauth_guard import ResourceProtector, TemporarilyUnavailableError, token_rejected
@@ -29,6 +30,8 @@ ANSWERS = {
     "HTML": Status(200, {"Content-Type": "text/html"}, SUBJECT.encode()),
 }
 
+CLIENTS = [None, httpx.AsyncClient]
+
 
 @pytest.fixture
 def everything_is_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
@@ -39,36 +42,46 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureF
     return caplog
 
 
-def everything(caplog: pytest.LogCaptureFixture) -> str:
+def everything(caplog: pytest.LogCaptureFixture, client: Any) -> str:
     """All that a formatter could make of the records: arguments and exceptions too."""
-    assert {record.name.partition(".")[0] for record in caplog.records} >= {"httpcore"}
+    library = "asyncio" if client is None else "httpcore"
+    assert library in {record.name.partition(".")[0] for record in caplog.records}
     formatter = logging.Formatter("%(message)s %(args)s")
     return "\n".join(formatter.format(record) + repr(record.__dict__) for record in caplog.records)
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("client", CLIENTS)
 def test_logs_of_introspection(
-    answer: Any, method: Any, site: Site, authority: Authority, everything_is_logged: pytest.LogCaptureFixture
+    answer: Any,
+    method: Any,
+    client: Any,
+    site: Site,
+    authority: Authority,
+    everything_is_logged: pytest.LogCaptureFixture,
 ) -> None:
     """No log line at any level, and no answer to a client, has the token, our secret, or what the server said."""
-    guarded = site.guard(authority.introspecting(client_auth=method))
+    guarded = site.guard(authority.introspecting(client_auth=method, http_client=client))
     authority.server.answer(INTROSPECTION, answer)
     token = authority.opaque()
     text = guarded.get(token).text
     credentials = [(call.header("Authorization") or "").partition(" ")[2] for call in authority.server.calls]
-    check_secretive(everything(everything_is_logged) + text, token, *credentials)
+    check_secretive(everything(everything_is_logged, client) + text, token, *credentials)
 
 
-def test_logs_of_key_sets(site: Site, authority: Authority, everything_is_logged: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_logs_of_key_sets(
+    client: Any, site: Site, authority: Authority, everything_is_logged: pytest.LogCaptureFixture
+) -> None:
     """The same of JWTs, good and bad, and of keys that should not have been published."""
-    guarded = site.guard(authority.verifying())
+    guarded = site.guard(authority.verifying(http_client=client))
     private = make_key("ec").as_dict(private=True)
     authority.server.answer(KEYS, Json({"keys": [private, *authority.key_set["keys"]]}))
     tokens = [authority.jwt(), authority.jwt(exp=1), authority.jwt(make_key("forger")), authority.jwt(aud="other")]
     texts = [guarded.get(token).text for token in tokens]
-    assert private["d"] not in everything(everything_is_logged)
-    check_secretive(everything(everything_is_logged) + "".join(texts), *tokens)
+    assert private["d"] not in everything(everything_is_logged, client)
+    check_secretive(everything(everything_is_logged, client) + "".join(texts), *tokens)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -120,7 +133,7 @@ def test_memory_holds_no_token(authority: Authority) -> None:
     token, jwt = authority.opaque(), authority.jwt()
     for each, presented in ((validator, token), (verifying, jwt)):
         ResourceProtector(each).validate_token(presented)
-    remembered = [validator._verdicts._active._entries, verifying._memory._entries]
+    remembered = [validator._results._active._entries, verifying._verified_tokens._entries]
     assert [len(entries) for entries in remembered] == [1, 1]
     text = repr([[*entries.items()] for entries in remembered])
     for presented in (token, jwt):
@@ -129,7 +142,7 @@ def test_memory_holds_no_token(authority: Authority) -> None:
 
 
 def test_outage_has_no_frames_of_what_was_sent(authority: Authority) -> None:
-    """The exception that a job gets in an outage leads to no request of ours, by its chain or its frames."""
+    """The exception that a job gets in an outage leads to no request of this package, by its chain or its frames."""
     protector = ResourceProtector(authority.introspecting())
     authority.server.stop()
     token = authority.opaque()

@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import override_settings
 
-from async_oauth_guard import ResourceProtector, outgoing, shared_cache
+from async_oauth_guard import ResourceProtector
+from async_oauth_guard.runtime import django_cache, event_loop
 from tests.faults import Gated, Json, Status
 from tests.remote.authority import INTROSPECTION, KEYS, SUBJECT, Authority, make_key
 from tests.remote.conftest import (
@@ -28,7 +30,7 @@ from tests.remote.conftest import (
 
 
 def worker(site: Site, authority: Authority, **options: Any) -> Guarded:
-    """A view with a memory of its own, and the cache that all share."""
+    """A view with a separate memory cache, and the shared cache."""
     return site.guard(authority.introspecting(**options), cache="default")
 
 
@@ -42,7 +44,7 @@ def entries(cache: Any) -> dict[str, Any]:
 
 
 def test_verdicts_are_shared(site: Site, authority: Authority, shared: Any) -> None:
-    """A yes is asked for once, whichever worker gets the token; a no stays with the worker that heard it."""
+    """An active result is fetched once for all workers. An inactive result stays in the worker that got it."""
     good, bad = authority.opaque(), authority.unknown()
     for _ in range(3):
         guarded = worker(site, authority)
@@ -62,7 +64,7 @@ def test_keys_are_shared(site: Site, authority: Authority, shared: Any) -> None:
 
 
 def test_no_token_and_no_secret_is_kept(site: Site, authority: Authority, shared: Any) -> None:
-    """R31: neither names nor values of the cache show a token, a part of one, or a secret of ours."""
+    """R31: neither names nor values in the cache show a token, a part of a token, or a secret."""
     opaque, jwt = authority.opaque(sub="somebody"), authority.jwt()
     assert worker(site, authority).get(opaque).status == 200
     assert verifier(site, authority).get(jwt).status == 200
@@ -107,7 +109,7 @@ FORGERIES = OF_ANY_ENTRY | {
 
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
 def test_forged_verdicts(forge: Callable[[str], Any], site: Site, authority: Authority, shared: Any) -> None:
-    """R31: an entry that was changed is a miss: the server is asked, its word counts, and takes the entry's place."""
+    """R31: a changed entry is a miss. The server is called, its result counts, and it replaces the entry."""
     token = authority.opaque()
     assert worker(site, authority).get(token).status == 200
     [(name, text)] = entries(shared).items()
@@ -159,7 +161,7 @@ def test_swapped_entries(site: Site, authority: Authority, shared: Any) -> None:
 
 
 def test_entries_of_another_validator(site: Site, authority: Authority, shared: Any) -> None:
-    """No verdict crosses validators: one that asks as another client, or for another audience, asks for itself."""
+    """Validators with another client or another audience share no results: each makes its own call."""
     token = authority.opaque(aud=["https://api.example.com", "https://other.example.com"])
     assert worker(site, authority).get(token).status == 200
     others: list[dict[str, Any]] = [
@@ -195,7 +197,7 @@ def test_old_entries(site: Site, authority: Authority, shared: Any) -> None:
 
 
 def test_revoked_elsewhere(site: Site, authority: Authority, shared: Any) -> None:
-    """R33: ``invalidate`` reaches the cache, and a no that a worker hears takes another's yes away."""
+    """R33: ``invalidate`` clears the cache entry, and an inactive result in one worker removes another's active one."""
     first, second = authority.introspecting(), authority.introspecting()
     token, other = authority.opaque(), authority.opaque()
     guarded = site.guard(first, cache="default")
@@ -242,7 +244,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A cache that works, until told otherwise."""
     monkeypatch.setattr(FaultyCache, "before", lambda: None)
     monkeypatch.setattr(FaultyCache, "heard", [])
-    monkeypatch.setattr(shared_cache, "PAUSE", 0.1)
+    monkeypatch.setattr(django_cache, "PAUSE", 0.1)
     with sharing({"default": {"BACKEND": f"{__name__}.FaultyCache", "LOCATION": str(time.monotonic())}}):
         yield FaultyCache
 
@@ -274,7 +276,7 @@ def test_cache_that_hangs(site: Site, authority: Authority, faulty: Any) -> None
     faulty.before = staticmethod(let_go.wait)
     token = authority.opaque()
     try:
-        with within_deadline(2 * shared_cache.DEADLINE):
+        with within_deadline(2 * django_cache.DEADLINE):
             assert worker(site, authority).get(token).status == 200
         with within_deadline(0):
             assert site.plain().status == 200
@@ -315,7 +317,9 @@ def test_cache_and_server_are_down(site: Site, authority: Authority, faulty: Any
 # --- contexts --------------------------------------------------------------------------------------------------------
 
 
-def test_contexts_of_requests_do_not_leak(async_site: Site, authority: Authority, faulty: Any) -> None:
+def test_contexts_of_requests_do_not_leak(
+    async_site: Site, authority: Authority, faulty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What runs for many requests sees no context variable of the one that came first."""
     import httpx
 
@@ -327,8 +331,10 @@ def test_contexts_of_requests_do_not_leak(async_site: Site, authority: Authority
 
         return httpx.AsyncClient(event_hooks={"request": [note]})
 
-    guarded = worker(async_site, authority, http_client=make_client)
-    verifying = verifier(async_site, authority, http_client=make_client)
+    # By its dotted path, or nothing would be shared through the cache.
+    monkeypatch.setattr(sys.modules[__name__], "make_client", make_client, raising=False)
+    guarded = worker(async_site, authority, http_client=f"{__name__}.make_client")
+    verifying = verifier(async_site, authority, http_client=f"{__name__}.make_client")
 
     def ask() -> None:
         where.set("in a request")
@@ -345,13 +351,13 @@ def test_late_write_is_no_obstacle(site: Site, authority: Authority, faulty: Any
     validator = authority.introspecting(timeout=5)
     guarded = site.guard(validator, cache="default")
     token = authority.opaque()
-    gate = threading.Event()
-    authority.server.answer(INTROSPECTION, Gated(gate, Json(authority.words[token])))
+    concurrency_limit = threading.Event()
+    authority.server.answer(INTROSPECTION, Gated(concurrency_limit, Json(authority.words[token])))
     thread = threading.Thread(target=guarded.get, args=[token])
     thread.start()
     authority.server.wait_for_calls(INTROSPECTION, 1)
     ResourceProtector(validator, cache="default").invalidate(token)
-    gate.set()
+    concurrency_limit.set()
     thread.join(5)
-    outgoing.close()
+    event_loop.close()
     assert caches["default"]._cache == {}  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Any number of requests that need one thing make one call for it, which survives whoever came first."""
+"""Any number of requests that need one thing share one call. It continues even if the first request leaves."""
 
 import asyncio
 import threading
@@ -9,22 +9,23 @@ from typing import Any
 
 import pytest
 
-from async_oauth_guard import InvalidTokenError, ResourceProtector, outgoing
-from async_oauth_guard.credentials import Secret
+from async_oauth_guard import InvalidTokenError, ResourceProtector
+from async_oauth_guard.protocol.secrets import Secret
+from async_oauth_guard.runtime import event_loop
 from tests.answers import Answer
 from tests.faults import Gated, Hang, Json, Status
-from tests.remote.authority import INTROSPECTION, KEYS, Authority, Late, make_key
+from tests.remote.authority import INTROSPECTION, KEYS, LONG, Authority, Late, make_key
 from tests.remote.conftest import (
     GONE,
     PATIENCE,
-    SLACK,
     Guarded,
     Site,
+    advance,
     check_refused,
     check_unavailable,
     eventually,
     request_until,
-    within,
+    wait_for_waiters,
 )
 
 # Waits for real seconds.
@@ -32,27 +33,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def gate(authority: Authority) -> threading.Event:
+def concurrency_limit(authority: Authority) -> threading.Event:
     """Calls for introspection and for keys wait until it is set."""
-    gate = threading.Event()
-    authority.server.answer(INTROSPECTION, lambda received: Gated(gate, authority.introspect(received)))
-    authority.server.answer(KEYS, lambda received: Gated(gate, Json(authority.key_set)))
-    return gate
-
-
-async def wait_for_waiters(number: int) -> None:
-    """Return when so many requests wait for what is under way."""
-    deadline = time.monotonic() + PATIENCE
-    while sum(len(flight.waiters) for flight in outgoing._outgoing.flights.values()) < number:  # type: ignore[union-attr]
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
+    concurrency_limit = threading.Event()
+    authority.server.answer(INTROSPECTION, lambda received: Gated(concurrency_limit, authority.introspect(received)))
+    authority.server.answer(KEYS, lambda received: Gated(concurrency_limit, Json(authority.key_set)))
+    return concurrency_limit
 
 
 @pytest.mark.parametrize("kind", ["introspection", "keys"])
-def test_leader_disconnects(kind: str, async_site: Site, authority: Authority, gate: threading.Event) -> None:
+def test_leader_disconnects(
+    kind: str, async_site: Site, authority: Authority, concurrency_limit: threading.Event
+) -> None:
     """R127: of a thousand requests with one new token the first goes: one call, and all others are answered."""
     if kind == "introspection":
-        guarded, token, path = async_site.guard(authority.introspecting(timeout=20)), authority.opaque(), INTROSPECTION
+        guarded, token, path = async_site.guard(authority.introspecting()), authority.opaque(), INTROSPECTION
     else:
         options = {"jwks_uri": authority.issuer + KEYS, "timeout": 20}
         guarded, token, path = async_site.guard(authority.verifying(**options)), authority.jwt(), KEYS
@@ -62,10 +57,10 @@ def test_leader_disconnects(kind: str, async_site: Site, authority: Authority, g
         leader = asyncio.ensure_future(request_until(guarded.path, token, left))
         await asyncio.to_thread(authority.server.wait_for_calls, path, 1)
         others = asyncio.ensure_future(guarded.aget_all([token] * 999))
-        await wait_for_waiters(1000)
+        await asyncio.to_thread(wait_for_waiters, 1000)
         left.set()
         answer = await leader
-        gate.set()
+        concurrency_limit.set()
         return answer, await others
 
     answer, others = asyncio.run(crowd())
@@ -75,22 +70,22 @@ def test_leader_disconnects(kind: str, async_site: Site, authority: Authority, g
     assert guarded.entered == 999
 
 
-def test_threads_share_a_call(sync_site: Site, authority: Authority, gate: threading.Event) -> None:
+def test_threads_share_a_call(sync_site: Site, authority: Authority, concurrency_limit: threading.Event) -> None:
     """A thousand requests, a hundred threads of a WSGI server at a time, with one new token: one call."""
-    guarded = sync_site.guard(authority.introspecting(timeout=20))
+    guarded = sync_site.guard(authority.introspecting())
     token = authority.opaque()
     with ThreadPoolExecutor(100) as pool:
         answers = [pool.submit(guarded.get, token) for _ in range(1000)]
-        asyncio.run(wait_for_waiters(100))
-        gate.set()
+        wait_for_waiters(100)
+        concurrency_limit.set()
         assert {answer.result().status for answer in answers} == {200}
     assert authority.questions == [token]
     assert guarded.entered == 1000
 
 
-def test_colours_share_a_call(async_site: Site, authority: Authority, gate: threading.Event) -> None:
-    """One validator behind views of both colours, on two loops and some threads: one call, though its leader left."""
-    validator = authority.introspecting(timeout=20)
+def test_colours_share_a_call(async_site: Site, authority: Authority, concurrency_limit: threading.Event) -> None:
+    """One validator guards sync and async views, on two loops and some threads: one call, even if the first leaves."""
+    validator = authority.introspecting()
     views = [async_site.guard(validator)]
     async_site.colour = "def"
     views.append(async_site.guard(validator))
@@ -107,16 +102,18 @@ def test_colours_share_a_call(async_site: Site, authority: Authority, gate: thre
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(view.get_all, [token] * 10) for view in views for _ in range(2)]
         # The leader's own place, which nobody looks at any more, is one of them.
-        asyncio.run(wait_for_waiters(41))
-        gate.set()
+        wait_for_waiters(41)
+        concurrency_limit.set()
         statuses = {answer.status for future in waiting for answer in future.result()}
     assert statuses == {200}
     assert authority.questions == [token]
 
 
-def test_loop_that_ends_before_the_answer(async_site: Site, authority: Authority, gate: threading.Event) -> None:
+def test_loop_that_ends_before_the_answer(
+    async_site: Site, authority: Authority, concurrency_limit: threading.Event
+) -> None:
     """A loop may be closed while a call that it began is under way: the call goes on, and is not made again."""
-    validator = authority.introspecting(timeout=20)
+    validator = authority.introspecting()
     guarded = async_site.guard(validator)
     token = authority.opaque()
 
@@ -127,14 +124,14 @@ def test_loop_that_ends_before_the_answer(async_site: Site, authority: Authority
         assert not task.done()
 
     asyncio.run(begin())
-    gate.set()
+    concurrency_limit.set()
     assert guarded.get(token).status == 200
     assert authority.questions == [token]
 
 
 def test_failure_is_shared_once(site: Site, authority: Authority) -> None:
-    """All that wait for a call that fails hear 503, and for those that follow it is no verdict."""
-    guarded = site.guard(authority.introspecting(timeout=20))
+    """All requests that wait for a failing call get 503. Later requests do not reuse the failure."""
+    guarded = site.guard(authority.introspecting())
     token = authority.opaque()
     authority.server.answer(INTROSPECTION, Late(0.3, Status(500)))
     answers = guarded.get_all([token] * 50)
@@ -147,8 +144,8 @@ def test_failure_is_shared_once(site: Site, authority: Authority) -> None:
 
 
 def test_refusal_is_shared(site: Site, authority: Authority) -> None:
-    """A no is one for all who asked."""
-    guarded = site.guard(authority.introspecting(timeout=20))
+    """One inactive result refuses all the requests that waited for it."""
+    guarded = site.guard(authority.introspecting())
     token = authority.unknown()
     authority.server.answer(INTROSPECTION, Late(0.1, Json({"active": False})))
     for answer in guarded.get_all([token] * 50):
@@ -158,17 +155,25 @@ def test_refusal_is_shared(site: Site, authority: Authority) -> None:
 
 def test_each_waits_no_longer_than_its_deadline(site: Site, authority: Authority) -> None:
     """Who joins a call that hangs does not wait longer than who began it."""
-    guarded = site.guard(authority.introspecting())
+    guarded = site.guard(authority.introspecting(timeout=LONG))
     authority.server.answer(INTROSPECTION, Hang())
-    with within(0.5 + 2 * SLACK):
-        for answer in guarded.get_all([authority.opaque()] * 30):
+    token = authority.opaque()
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(guarded.get, token)
+        authority.server.wait_for_calls(INTROSPECTION, 1)
+        advance(LONG - 1)
+        others = pool.submit(guarded.get_all, [token] * 29)
+        wait_for_waiters(30)
+        advance(1)
+        # Those with a deadline of their own would wait for almost another minute.
+        for answer in [leader.result(PATIENCE), *others.result(PATIENCE)]:
             check_unavailable(answer)
-    assert len(authority.questions) == 1
+    assert authority.questions == [token]
 
 
 def test_tokens_do_not_get_mixed_up(site: Site, authority: Authority) -> None:
-    """Many tokens of many subjects at once, each many times: every request gets the claims of its own token."""
-    guarded = site.guard(authority.introspecting(timeout=20))
+    """Many tokens of many subjects at once, each many times: every request gets the claims of its token."""
+    guarded = site.guard(authority.introspecting())
     seen: list[tuple[str, str]] = []
     tokens = [authority.opaque() for _ in range(20)]
     for number, token in enumerate(tokens):
@@ -196,7 +201,7 @@ def test_answer_that_comes_before_the_question(sync_site: Site, authority: Autho
     question = next(flow)
     assert guarded.get(token).status == 200
     with pytest.raises(StopIteration):
-        flow.send(outgoing.run_once(question))
+        flow.send(event_loop.run_single_flight(question))
     assert authority.questions == [token]
 
 
@@ -211,7 +216,7 @@ def test_key_set_that_comes_before_the_question(sync_site: Site, authority: Auth
     check_refused(guarded.get(authority.jwt(make_key("new"))))
     assert authority.fetches == 2
     with pytest.raises(InvalidTokenError):
-        flow.send(outgoing.run_once(question))
+        flow.send(event_loop.run_single_flight(question))
     assert authority.fetches == 2
 
 
@@ -220,51 +225,55 @@ def wait_and_get_all(guarded: Guarded, tokens: Sequence[str]) -> list[int]:
 
 
 def test_fresh_joins_no_call(site: Site, authority: Authority) -> None:
-    """R33: a view that wants a fresh answer makes a call of its own, since the one under way may be older."""
-    validator = authority.introspecting(timeout=20)
+    """R33: a view that requires a fresh result makes a separate call, because the current one may be older."""
+    validator = authority.introspecting()
     usual, fresh = site.guard(validator), site.guard(validator, fresh=True)
     token = authority.opaque()
-    gate = threading.Event()
-    authority.server.answer(INTROSPECTION, Gated(gate, Json(authority.words[token])), Json({"active": False}))
+    concurrency_limit = threading.Event()
+    authority.server.answer(
+        INTROSPECTION, Gated(concurrency_limit, Json(authority.words[token])), Json({"active": False})
+    )
     with ThreadPoolExecutor(1) as pool:
         early = pool.submit(usual.get, token)
         authority.server.wait_for_calls(INTROSPECTION, 1)
-        # Revoked: a yes that was asked for earlier says nothing.
+        # Revoked: an active result that was requested earlier does not count.
         check_refused(fresh.get(token))
-        gate.set()
+        concurrency_limit.set()
         assert early.result().status == 200
     assert authority.questions == [token] * 2
     # The later word counts, though the earlier answer came last.
     check_refused(usual.get(token))
 
 
-def test_invalidated_while_a_call_is_under_way(site: Site, authority: Authority, gate: threading.Event) -> None:
-    """R33: what was asked before a token was invalidated is neither kept nor joined."""
-    validator = authority.introspecting(timeout=20)
+def test_invalidated_while_a_call_is_under_way(
+    site: Site, authority: Authority, concurrency_limit: threading.Event
+) -> None:
+    """R33: a call that began before a token was invalidated is neither cached nor joined."""
+    validator = authority.introspecting()
     guarded = site.guard(validator)
     token = authority.opaque()
     with ThreadPoolExecutor(1) as pool:
         early = pool.submit(guarded.get, token)
         authority.server.wait_for_calls(INTROSPECTION, 1)
         ResourceProtector(validator).invalidate(token)
-        gate.set()
+        concurrency_limit.set()
         assert early.result().status == 200
     authority.words[token] = {"active": False}
     check_refused(guarded.get(token))
 
 
-def test_unknown_keys_share_a_fetch(site: Site, authority: Authority, gate: threading.Event) -> None:
-    """Requests with new keys that come at once make one fetch, and all are judged by the set that it brings."""
-    gate.set()
-    guarded = site.guard(authority.verifying(jwks_uri=authority.issuer + KEYS, cooldown=0.05, timeout=20))
+def test_unknown_keys_share_a_fetch(site: Site, authority: Authority, concurrency_limit: threading.Event) -> None:
+    """Simultaneous requests with new keys make one fetch, and all are validated with the key set that it returns."""
+    concurrency_limit.set()
+    guarded = site.guard(authority.verifying(jwks_uri=authority.issuer + KEYS, cooldown=0.05))
     assert guarded.get(authority.jwt()).status == 200
     time.sleep(0.1)
-    gate.clear()
+    concurrency_limit.clear()
     new = make_key("new")
     authority.keys.append(new)
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(wait_and_get_all, guarded, [authority.jwt(new) for _ in range(30)])
-        asyncio.run(wait_for_waiters(30))
-        gate.set()
+        wait_for_waiters(30)
+        concurrency_limit.set()
         assert answers.result() == [200] * 30
     assert authority.fetches == 2

@@ -18,10 +18,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.models import Model, QuerySet
 
-from async_oauth_guard import batches, queries, reading
-from async_oauth_guard.credentials import Secret
-from async_oauth_guard.effects import Row
-from async_oauth_guard.rows import aread_rows, close
+from async_oauth_guard.protocol.secrets import Secret
+from async_oauth_guard.runtime.database import batching, queries, threads
+from async_oauth_guard.runtime.database.lookup import aread_rows, close
+from async_oauth_guard.runtime.effects import Row
 from tests import databases
 from tests.site.models import OAuth2Token, TenantToken, UUIDToken
 
@@ -30,9 +30,12 @@ KINDS = ["sqlite", "postgres", "postgres-pool", "mariadb"]
 PATIENCE = 10.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[set[str]]:
-    """The aliases made so far. At the end they are dropped, which servers refuse while anyone is connected."""
+    """The aliases made so far. After these tests they are dropped, so that no other test finds them.
+
+    Servers refuse to drop a database while anyone is connected.
+    """
     made: set[str] = set()
     yield made
     with django_db_blocker.unblock():
@@ -106,7 +109,7 @@ def outside_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass
-class Gate:
+class ConcurrencyLimit:
     """Stands before the query of each batch, open until told otherwise."""
 
     batches: list[list[Any]] = field(default_factory=list)
@@ -115,23 +118,25 @@ class Gate:
     permits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     before: Callable[[], object] = lambda: None
 
-    def __call__(self, queryset: QuerySet[Any], field: str, keys: Sequence[Any], alias: str) -> list[queries.Answer]:
+    def __call__(
+        self, queryset: QuerySet[Any], field: str, keys: Sequence[Any], alias: str
+    ) -> list[queries.QueryResult]:
         self.batches.append(list(keys))
         self.arrivals.release()
         if not self.is_open:
             assert self.permits.acquire(timeout=PATIENCE)
         self.before()
-        return queries.answer_all(queryset, field, keys, alias)
+        return queries.query_all(queryset, field, keys, alias)
 
     async def arrival(self) -> None:
         assert await asyncio.to_thread(self.arrivals.acquire, timeout=PATIENCE)
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConcurrencyLimit]:
     """A gate before every batch."""
-    gate = Gate()
-    monkeypatch.setattr(reading, "answer_all", gate)
+    gate = ConcurrencyLimit()
+    monkeypatch.setattr(threads, "query_all", gate)
     yield gate
     gate.permits.release(100)
     end_reading()
@@ -172,7 +177,7 @@ async def turn(times: int = 3) -> None:
 async def idle() -> None:
     """Return when no group has anything waiting, out, or pausing on this loop."""
     async with asyncio.timeout(PATIENCE):
-        while any(key[0] == id(asyncio.get_running_loop()) for key in batches._collectors):
+        while any(key[0] == id(asyncio.get_running_loop()) for key in batching._collectors):
             await asyncio.sleep(0)
 
 
@@ -190,7 +195,7 @@ def end_reading() -> None:
 
 
 def reading_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("async_oauth_guard")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("async_oauth_guard reads ")]
 
 
 def keys_of(answers: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -240,7 +245,7 @@ def _administer(settings: dict[str, Any], statement: str) -> None:
 
 
 def administrator(settings: dict[str, Any]) -> Any:
-    """A connection of the driver's, beside Django's."""
+    """A connection of the driver, separate from Django's."""
     if settings["ENGINE"].endswith("mysql"):
         import pymysql
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from async_oauth_guard import batches, reading
 from async_oauth_guard.errors import TemporarilyUnavailableError
-from async_oauth_guard.rows import close
+from async_oauth_guard.runtime.database import batching, threads
+from async_oauth_guard.runtime.database.lookup import close
 from tests.rows.conftest import (
     PATIENCE,
-    Gate,
+    ConcurrencyLimit,
     idle,
     keys_of,
     look_up,
@@ -41,7 +41,7 @@ def revoke(alias: str, key: str) -> None:
     connections.close_all()
 
 
-async def test_lookups_that_arrive_meanwhile_leave_together(sqlite: str, gate: Gate) -> None:
+async def test_lookups_that_arrive_meanwhile_leave_together(sqlite: str, gate: ConcurrencyLimit) -> None:
     """The first lookup leaves at once; those that come while it is out share the next query."""
     gate.is_open = False
     first = start(sqlite, "a")
@@ -53,7 +53,7 @@ async def test_lookups_that_arrive_meanwhile_leave_together(sqlite: str, gate: G
     assert gate.batches == [["a"], ["b", "c", "x", "b"]]
 
 
-async def test_lookup_never_joins_a_query_already_sent(sqlite: str, gate: Gate) -> None:
+async def test_lookup_never_joins_a_query_already_sent(sqlite: str, gate: ConcurrencyLimit) -> None:
     """A token revoked while a query for it is out is seen as revoked by who asks afterwards."""
     gate.is_open = False
     before = start(sqlite, "a")
@@ -69,7 +69,7 @@ async def test_lookup_never_joins_a_query_already_sent(sqlite: str, gate: Gate) 
     assert (found.revoked, found_after.revoked) == (False, True)
 
 
-async def test_each_request_has_its_own_instances(sqlite: str, gate: Gate) -> None:
+async def test_each_request_has_its_own_instances(sqlite: str, gate: ConcurrencyLimit) -> None:
     """What one request does to its token, or to the token's user, no other sees."""
     gate.is_open = False
     start(sqlite, "h")
@@ -84,7 +84,7 @@ async def test_each_request_has_its_own_instances(sqlite: str, gate: Gate) -> No
     assert {token._state.db for token in found} == {sqlite}
 
 
-async def test_prefetched_instances_are_not_shared(sqlite: str, gate: Gate) -> None:
+async def test_prefetched_instances_are_not_shared(sqlite: str, gate: ConcurrencyLimit) -> None:
     """Django prefetches one instance for many rows; each request gets its own all the same."""
     gate.is_open = False
     start(sqlite, "h")
@@ -100,7 +100,9 @@ async def test_prefetched_instances_are_not_shared(sqlite: str, gate: Gate) -> N
     assert gate.batches == [["h"], ["a", "b"]]
 
 
-async def test_rows_that_cannot_be_copied_are_read_once_more(sqlite: str, gate: Gate, monkeypatch: Any) -> None:
+async def test_rows_that_cannot_be_copied_are_read_once_more(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: Any
+) -> None:
     """A model that does not support pickling costs a query for each request, and works."""
 
     def refuse(self: Any) -> None:
@@ -127,7 +129,7 @@ def replica(sqlite: str) -> Iterator[str]:
     del connections.databases["rows-replica"]
 
 
-async def test_different_groups_and_databases_never_share(sqlite: str, replica: str, gate: Gate) -> None:
+async def test_different_groups_and_databases_never_share(sqlite: str, replica: str, gate: ConcurrencyLimit) -> None:
     """Two validators, or one on two databases, send a query each."""
     gate.is_open = False
     lookups = [*start(sqlite, "a", group="one"), *start(sqlite, "a", group="two"), *start(replica, "a", group="one")]
@@ -140,10 +142,12 @@ async def test_different_groups_and_databases_never_share(sqlite: str, replica: 
     assert [found._state.db for (found,) in answers] == [sqlite, sqlite, replica]
 
 
-async def test_full_batches_leave_without_a_pause(sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_full_batches_leave_without_a_pause(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No query has more than MAX_KEYS lookups, and a full one waits for nobody."""
-    monkeypatch.setattr(batches, "MAX_KEYS", 3)
-    monkeypatch.setattr(batches, "PAUSE", 10**9)
+    monkeypatch.setattr(batching, "MAX_KEYS", 3)
+    monkeypatch.setattr(batching, "PAUSE", 10**9)
     gate.is_open = False
     first = start(sqlite, "a")
     await gate.arrival()
@@ -154,9 +158,11 @@ async def test_full_batches_leave_without_a_pause(sqlite: str, gate: Gate, monke
     assert gate.batches == [["a"], ["b", "c", "d"], ["e", "f", "g"]]
 
 
-async def test_pause_is_counted_in_turns_of_the_loop(sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pause_is_counted_in_turns_of_the_loop(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a batch, what arrives within the next turns leaves together."""
-    monkeypatch.setattr(batches, "PAUSE", 50)
+    monkeypatch.setattr(batching, "PAUSE", 50)
     gate.is_open = False
     first = start(sqlite, "a")
     await gate.arrival()
@@ -169,7 +175,7 @@ async def test_pause_is_counted_in_turns_of_the_loop(sqlite: str, gate: Gate, mo
     assert gate.batches == [["a"], ["b", "c"]]
 
 
-async def test_nothing_is_kept_for_an_idle_group(sqlite: str, gate: Gate) -> None:
+async def test_nothing_is_kept_for_an_idle_group(sqlite: str, gate: ConcurrencyLimit) -> None:
     """A lookup that was alone leaves nothing behind; one of many, a pause of a few turns."""
     await settle(*start(sqlite, "a"))
     await idle()
@@ -181,7 +187,7 @@ async def test_nothing_is_kept_for_an_idle_group(sqlite: str, gate: Gate) -> Non
     await idle()
 
 
-async def test_cancelled_request_takes_nobody_with_it(sqlite: str, gate: Gate) -> None:
+async def test_cancelled_request_takes_nobody_with_it(sqlite: str, gate: ConcurrencyLimit) -> None:
     """A client that goes away while its query is out, or before it is sent, disturbs no other."""
     gate.is_open = False
     out = start(sqlite, "a")
@@ -197,7 +203,7 @@ async def test_cancelled_request_takes_nobody_with_it(sqlite: str, gate: Gate) -
     assert gate.batches == [["a"], ["c"]]
 
 
-async def test_neighbours_of_a_cancelled_request_in_flight_are_answered(sqlite: str, gate: Gate) -> None:
+async def test_neighbours_of_a_cancelled_request_in_flight_are_answered(sqlite: str, gate: ConcurrencyLimit) -> None:
     """One of a batch that is out goes away; the others get their rows."""
     gate.is_open = False
     start(sqlite, "h")
@@ -212,7 +218,7 @@ async def test_neighbours_of_a_cancelled_request_in_flight_are_answered(sqlite: 
     assert keys_of(await settle(stays)) == [["b"]]
 
 
-async def test_nothing_is_sent_for_those_who_all_went_away(sqlite: str, gate: Gate) -> None:
+async def test_nothing_is_sent_for_those_who_all_went_away(sqlite: str, gate: ConcurrencyLimit) -> None:
     """A batch without a waiter is no batch."""
     gate.is_open = False
     out = start(sqlite, "a")
@@ -227,7 +233,7 @@ async def test_nothing_is_sent_for_those_who_all_went_away(sqlite: str, gate: Ga
     assert gate.batches == [["a"]]
 
 
-async def test_context_variables_do_not_reach_other_requests(sqlite: str, gate: Gate) -> None:
+async def test_context_variables_do_not_reach_other_requests(sqlite: str, gate: ConcurrencyLimit) -> None:
     """The shared query, and the pause that sends it, see nobody's context; each request keeps its own."""
     seen = []
 
@@ -251,9 +257,11 @@ async def test_context_variables_do_not_reach_other_requests(sqlite: str, gate: 
     assert seen == ["nobody", "nobody"]
 
 
-async def test_too_many_waiters_are_refused_at_once(sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits is bounded; who comes on top is told to come back."""
-    monkeypatch.setattr(batches, "MAX_WAITING", 2)
+async def test_too_many_waiters_are_refused_at_once(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of waiting lookups is bounded, and a lookup above the bound is refused with a retry time."""
+    monkeypatch.setattr(batching, "MAX_WAITING", 2)
     gate.is_open = False
     first = start(sqlite, "a")
     await gate.arrival()
@@ -264,7 +272,7 @@ async def test_too_many_waiters_are_refused_at_once(sqlite: str, gate: Gate, mon
     assert keys_of(await settle(*first, *waiting)) == [["a"], ["b"], ["c"]]
 
 
-async def test_each_waiter_gets_an_error_of_its_own(sqlite: str, gate: Gate) -> None:
+async def test_each_waiter_gets_an_error_of_its_own(sqlite: str, gate: ConcurrencyLimit) -> None:
     """Exceptions grow tracebacks where they are raised, so no two requests share one."""
     gate.is_open = False
     start(sqlite, "h")
@@ -283,10 +291,10 @@ async def test_each_waiter_gets_an_error_of_its_own(sqlite: str, gate: Gate) -> 
 
 
 async def test_stuck_batch_is_given_up_at_its_deadline(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its waiters are told to come back, the others go on with a new thread, and the late answer is dropped."""
-    monkeypatch.setattr(batches, "DEADLINE", 0.05)
+    """Its waiters get a retry time, the others continue on a new thread, and the late answer is dropped."""
+    monkeypatch.setattr(batching, "DEADLINE", 0.05)
     gate.is_open = False
     stuck = start(sqlite, "a")
     await gate.arrival()
@@ -300,17 +308,17 @@ async def test_stuck_batch_is_given_up_at_its_deadline(
     gate.permits.release()
     await asyncio.to_thread(abandoned.join, PATIENCE)
     assert not abandoned.is_alive()
-    assert reading._readers[sqlite].abandoned == set()
+    assert threads._pools[sqlite].abandoned == set()
     assert keys_of(await settle(*start(sqlite, "a"))) == [["a"]]
 
 
 async def test_loop_that_was_blocked_past_the_deadline_still_answers(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the answers are there when the deadline is noticed, they count, and no thread is given up."""
     lookup = asyncio.create_task(look_up(row(sqlite, "a")))
     await turn(1)
-    (collector,) = [one for one in batches._collectors.values() if one.loop is asyncio.get_running_loop()]
+    (collector,) = [one for one in batching._collectors.values() if one.loop is asyncio.get_running_loop()]
     assert gate.arrivals.acquire(timeout=PATIENCE)
     close()
     collector.deadline._run()
@@ -318,30 +326,30 @@ async def test_loop_that_was_blocked_past_the_deadline_still_answers(
 
 
 async def test_overdue_batch_in_the_queue_abandons_nobody(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that never reached the database says nothing about the thread."""
     gate.is_open = False
     out = start(sqlite, "a", group="one")
     await gate.arrival()
-    monkeypatch.setattr(batches, "DEADLINE", 0.01)
+    monkeypatch.setattr(batching, "DEADLINE", 0.01)
     (error,) = await settle(*start(sqlite, "b", group="two"))
     assert isinstance(error, TemporarilyUnavailableError)
-    assert reading._readers[sqlite].abandoned == set()
+    assert threads._pools[sqlite].abandoned == set()
     gate.permits.release()
     assert keys_of(await settle(*out)) == [["a"]]
     gate.is_open = True
-    monkeypatch.setattr(batches, "DEADLINE", PATIENCE)
+    monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     assert keys_of(await settle(*start(sqlite, "c"))) == [["c"]]
     assert gate.batches == [["a"], ["c"]]
 
 
 async def test_nobody_waits_for_more_than_two_deadlines(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was already waiting when a batch left, and found no place in it, is given up together with it."""
-    monkeypatch.setattr(batches, "MAX_KEYS", 1)
-    monkeypatch.setattr(batches, "DEADLINE", 0.02)
+    monkeypatch.setattr(batching, "MAX_KEYS", 1)
+    monkeypatch.setattr(batching, "DEADLINE", 0.02)
     gate.is_open = False
     errors = await settle(*start(sqlite, "abcd"))
     assert [type(error) for error in errors] == [TemporarilyUnavailableError] * 4
@@ -349,18 +357,18 @@ async def test_nobody_waits_for_more_than_two_deadlines(
 
 
 async def test_with_enough_stuck_threads_lookups_are_refused_at_once(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that answers nobody gets no more threads; when it comes back, all is well."""
-    monkeypatch.setattr(reading, "MAX_ABANDONED", 2)
-    monkeypatch.setattr(batches, "DEADLINE", 0.02)
+    monkeypatch.setattr(threads, "MAX_ABANDONED", 2)
+    monkeypatch.setattr(batching, "DEADLINE", 0.02)
     gate.is_open = False
     for key in "ab":
         (error,) = await settle(*start(sqlite, key))
         assert isinstance(error, TemporarilyUnavailableError)
     stuck = reading_threads()
     assert len(stuck) == 2
-    monkeypatch.setattr(batches, "DEADLINE", PATIENCE)
+    monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     (error,) = await settle(*start(sqlite, "c"))
     assert isinstance(error, TemporarilyUnavailableError)
     assert gate.batches == [["a"], ["b"]]
@@ -386,7 +394,7 @@ def run(new_loop: Callable[[], asyncio.AbstractEventLoop], coroutine: Coroutine[
         return runner.run(coroutine)
 
 
-def test_several_loops_share_a_thread_and_no_future(sqlite: str, gate: Gate, new_loop: Any) -> None:
+def test_several_loops_share_a_thread_and_no_future(sqlite: str, gate: ConcurrencyLimit, new_loop: Any) -> None:
     """Each loop of a process collects on its own."""
 
     async def several() -> list[list[Any]]:
@@ -401,10 +409,10 @@ def test_several_loops_share_a_thread_and_no_future(sqlite: str, gate: Gate, new
 
 
 def test_stuck_batch_is_given_up_on_every_kind_of_loop(
-    sqlite: str, gate: Gate, new_loop: Any, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, new_loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deadlines, pauses and wake-ups from another thread are the loop's own."""
-    monkeypatch.setattr(batches, "DEADLINE", 0.05)
+    monkeypatch.setattr(batching, "DEADLINE", 0.05)
     gate.is_open = False
 
     async def lose_one() -> list[Any]:
@@ -423,7 +431,7 @@ def test_stuck_batch_is_given_up_on_every_kind_of_loop(
     assert gate.batches == [["a"], ["b", "c"]]
 
 
-def test_loop_that_closes_meanwhile_is_forgotten(sqlite: str, gate: Gate, new_loop: Any) -> None:
+def test_loop_that_closes_meanwhile_is_forgotten(sqlite: str, gate: ConcurrencyLimit, new_loop: Any) -> None:
     """Its answer is dropped without an error, nothing keeps it, and the thread goes on."""
     gate.is_open = False
     loop = new_loop()
@@ -444,4 +452,4 @@ def test_loop_that_closes_meanwhile_is_forgotten(sqlite: str, gate: Gate, new_lo
     del loop
     gc.collect()
     assert seen() is None
-    assert not batches._collectors
+    assert not batching._collectors

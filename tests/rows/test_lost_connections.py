@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 from django.db import connections
 
-from async_oauth_guard import batches, reading
 from async_oauth_guard.errors import TemporarilyUnavailableError
-from async_oauth_guard.rows import read_rows
+from async_oauth_guard.runtime.database import batching, threads
+from async_oauth_guard.runtime.database.lookup import read_rows
 from tests.rows.conftest import PATIENCE, administrator, keys_of, look_up, make_tokens, reading_threads, row, settle
 
 SERVERS = ["postgres", "postgres-pool", "mariadb"]
@@ -124,7 +124,7 @@ def end_blocked(alias: str) -> None:
 
 
 async def test_connection_ended_in_the_middle_of_a_query_is_replaced(server: str) -> None:
-    """The query is asked again, once, on a new connection."""
+    """The query is repeated once, on a new connection."""
     holder, release = await asyncio.to_thread(hold_tokens, server)
     lookup = asyncio.create_task(look_up(row(server, "a")))
     await until_blocked(server, 1)
@@ -136,7 +136,7 @@ async def test_connection_ended_in_the_middle_of_a_query_is_replaced(server: str
 
 
 async def test_query_that_fails_twice_is_an_outage(server: str) -> None:
-    """One retry, and then the client is told to come back; the next one is served."""
+    """After one retry the client gets a retry time. The next lookup succeeds."""
     holder, release = await asyncio.to_thread(hold_tokens, server)
     lookup = asyncio.create_task(look_up(row(server, "a")))
     for _ in range(2):
@@ -151,18 +151,18 @@ async def test_query_that_fails_twice_is_an_outage(server: str) -> None:
 
 
 async def test_database_that_stops_answering(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits is told at the deadline; when the database answers again, all is well and no thread is left."""
+    """Waiters get an error at the deadline. When the database responds again, lookups work and no thread is left."""
     await look_up(row(server, "a"))
     holder, release = await asyncio.to_thread(hold_tokens, server)
-    monkeypatch.setattr(batches, "DEADLINE", 0.2)
+    monkeypatch.setattr(batching, "DEADLINE", 0.2)
     errors = await settle(*(look_up(row(server, key)) for key in "abab"))
     assert [type(error) for error in errors] == [TemporarilyUnavailableError] * 4
-    stuck = set(reading._readers[server].abandoned)
+    stuck = set(threads._pools[server].abandoned)
     assert stuck
     release.set()
     for thread in [holder, *stuck]:
         await asyncio.to_thread(thread.join, PATIENCE)
-    monkeypatch.setattr(batches, "DEADLINE", PATIENCE)
+    monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     assert keys_of(await settle(*(look_up(row(server, key)) for key in "ab"))) == [["a"], ["b"]]
-    assert reading._readers[server].abandoned == set()
+    assert threads._pools[server].abandoned == set()
     assert len(reading_threads()) == 1

@@ -3,21 +3,24 @@
 import asyncio
 import functools
 import os
+import queue
 import sqlite3
 import threading
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from async_oauth_guard import batches, reading
 from async_oauth_guard.errors import TemporarilyUnavailableError
-from async_oauth_guard.rows import close
+from async_oauth_guard.runtime import workers
+from async_oauth_guard.runtime.database import batching, threads
+from async_oauth_guard.runtime.database.lookup import close
+from async_oauth_guard.runtime.workers import WorkerPool
 from tests.rows.conftest import (
     PATIENCE,
-    Gate,
+    ConcurrencyLimit,
     keys_of,
     look_up,
     look_up_alone,
@@ -36,7 +39,7 @@ def connected() -> Any:
     seen: list[BaseDatabaseWrapper] = []
 
     def note(connection: BaseDatabaseWrapper, **_: Any) -> None:
-        if threading.current_thread().name.startswith("async_oauth_guard"):
+        if threading.current_thread().name.startswith("async_oauth_guard reads "):
             seen.append(connection)
 
     connection_created.connect(note)
@@ -61,13 +64,13 @@ async def test_in_tests_a_connection_is_closed_before_the_waiters_wake(alias: st
 async def test_connection_is_kept_between_batches_and_closed_when_idle(
     sqlite: str, connected: Any, outside_tests: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R132: without a pool, a connection serves many batches, and ends with its thread after a while without any."""
+    """R132: without a pool, a connection serves many batching, and ends with its thread after a while without any."""
     for _ in range(3):
         await look_up(row(sqlite, "a"))
     (connection,) = connected
     assert connection.connection is not None
     (thread,) = reading_threads()
-    monkeypatch.setattr(reading, "IDLE_TIMEOUT", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT", 0.01)
     await look_up(row(sqlite, "a"))
     await asyncio.to_thread(thread.join, PATIENCE)
     assert connection.connection is None
@@ -111,7 +114,7 @@ async def test_connection_to_a_database_in_memory_is_closed_too(
 async def test_connection_that_cannot_be_closed_does_not_matter(
     sqlite: str, connected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rows are what was asked for."""
+    """The rows match the query."""
     raw: list[sqlite3.Connection] = []
 
     def fail(self: Any) -> None:
@@ -137,9 +140,11 @@ async def test_close_ends_everything_and_the_next_lookup_starts_anew(
     assert keys_of([await look_up(row(alias, "a"))]) == [["a"]]
 
 
-async def test_close_does_not_wait_for_ever(sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_close_does_not_wait_for_ever(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread in the middle of a query is waited for, but not long; its answer arrives all the same."""
-    monkeypatch.setattr(reading, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(workers, "CLOSE_TIMEOUT", 0.01)
     gate.is_open = False
     lookup = asyncio.create_task(look_up(row(sqlite, "a")))
     await gate.arrival()
@@ -149,10 +154,12 @@ async def test_close_does_not_wait_for_ever(sqlite: str, gate: Gate, monkeypatch
     assert keys_of(await settle(lookup)) == [["a"]]
 
 
-async def test_deadline_after_close_is_harmless(sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deadline_after_close_is_harmless(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread that nobody knows any more is nobody's to abandon."""
-    monkeypatch.setattr(reading, "CLOSE_TIMEOUT", 0.01)
-    monkeypatch.setattr(batches, "DEADLINE", 0.1)
+    monkeypatch.setattr(workers, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(batching, "DEADLINE", 0.1)
     gate.is_open = False
     lookup = asyncio.create_task(look_up(row(sqlite, "a")))
     await gate.arrival()
@@ -162,29 +169,26 @@ async def test_deadline_after_close_is_harmless(sqlite: str, gate: Gate, monkeyp
 
 
 async def test_thread_stuck_with_closing_is_replaced(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that takes nothing from its queue is stuck, whatever it is that it does."""
+    """A thread that closes its connection counts as stuck, and another one serves the next lookup at once."""
     closing, go_on = threading.Event(), threading.Event()
-    original = reading._close_connections
+    original = workers.close_connections
 
     def get_stuck() -> None:
-        if threading.current_thread() is stuck and reading._readers[sqlite].batch is None:
+        if threading.current_thread() is stuck:
             closing.set()
             assert go_on.wait(PATIENCE)
         original()
 
-    monkeypatch.setattr(reading, "IDLE_TIMEOUT", 0.2)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT", 0.2)
     await look_up(row(sqlite, "a"))
     (stuck,) = reading_threads()
-    monkeypatch.setattr(reading, "_close_connections", get_stuck)
-    monkeypatch.setattr(batches, "DEADLINE", 0.05)
+    monkeypatch.setattr(workers, "close_connections", get_stuck)
     assert await asyncio.to_thread(closing.wait, PATIENCE)
-    (error,) = await settle(look_up(row(sqlite, "b")))
-    assert isinstance(error, TemporarilyUnavailableError)
-    monkeypatch.setattr(batches, "DEADLINE", PATIENCE)
+    assert threads._pools[sqlite].abandoned == {stuck}
     assert keys_of([await look_up(row(sqlite, "b"))]) == [["b"]]
     go_on.set()
     await asyncio.to_thread(stuck.join, PATIENCE)
-    assert reading._readers[sqlite].abandoned == set()
+    assert stuck not in threads._pools[sqlite].abandoned
 
 
 async def test_lookup_is_refused_where_no_thread_can_start(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,88 +200,116 @@ async def test_lookup_is_refused_where_no_thread_can_start(sqlite: str, monkeypa
     lookup = look_up(row(sqlite, "a"))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
-        (error,) = await settle(batches.join(row(sqlite, "a")))
+        (error,) = await settle(batching.join(row(sqlite, "a")))
     assert isinstance(error, TemporarilyUnavailableError)
     assert keys_of([await lookup]) == [["a"]]
 
 
-async def test_batch_queued_while_a_thread_ends_is_served(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The moment between the last look at the queue and the end of the thread loses nothing."""
-    queued = threading.Event()
-    closing = threading.Event()
-    original = reading._close_connections
+class MissedQueue:
+    """A queue in which the first look finds nothing, and the second one what came just after."""
 
-    def hesitate() -> None:
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.is_filled = threading.Event()
+        self.looks = 0
+
+    def put(self, job: Any) -> None:
+        self.jobs.put(job)
+        self.is_filled.set()
+
+    def get(self, timeout: float) -> Any:
+        self.looks += 1
+        if self.looks == 1:
+            assert self.is_filled.wait(PATIENCE)
+            raise queue.Empty
+        return self.jobs.get(timeout=timeout)
+
+
+async def test_batch_queued_while_a_thread_ends_is_served(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that comes just after the last look at the queue has another thread, and waits for no closing."""
+    may_close = threading.Event()
+    original = workers.close_connections
+
+    def close_late() -> None:
+        assert may_close.wait(PATIENCE)
         original()
-        if not closing.is_set() and reading._readers[sqlite].batch is None:
-            closing.set()
-            assert queued.wait(PATIENCE)
 
-    monkeypatch.setattr(reading, "_close_connections", hesitate)
-    monkeypatch.setattr(reading, "IDLE_TIMEOUT", 0.01)
-    await look_up(row(sqlite, "a"))
-    assert await asyncio.to_thread(closing.wait, PATIENCE)
-    lookup = asyncio.create_task(look_up(row(sqlite, "b")))
-    while len(batches._collectors) == 0:
-        await asyncio.sleep(0)
-    queued.set()
-    assert keys_of(await settle(lookup)) == [["b"]]
+    monkeypatch.setattr(workers, "close_connections", close_late)
+    close()
+    pool: Any = threads._pools[sqlite]
+    pool.queue = MissedQueue()
+    assert keys_of([await look_up(row(sqlite, "b"))]) == [["b"]]
+    assert len(pool.abandoned) == 1
+    may_close.set()
+    await asyncio.to_thread(close)
 
 
-async def test_stalled_process_keeps_one_thread_and_loses_no_answer(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+async def test_batch_queued_while_the_last_thread_ends_is_served(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no other thread may start, it is served as soon as this one has closed its connection."""
+    monkeypatch.setattr(threads, "MAX_ABANDONED", 1)
+    close()
+    pool: Any = threads._pools[sqlite]
+    pool.queue = MissedQueue()
+    assert keys_of([await look_up(row(sqlite, "b"))]) == [["b"]]
+    await asyncio.to_thread(close)
+
+
+async def test_overdue_batch_in_a_thread_that_stalls(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that a deadline found idle, though it was only the process that stood still, hands on what it takes."""
+    """In a process that stood still, a batch may be given up before its thread gets to see it: the thread goes on."""
     taken, go_on = threading.Event(), threading.Event()
-    stalled: list[threading.Thread] = []
-    original = reading._Reader.read
+    original = WorkerPool._work
 
-    def stall(self: Any, batch: Any) -> bool:
-        if not stalled:
-            stalled.append(threading.current_thread())
-            taken.set()
-            assert go_on.wait(PATIENCE)
-        return original(self, batch)
+    def stall(self: Any, thread: Any, job: Any) -> bool:
+        taken.set()
+        assert go_on.wait(PATIENCE)
+        return original(self, thread, job)
 
-    monkeypatch.setattr(reading._Reader, "read", stall)
+    monkeypatch.setattr(batching, "DEADLINE", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerPool, "_work", stall)
+        (error,) = await settle(look_up(row(sqlite, "a")))
+    assert isinstance(error, TemporarilyUnavailableError)
+    assert taken.is_set()
+    monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     lookup = asyncio.create_task(look_up(row(sqlite, "b")))
-    assert await asyncio.to_thread(taken.wait, PATIENCE)
-    # As where the deadline of another group finds no batch in hand.
-    other = reading.Batch(row(sqlite, "x").queryset, "access_token", sqlite, [], asyncio.get_running_loop(), list)
-    assert reading.abandon(other)
+    await turn()
     go_on.set()
     assert keys_of(await settle(lookup)) == [["b"]]
-    await asyncio.to_thread(stalled[0].join, PATIENCE)
-    (thread,) = reading_threads()
-    reader = reading._readers[sqlite]
-    assert reader.thread is thread
-    assert reader.abandoned == set()
     assert gate.batches == [["b"]]
+    assert len(reading_threads()) == 1
+    assert threads._pools[sqlite].abandoned == set()
 
 
-async def test_stalled_thread_hands_on_that_the_reading_ends(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `close` says is for the thread that serves the queue, whoever hears it."""
-    await look_up(row(sqlite, "a"))
-    reader = reading._readers[sqlite]
-    (stalled,) = reading_threads()
-    with reading._lock:
-        reader.leave_thread_behind(stalled)
-        (serving,) = set(reading_threads()) - {stalled}
-    assert reader.read(None) is False
-    await asyncio.to_thread(stalled.join, PATIENCE)
-    await asyncio.to_thread(serving.join, PATIENCE)
-    assert reader.queue.empty()
-    assert reader.thread is None
+async def test_close_ends_the_thread_that_took_over(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is stuck while the reading ends is replaced as long as batches wait, and no longer."""
+    monkeypatch.setattr(workers, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT", PATIENCE)
+    gate.is_open = False
+    stuck = threads.Batch(row(sqlite, "a").queryset, "access_token", sqlite, [], asyncio.get_running_loop(), list)
+    assert threads.submit(stuck)
+    await gate.arrival()
+    lookup = asyncio.create_task(look_up(row(sqlite, "b")))
+    await turn()
+    (abandoned,) = reading_threads()
+    await asyncio.to_thread(close)
+    gate.is_open = True
+    assert threads.abandon(stuck)
+    assert keys_of(await settle(lookup)) == [["b"]]
+    for thread in set(reading_threads()) - {abandoned}:
+        await asyncio.to_thread(thread.join, PATIENCE / 2)
+    assert reading_threads() == [abandoned]
 
 
 async def test_late_answer_after_close_ends_no_other_deadline(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answers of a batch that was given up are dropped, also where its thread was no longer known."""
-    monkeypatch.setattr(reading, "CLOSE_TIMEOUT", 0.01)
-    monkeypatch.setattr(batches, "DEADLINE", 0.05)
+    monkeypatch.setattr(workers, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(batching, "DEADLINE", 0.05)
     gate.is_open = False
     lookup = asyncio.create_task(look_up(row(sqlite, "a")))
     await gate.arrival()
@@ -287,7 +319,7 @@ async def test_late_answer_after_close_ends_no_other_deadline(
     (error,) = await settle(lookup)
     assert isinstance(error, TemporarilyUnavailableError)
     await gate.arrival()
-    (collector,) = [one for one in batches._collectors.values() if one.loop is asyncio.get_running_loop()]
+    (collector,) = [one for one in batching._collectors.values() if one.loop is asyncio.get_running_loop()]
     collector.deadline.cancel()
     gate.permits.release()
     await asyncio.to_thread(late.join, PATIENCE)
@@ -297,11 +329,11 @@ async def test_late_answer_after_close_ends_no_other_deadline(
     assert keys_of(await settle(waiting)) == [["b"]]
 
 
-@pytest.mark.parametrize("place", ["failure_of", "_is_not_to_be_kept"])
+@pytest.mark.parametrize("place", ["failure_of", "_is_kept"])
 async def test_thread_that_dies_answers_first(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch, place: str
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """Whatever ends the thread, its waiters are told at once, nothing is printed, and the next lookup starts anew."""
+    """Whatever ends the thread, waiters get an error at once, nothing is printed, and the next lookup starts anew."""
 
     def fail() -> None:
         raise SystemExit
@@ -311,7 +343,7 @@ async def test_thread_that_dies_answers_first(
 
     if place == "failure_of":
         gate.before = fail
-    monkeypatch.setattr(reading, place, die)
+    monkeypatch.setattr(threads, place, die)
     (error,) = await settle(look_up(row(sqlite, "a")))
     assert type(error) is RuntimeError
     monkeypatch.undo()
@@ -320,7 +352,7 @@ async def test_thread_that_dies_answers_first(
 
 async def test_thread_that_dies_while_closing_is_forgotten(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that fails in its own way when a connection is closed leaves no dead thread in the way."""
-    monkeypatch.setattr(reading, "IDLE_TIMEOUT", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT", 0.01)
     await look_up(row(sqlite, "a"))
     (thread,) = reading_threads()
 
@@ -331,7 +363,8 @@ async def test_thread_that_dies_while_closing_is_forgotten(sqlite: str, monkeypa
         patch.setattr(type(connections), "all", fail)
         await asyncio.to_thread(thread.join, PATIENCE)
     assert not thread.is_alive()
-    assert reading._readers[sqlite].thread is None
+    pool = threads._pools[sqlite]
+    assert (pool.threads, pool.abandoned) == (set(), set())
     assert keys_of([await look_up(row(sqlite, "b"))]) == [["b"]]
 
 
@@ -342,7 +375,7 @@ async def both_ways(alias: str) -> list[Any]:
 def test_pool_without_a_free_connection_is_an_outage(
     open_database: Any, outside_tests: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who cannot get a connection is told to come back, and is served when there is one."""
+    """A lookup that cannot get a connection is refused with a retry time, and works when there is a connection."""
     pooled = open_database("postgres-pool")
     make_tokens(pooled, "a-key")
     connections[pooled].close()
@@ -372,11 +405,13 @@ def test_server_without_a_free_connection_is_an_outage(
         patch.setattr(driver, "connect", refuse)
         errors = asyncio.run(both_ways(alias))
     assert [type(error) for error in errors] == [TemporarilyUnavailableError] * 2
-    assert [str(error.__cause__) for error in errors] == ["FATAL: sorry, too many clients already"] * 2
+    assert [type(error.__cause__) for error in errors] == [OperationalError] * 2
     assert keys_of(asyncio.run(both_ways(alias))) == [["a-key"], ["a-key"]]
 
 
-def test_names_and_representations_show_no_key(sqlite: str, gate: Gate) -> None:
+def test_names_and_representations_show_no_key(
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a debugger or an error page lists of threads and batches holds no token."""
     shown: list[str] = []
 
@@ -384,12 +419,17 @@ def test_names_and_representations_show_no_key(sqlite: str, gate: Gate) -> None:
         await look_up(row(sqlite, "s3cret"))
 
     def note() -> None:
-        batch = reading._readers[sqlite].batch
-        assert batch is not None
-        shown.extend(
-            [repr(batch), repr(batch.deliver), repr(batch.keys), *(thread.name for thread in threading.enumerate())]
-        )
+        names = [thread.name for thread in threading.enumerate()]
+        for batch in submitted:
+            shown.extend([repr(batch), repr(batch.on_results), repr(batch.keys), *names])
 
+    def keep(self: Any, batch: Any) -> bool:
+        submitted.append(batch)
+        return submit(self, batch)
+
+    submitted: list[Any] = []
+    submit = WorkerPool.submit
+    monkeypatch.setattr(WorkerPool, "submit", keep)
     gate.before = note
     asyncio.run(look())
     assert shown
@@ -407,24 +447,24 @@ async def test_answers_on_their_way_show_no_key(sqlite: str) -> None:
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     future.set_result(["s3cret"])
     looked_up = row(sqlite, "s3cret")
-    waiters = [batches._Waiter(looked_up, future)]
-    collector = batches._Collector(asyncio.get_running_loop(), sqlite)
+    waiters = [batching._Waiter(looked_up, future)]
+    collector = batching._Collector(asyncio.get_running_loop(), sqlite)
     deliver = functools.partial(collector.deliver, waiters)
     loop: Any = Loop()
-    batch = reading.Batch(looked_up.queryset, "access_token", sqlite, [looked_up.key], loop, deliver)
+    batch = threads.Batch(looked_up.queryset, "access_token", sqlite, [looked_up.key], loop, deliver)
     answers: Any = [["s3cret"]]
-    reading._Reader(sqlite).finish(batch, answers)
+    batch.deliver(answers)
     assert scheduled[1].reveal() is answers
     assert "s3cret" not in repr([scheduled, batch])
 
 
-def test_forked_child_starts_anew(sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forked_child_starts_anew(sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process forked while a query is out has neither the thread nor the lock that it may have held."""
     gate.is_open = False
     loop = asyncio.new_event_loop()
     lookup = loop.create_task(look_up(row(sqlite, "a")))
     loop.run_until_complete(gate.arrival())
-    with reading._lock:
+    with threads._pools[sqlite].lock:
         child = _fork()
     if child == 0:
         gate.is_open = True

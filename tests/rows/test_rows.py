@@ -13,16 +13,16 @@ from django.db import OperationalError, connections, transaction
 from django.db.models import QuerySet
 from django.db.utils import ConnectionDoesNotExist
 
-from async_oauth_guard.credentials import Secret
-from async_oauth_guard.effects import Row
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
-from async_oauth_guard.rows import aread_rows, read_rows
-from tests.rows.conftest import PATIENCE, Gate, keys_of, look_up, look_up_alone, make_tokens, row, settle
+from async_oauth_guard.protocol.secrets import Secret
+from async_oauth_guard.runtime.database.lookup import aread_rows, read_rows
+from async_oauth_guard.runtime.effects import Row
+from tests.rows.conftest import PATIENCE, ConcurrencyLimit, keys_of, look_up, look_up_alone, make_tokens, row, settle
 from tests.site.models import TenantToken, UUIDToken
 
 
 def test_sync_lookup_finds_the_row_and_its_user(alias: str) -> None:
-    """A sync caller gets the row that holds the key, with what was asked to be loaded with it."""
+    """A sync caller gets the row that holds the key, with the related rows that the lookup names."""
     make_tokens(alias, "one", "two")
     (found,) = read_rows(row(alias, "two"))
     assert (found.access_token, found.user.username) == ("two", "alice")
@@ -87,27 +87,27 @@ def test_outage_inside_a_transaction_is_not_retried(sqlite: str) -> None:
     assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
 
 
-async def test_lookup_without_a_group_shares_with_nobody(sqlite: str, gate: Gate) -> None:
+async def test_lookup_without_a_group_shares_with_nobody(sqlite: str, gate: ConcurrencyLimit) -> None:
     """Where the group is None, the request reads on its own thread."""
     assert await look_up_alone(row(sqlite, "key", group=None)) == []
     assert gate.batches == []
 
 
-async def test_lookup_whose_key_cannot_be_hashed_shares_with_nobody(sqlite: str, gate: Gate) -> None:
+async def test_lookup_whose_key_cannot_be_hashed_shares_with_nobody(sqlite: str, gate: ConcurrencyLimit) -> None:
     """Keys of exotic fields may be lists; these are still looked up."""
     (answer,) = await settle(look_up_alone(row(sqlite, ["key"])))
     assert answer == []
     assert gate.batches == []
 
 
-async def test_lookup_outside_an_asgi_request_stays_on_its_thread(sqlite: str, gate: Gate) -> None:
+async def test_lookup_outside_an_asgi_request_stays_on_its_thread(sqlite: str, gate: ConcurrencyLimit) -> None:
     """Without a thread of the request's own there may be a transaction on the one that is used."""
     assert await aread_rows(row(sqlite, "key")) == []
     await sync_to_async(connections.close_all)()
     assert gate.batches == []
 
 
-def test_lookup_under_a_sync_caller_sees_its_transaction(sqlite: str, gate: Gate) -> None:
+def test_lookup_under_a_sync_caller_sees_its_transaction(sqlite: str, gate: ConcurrencyLimit) -> None:
     """Below a sync middleware or test, the lookup runs on that caller's thread, within its transaction."""
 
     async def inside() -> list[Any]:
@@ -120,7 +120,7 @@ def test_lookup_under_a_sync_caller_sees_its_transaction(sqlite: str, gate: Gate
 
 
 async def test_lookup_on_an_executor_of_others_stays_there(
-    sqlite: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A context that was given an executor may have a transaction open on it."""
     with ThreadPoolExecutor(1) as executor:
@@ -135,8 +135,8 @@ async def test_lookup_on_an_executor_of_others_stays_there(
     assert gate.batches == []
 
 
-async def test_database_is_chosen_by_the_request(sqlite: str, settings: Any, gate: Gate) -> None:
-    """A router that looks at the request's context is asked in it, and no second time for the batch."""
+async def test_database_is_chosen_by_the_request(sqlite: str, settings: Any, gate: ConcurrencyLimit) -> None:
+    """A router that reads the request's context runs in that context, and does not run again for the batch."""
     chosen = contextvars.ContextVar("chosen", default="nowhere")
 
     class Router:
@@ -151,12 +151,12 @@ async def test_database_is_chosen_by_the_request(sqlite: str, settings: Any, gat
 
 
 @pytest.mark.parametrize("group", ["group", None])
-async def test_unknown_alias_is_a_bug_at_once(group: str | None, gate: Gate) -> None:
-    """On a loop as on a thread, nobody waits for a database that does not exist, and the next one is told the same."""
+async def test_unknown_alias_is_a_bug_at_once(group: str | None, gate: ConcurrencyLimit) -> None:
+    """On a loop and on a thread, no lookup waits for a database that does not exist, and each gets the same error."""
     for _ in range(2):
         errors = await settle(look_up(row("nope", "key", group=group)), look_up(row("nope", "key", group=group)))
         assert [type(error) for error in errors] == [ConnectionDoesNotExist] * 2
-        assert "nope" in str(errors[0])
+        assert "Raised while reading rows" in errors[0].__notes__[0]
 
 
 class StopsRouter:
@@ -178,7 +178,7 @@ async def test_stop_iteration_of_a_router_does_not_hang_the_request(settings: An
 
 
 class StopsQuerySet(QuerySet[Any]):
-    """Its rows end the iteration of whoever asks for them."""
+    """Its rows end the iteration of the code that evaluates it."""
 
     def _fetch_all(self) -> None:
         raise StopIteration("key")
@@ -195,12 +195,12 @@ async def test_stop_iteration_of_a_queryset_does_not_hang_the_request(sqlite: st
 
 
 async def test_equal_keys_of_different_types_are_different(sqlite: str) -> None:
-    """A key matches values of its own type only: 1 is not True."""
+    """A key matches only values of the same type: 1 is not True."""
     answers = await settle(*(look_up(Row(QuerySet(User).using(sqlite), "id", Secret(key), "id")) for key in (1, True)))
     assert answers == [[], []]
 
 
-async def test_garbage_does_not_fail_its_neighbours(alias: str, gate: Gate) -> None:
+async def test_garbage_does_not_fail_its_neighbours(alias: str, gate: ConcurrencyLimit) -> None:
     """A key that the column cannot take is its own request's trouble."""
     gate.is_open = False
     good = [row(alias, uuid.uuid4(), model=UUIDToken) for _ in range(3)]

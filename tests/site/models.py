@@ -41,6 +41,23 @@ class OAuth2Token(Token):
     access_token = models.CharField(max_length=255, unique=True)
 
 
+class BoundToken(Token):
+    """Says what it is bound to, in one of two ways."""
+
+    access_token = models.CharField(max_length=255, unique=True)
+    cnf = models.JSONField(null=True)
+    dpop_jkt = models.CharField(max_length=43, default="")
+
+
+class StepUpToken(Token):
+    """Says how its user authenticated, and what was granted in detail."""
+
+    access_token = models.CharField(max_length=255, unique=True)
+    acr = models.JSONField(null=True)
+    auth_time = models.JSONField(null=True)
+    authorization_details = models.JSONField(null=True)
+
+
 class HashedToken(Token):
     """Holds no token, but its SHA-256 digest."""
 
@@ -152,7 +169,7 @@ class Client(models.Model):
 
 
 class ClientToken(Token):
-    """Keeps its client in a table of its own, as django-oauth-toolkit does."""
+    """Keeps its client in a separate table, as django-oauth-toolkit does."""
 
     access_token = models.CharField(max_length=255, unique=True)
     application = models.ForeignKey(Client, models.CASCADE, related_name="+")

@@ -73,7 +73,7 @@ BYTES = [bytes([number]) for number in range(1, 256) if number not in (0x0A, 0x0
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_any_byte(form: Callable[[bytes], bytes], view: str, server: Server) -> None:
-    """R3: whatever byte stands in the header, the answer is its row's, and never an error of the server's."""
+    """R3: whatever byte the header contains, the answer is the expected one, and never a server error."""
     with ThreadPoolExecutor(4) as pool:
         values = [form(byte) for byte in BYTES]
         answers = list(pool.map(lambda value: server.send(view, presenting(value)), values))
@@ -240,7 +240,7 @@ def wait_for(read: Callable[[], Any], is_enough: Callable[[Any], bool]) -> Any:
 
 
 def test_stops_cleanly() -> None:
-    """A server that has answered both colours stops when told, and complains of nothing it left open."""
+    """A server that has served sync and async views stops on request, and reports nothing that it left open."""
     with serve("tests.sockets.urls", databases=database_variables()) as running:
         for view in VIEWS:
             assert running.send(view, bearer("narrow")).status == 403

@@ -7,9 +7,18 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views import View
 
-from async_oauth_guard import AccessToken, ProtectedResourceMixin, ResourceProtector, require_oauth
+from async_oauth_guard import AccessToken, MutualTLS, ProtectedResourceMixin, ResourceProtector, require_oauth
 
 protector = ResourceProtector(realm="api", resource="https://api.example.com", compat=None, set_user=True)
+with_metadata = ResourceProtector(resource="https://api.example.com", metadata={"resource_name": "Reports"})
+
+
+async def certificate_of(request: HttpRequest) -> bytes | None:
+    return None
+
+
+by_header = ResourceProtector(mtls=MutualTLS("nginx", header="X-Cert", trusted_proxies=["10.0.0.0/8", "unix"]))
+by_function = ResourceProtector(mtls=MutualTLS(certificate_of), metadata=None)
 
 
 @require_oauth
@@ -27,7 +36,7 @@ def scoped(request: HttpRequest, *, name: str) -> JsonResponse:
     return JsonResponse({"name": name})
 
 
-@require_oauth(["profile email", "user"], optional=True)
+@require_oauth(["profile email", "user"], optional=True, until_expiry=False)
 async def ascoped(request: HttpRequest, *, name: str) -> JsonResponse:
     return JsonResponse({"name": name})
 

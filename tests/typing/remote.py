@@ -8,12 +8,7 @@ import httpx
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from async_oauth_guard import (
-    AccessToken,
-    IntrospectTokenValidator,
-    JWTBearerTokenValidator,
-    ResourceProtector,
-)
+from async_oauth_guard import AccessToken, IntrospectTokenValidator, JWTBearerTokenValidator, ResourceProtector
 
 ISSUER = "https://as.example.com"
 

@@ -1,4 +1,4 @@
-"""What a view gets, and what the doors give."""
+"""The types of the tokens that a view gets, and that the methods for use without a decorator return."""
 
 from typing import Any, assert_type
 

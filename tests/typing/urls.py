@@ -15,6 +15,7 @@ assert issubclass(Mixed, ProtectedResourceMixin)
 patterns: list[URLPattern | URLResolver] = [path("x/", open_view)]
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    *require_oauth.metadata_urls(),
     path("bare/", bare),
     path("scoped/", ascoped),
     path("guarded/", Guarded.as_view()),

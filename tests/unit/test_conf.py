@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from async_oauth_guard import BearerTokenValidator, JWTBearerTokenValidator, render_problem
+from async_oauth_guard import BearerTokenValidator, JWTBearerTokenValidator, TokenValidator, render_problem
 from async_oauth_guard.conf import SETTING, GuardSettings, Options, check_option
 
 MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
@@ -22,6 +22,10 @@ DEFAULTS = {
     "set_user": False,
     "cache": None,
     "render_error": None,
+    "dpop": None,
+    "mtls": None,
+    "implied_scopes": None,
+    "metadata": None,
     "validators": (),
     "unguarded": None,
 }
@@ -52,9 +56,10 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("SET_USER", True, True),
     ("CACHE", "default", "default"),
     ("CACHE", None, None),
+    ("IMPLIED_SCOPES", {"admin": ["read"]}, {"admin": ["read"]}),
     ("RENDER_ERROR", render_problem, render_problem),
     ("RENDER_ERROR", "async_oauth_guard.render_problem", render_problem),
-    ("RENDER_ERROR", "async_oauth_guard.responses:render_problem", render_problem),
+    ("RENDER_ERROR", "async_oauth_guard.guard.responses:render_problem", render_problem),
     ("VALIDATORS", (), ()),
     ("UNGUARDED", None, None),
     ("UNGUARDED", [], ()),
@@ -71,23 +76,33 @@ def test_values(key: str, value: Any, expected: Any) -> None:
 
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("REALM", "é", r"OAUTH_GUARD\['REALM'\]: realm: a challenge holds printable ASCII only"),
-    ("REALM", 7, r"OAUTH_GUARD\['REALM'\]: realm: a string is wanted, not int"),
-    ("RESOURCE", "api", r"OAUTH_GUARD\['RESOURCE'\]: a URI with a host and without a fragment is wanted, not 'api'"),
-    ("RESOURCE", b"https://x", r"OAUTH_GUARD\['RESOURCE'\]: resource: a string is wanted, not bytes"),
+    ("REALM", "é", r"OAUTH_GUARD\['REALM'\]: realm must be printable ASCII"),
+    ("REALM", 7, r"OAUTH_GUARD\['REALM'\]: realm must be a string, got int"),
+    (
+        "RESOURCE",
+        "api",
+        r"OAUTH_GUARD\['RESOURCE'\]: resource must be a URI with a host and without a fragment, got 'api'",
+    ),
+    ("RESOURCE", b"https://x", r"OAUTH_GUARD\['RESOURCE'\]: resource must be a string, got bytes"),
     *(
-        ("PUBLIC_ORIGIN", value, r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: a scheme and a host are wanted")
+        ("PUBLIC_ORIGIN", value, r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: public_origin must be a scheme and a host")
         for value in ("https://a b", "https://x:999999", "ftp://x", "https://u:p@x", "https://", "//x")
     ),
-    ("PUBLIC_ORIGIN", "https://x/", r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: a scheme and a host are wanted"),
-    ("PUBLIC_ORIGIN", ["https://x"], r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: public_origin: a string is wanted, not list"),
-    ("COMPAT", "toolkit", r"OAUTH_GUARD\['COMPAT'\]: compat is 'authlib' or None, not 'toolkit'"),
-    ("COMPAT", True, r"OAUTH_GUARD\['COMPAT'\]: compat: a string is wanted, not bool"),
-    ("SET_USER", 1, r"OAUTH_GUARD\['SET_USER'\]: set_user: True or False is wanted, not int"),
-    ("CACHE", "redis", r"OAUTH_GUARD\['CACHE'\]: there is no cache 'redis' in CACHES$"),
-    ("CACHE", "", r"OAUTH_GUARD\['CACHE'\]: there is no cache '' in CACHES$"),
-    ("CACHE", 7, r"OAUTH_GUARD\['CACHE'\]: cache: the alias of a Django cache is wanted, not int$"),
-    ("RENDER_ERROR", 7, r"OAUTH_GUARD\['RENDER_ERROR'\]: render_error: a callable .request, error. is wanted, not int"),
+    ("PUBLIC_ORIGIN", "https://x/", r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: public_origin must be a scheme and a host"),
+    ("PUBLIC_ORIGIN", ["https://x"], r"OAUTH_GUARD\['PUBLIC_ORIGIN'\]: public_origin must be a string, got list"),
+    ("COMPAT", "toolkit", r"OAUTH_GUARD\['COMPAT'\]: compat must be 'authlib' or None, got 'toolkit'"),
+    ("COMPAT", True, r"OAUTH_GUARD\['COMPAT'\]: compat must be a string, got bool"),
+    ("SET_USER", 1, r"OAUTH_GUARD\['SET_USER'\]: set_user must be True or False, got int"),
+    ("CACHE", "redis", r"OAUTH_GUARD\['CACHE'\]: cache must be an alias in CACHES, got 'redis'$"),
+    ("CACHE", "", r"OAUTH_GUARD\['CACHE'\]: cache must be an alias in CACHES, got ''$"),
+    ("CACHE", 7, r"OAUTH_GUARD\['CACHE'\]: cache must be the alias of a Django cache, got int$"),
+    (
+        "IMPLIED_SCOPES",
+        ["admin"],
+        r"OAUTH_GUARD\['IMPLIED_SCOPES'\]: implied_scopes must be a mapping of scopes, got list$",
+    ),
+    ("IMPLIED_SCOPES", {"admin": ["a b"]}, r"OAUTH_GUARD\['IMPLIED_SCOPES'\]: implied_scopes: 'a b' is not a scope"),
+    ("RENDER_ERROR", 7, r"OAUTH_GUARD\['RENDER_ERROR'\]: render_error must be a callable .request, error., got int"),
     ("RENDER_ERROR", "async_oauth_guard.nothing", r"OAUTH_GUARD\['RENDER_ERROR'\]: cannot import 'async_oauth_guard"),
     ("RENDER_ERROR", "no_such_module.x", r"OAUTH_GUARD\['RENDER_ERROR'\]: cannot import 'no_such_module.x'"),
     ("RENDER_ERROR", "not a path", r"OAUTH_GUARD\['RENDER_ERROR'\]: cannot import 'not a path'"),
@@ -95,17 +110,17 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "RENDER_ERROR",
         "async_oauth_guard.conf.SETTING",
-        r"OAUTH_GUARD\['RENDER_ERROR'\]: render_error: a callable .request, error. is wanted, not str",
+        r"OAUTH_GUARD\['RENDER_ERROR'\]: render_error must be a callable .request, error., got str",
     ),
-    ("UNGUARDED", "/health", r"^OAUTH_GUARD\['UNGUARDED'\]: a list of patterns is wanted, not str$"),
-    ("UNGUARDED", {"/health"}, r"^OAUTH_GUARD\['UNGUARDED'\]: a list of patterns is wanted, not set$"),
-    ("UNGUARDED", ["/x", 7], r"^OAUTH_GUARD\['UNGUARDED'\]: a pattern is a string that is not empty, not 7$"),
-    ("UNGUARDED", [""], r"^OAUTH_GUARD\['UNGUARDED'\]: a pattern is a string that is not empty, not ''$"),
-    ("VALIDATORS", {}, r"OAUTH_GUARD\['VALIDATORS'\] is a list of dictionaries"),
-    ("VALIDATORS", MODEL_VALIDATOR, r"OAUTH_GUARD\['VALIDATORS'\] is a list of dictionaries"),
-    ("VALIDATORS", [MODEL_VALIDATOR], r"OAUTH_GUARD\['VALIDATORS'\]\[0\] is a dictionary with 'BACKEND' and"),
-    ("VALIDATORS", [{}], r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['BACKEND'\] is a dotted path"),
-    ("VALIDATORS", [{"BACKEND": 7}], r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['BACKEND'\] is a dotted path"),
+    ("UNGUARDED", "/health", r"^OAUTH_GUARD\['UNGUARDED'\] must be a list of patterns, got str$"),
+    ("UNGUARDED", {"/health"}, r"^OAUTH_GUARD\['UNGUARDED'\] must be a list of patterns, got set$"),
+    ("UNGUARDED", ["/x", 7], r"^OAUTH_GUARD\['UNGUARDED'\]: a pattern must be a non-empty string, got 7$"),
+    ("UNGUARDED", [""], r"^OAUTH_GUARD\['UNGUARDED'\]: a pattern must be a non-empty string, got ''$"),
+    ("VALIDATORS", {}, r"OAUTH_GUARD\['VALIDATORS'\] must be a list of dictionaries"),
+    ("VALIDATORS", MODEL_VALIDATOR, r"OAUTH_GUARD\['VALIDATORS'\] must be a list of dictionaries"),
+    ("VALIDATORS", [MODEL_VALIDATOR], r"OAUTH_GUARD\['VALIDATORS'\]\[0\] must be a dictionary with 'BACKEND' and"),
+    ("VALIDATORS", [{}], r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['BACKEND'\] must be a dotted path"),
+    ("VALIDATORS", [{"BACKEND": 7}], r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['BACKEND'\] must be a dotted path"),
     (
         "VALIDATORS",
         [{"BACKEND": "no_such_module.X"}],
@@ -119,17 +134,17 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "VALIDATORS",
         [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {}}],
-        r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['OPTIONS'\]: .*token_model",
+        r"\['VALIDATORS'\]\[0\]\['OPTIONS'\] must have the key 'token_model', which BearerTokenValidator requires",
     ),
     (
         "VALIDATORS",
         [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {"token_model": 7}}],
-        r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['OPTIONS'\]: token_model: a model or its label is wanted, not 7",
+        r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['OPTIONS'\]: token_model must be a model or its label, got 7",
     ),
     (
         "VALIDATORS",
         [{"BACKEND": MODEL_VALIDATOR, "OPTIONS": {"token_model": "a.B", "realm": "é"}}],
-        r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['OPTIONS'\]: realm: a challenge holds printable ASCII",
+        r"OAUTH_GUARD\['VALIDATORS'\]\[0\]\['OPTIONS'\]: realm must be printable ASCII",
     ),
     ("VALIDATORS", [{"BACKEND": "builtins.dict"}], r"OAUTH_GUARD\['VALIDATORS'\]\[0\]"),
     ("VALIDATORS", [{"BACKEND": "builtins.type", "OPTIONS": {}}], r"OAUTH_GUARD\['VALIDATORS'\]\[0\]"),
@@ -144,41 +159,41 @@ def test_wrong_values(key: str, value: Any, message: str) -> None:
 
 
 SETTINGS: list[tuple[Any, str]] = [
-    (None, "^OAUTH_GUARD is not set, and the ready-made require_oauth reads it$"),
-    ([], "^OAUTH_GUARD is a dictionary, not list$"),
-    ("authlib", "^OAUTH_GUARD is a dictionary, not str$"),
+    (None, "^OAUTH_GUARD must be set, because the ready-made require_oauth reads it$"),
+    ([], "^OAUTH_GUARD must be a dictionary, got list$"),
+    ("authlib", "^OAUTH_GUARD must be a dictionary, got str$"),
     ({"REALMS": "x"}, r"^OAUTH_GUARD has an unknown key 'REALMS'. Did you mean 'REALM'\?$"),
     ({"realm": "x"}, r"^OAUTH_GUARD has an unknown key 'realm'. Did you mean 'REALM'\?$"),
     (
         {"QQQQQ": 1},
-        "^OAUTH_GUARD has an unknown key 'QQQQQ'. Known are REALM, RESOURCE, PUBLIC_ORIGIN, VALIDATORS, COMPAT, "
-        "SET_USER, CACHE, RENDER_ERROR, UNGUARDED.$",
+        "^OAUTH_GUARD has an unknown key 'QQQQQ'. Known keys are REALM, RESOURCE, PUBLIC_ORIGIN, VALIDATORS, COMPAT, "
+        "SET_USER, CACHE, RENDER_ERROR, DPOP, MTLS, IMPLIED_SCOPES, METADATA, UNGUARDED.$",
     ),
-    ({7: 1}, "^OAUTH_GUARD has an unknown key 7. Known are "),
+    ({7: 1}, "^OAUTH_GUARD has an unknown key 7. Known keys are "),
 ]
 
 
 @pytest.mark.parametrize(("value", "message"), SETTINGS, ids=repr)
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_wrong_settings(value: Any, message: str, name: str) -> None:
-    """R134: whatever is asked for first, a setting that nobody can read is told, with the nearest known key."""
+    """R134: an unreadable setting is an error that names the nearest known key, whichever value is read first."""
     with override_settings(OAUTH_GUARD=value), pytest.raises(ImproperlyConfigured, match=message):
         getattr(GuardSettings(), name)
 
 
 def test_what_is_about_the_site() -> None:
-    """A wrong pattern for routes keeps no protector from its work."""
+    """A wrong pattern for routes does not stop a protector from working."""
     with override_settings(OAUTH_GUARD={"UNGUARDED": 7}):
         assert GuardSettings().options() == Options(**OF_PROTECTORS)
 
 
 def test_without_the_setting() -> None:
-    """A site without the setting is told so when the ready-made protector is used."""
+    """Without the setting, using the ready-made protector is an error that says so."""
     with override_settings():
         from django.conf import settings
 
         del settings.OAUTH_GUARD
-        with pytest.raises(ImproperlyConfigured, match="OAUTH_GUARD is not set"):
+        with pytest.raises(ImproperlyConfigured, match="OAUTH_GUARD must be set"):
             _ = GuardSettings().realm
 
 
@@ -197,7 +212,7 @@ def test_validators_are_built_once_and_in_order() -> None:
 
 
 def test_all_at_once() -> None:
-    """A wrong value is known at the first use, whatever is asked for."""
+    """A wrong value is an error at the first use, whichever value is read."""
     values = {"REALM": "r", "SET_USER": True, "COMPAT": "authlib"}
     with override_settings(OAUTH_GUARD=values):
         expected = {**OF_PROTECTORS, "realm": "r", "set_user": True, "compat": "authlib"}
@@ -216,6 +231,86 @@ def introspection(**options: Any) -> dict[str, Any]:
     return {"BACKEND": INTROSPECTION_VALIDATOR, "OPTIONS": given}
 
 
+class Own(TokenValidator):
+    """A validator of a site, with a plain signature."""
+
+    def __init__(self, host: str, *, port: int = 443, Path: str = "") -> None:  # noqa: N803
+        super().__init__()
+
+    def authenticate_token(self, token_string: str) -> Any:
+        return None
+
+
+class PositionalOnly(Own):
+    def __init__(self, host: str, /) -> None:
+        super().__init__(host)
+
+
+def make_own(**options: Any) -> Own:
+    return Own(**{"host": "h", **options})
+
+
+def own(**options: Any) -> dict[str, Any]:
+    return {"BACKEND": f"{__name__}.Own", "OPTIONS": options}
+
+
+def model(**options: Any) -> dict[str, Any]:
+    return {"BACKEND": MODEL_VALIDATOR, "OPTIONS": options}
+
+
+WHERE = "OAUTH_GUARD['VALIDATORS'][0]['OPTIONS']"
+WRONG_KEYS: list[tuple[Any, str]] = [
+    # Ours.
+    ({"BACKEND": JWT_VALIDATOR, "OPTIONS": {"isuer": ISSUER}}, " has an unknown key 'isuer'. Did you mean 'issuer'?"),
+    ({"BACKEND": JWT_VALIDATOR, "OPTIONS": {"ISSUER": ISSUER}}, " has an unknown key 'ISSUER'. Did you mean 'issuer'?"),
+    ({"BACKEND": JWT_VALIDATOR}, " must have the key 'issuer', which JWTBearerTokenValidator requires."),
+    (
+        {"BACKEND": JWT_VALIDATOR, "OPTIONS": {"foo": 1}},
+        " must have the key 'issuer', which JWTBearerTokenValidator requires.",
+    ),
+    (jwt(cooldwon=1), ": cooldwon: JWTBearerTokenValidator has no such option; did you mean 'cooldown'?"),
+    (
+        introspection(introspection_endpont="x"),
+        ": introspection_endpont: IntrospectTokenValidator has no such option; did you mean 'introspection_endpoint'?",
+    ),
+    (model(token_modle="a.B"), " has an unknown key 'token_modle'. Did you mean 'token_model'?"),
+    (
+        model(token_model="a.B", digset="sha256"),
+        ": digset: BearerTokenValidator has no such option; did you mean 'digest'?",
+    ),
+    # A site's.
+    (own(hots="h"), " has an unknown key 'hots'. Did you mean 'host'?"),
+    (own(host="h", prot=1), " has an unknown key 'prot'. Did you mean 'port'?"),
+    (own(host="h", path="/"), " has an unknown key 'path'. Did you mean 'Path'?"),
+    (own(host="h", qqqqq=1), " has an unknown key 'qqqqq'. Known keys are host, port, Path."),
+    (own(), " must have the key 'host', which Own requires."),
+    ({"BACKEND": f"{__name__}.Own", "OPTIONS": {7: 1}}, " has an unknown key 7. Known keys are host, port, Path."),
+    ({"BACKEND": f"{__name__}.make_own", "OPTIONS": {7: 1}}, ": keywords must be strings"),
+    (
+        {"BACKEND": f"{__name__}.PositionalOnly"},
+        ": PositionalOnly.__init__() missing 1 required positional argument: 'host'",
+    ),
+    # No keys.
+    ({"BACKEND": JWT_VALIDATOR, "OPTIONS": [("issuer", ISSUER)]}, " must be a dictionary, got list"),
+    ({"BACKEND": JWT_VALIDATOR, "OPTIONS": None}, " must be a dictionary, got NoneType"),
+]
+
+
+@pytest.mark.parametrize(("entry", "message"), WRONG_KEYS, ids=lambda part: repr(part)[-60:])
+def test_wrong_keys_of_options(entry: Any, message: str) -> None:
+    """An unknown or missing key is named with its place, and an unknown one with the key that was probably meant."""
+    with override_settings(OAUTH_GUARD={"VALIDATORS": [entry]}), pytest.raises(ImproperlyConfigured) as caught:
+        _ = GuardSettings().validators
+    assert str(caught.value) == f"{WHERE}{message}"
+
+
+def test_backends_that_take_any_key() -> None:
+    """A function that takes any keyword is called with all of them."""
+    entry = {"BACKEND": f"{__name__}.make_own", "OPTIONS": {"port": 1}}
+    with override_settings(OAUTH_GUARD={"VALIDATORS": [entry]}):
+        assert isinstance(GuardSettings().validators[0], Own)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -230,31 +325,34 @@ def test_validators_of_remote_tokens(value: Any) -> None:
         assert len(GuardSettings().options().validators) == len(value["VALIDATORS"])
 
 
-# What an administrator who has made the mistake is told: which option, and what to write instead.
+# The message for an administrator who has made the mistake: which option, and what to write instead.
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     (
         jwt(),
         "JWTBearerTokenValidator has no audience: pass resource_server=, or give the protector a resource "
-        '(OAUTH_GUARD["RESOURCE"]); resource_server=None switches the check off',
+        '(OAUTH_GUARD["RESOURCE"]); resource_server=None disables the check',
     ),
     (
         introspection(),
         "IntrospectTokenValidator has no audience: pass audience=, or give the protector a resource "
-        '(OAUTH_GUARD["RESOURCE"]); audience=None switches the check off',
+        '(OAUTH_GUARD["RESOURCE"]); audience=None disables the check',
     ),
-    (jwt(resource_server=""), "resource_server: each audience is a string that is not empty; None switches the check"),
-    (jwt(algorithms=["HS256"]), "algorithms: HS256 needs a secret that only the server and you have: give it as jwks="),
-    (jwt(algorithms=["HS256"], jwks_uri=f"{ISSUER}/jwks"), "algorithms: HS256 needs a secret"),
-    (jwt(algorithms=[]), "algorithms: without any, no token could be valid"),
-    (jwt(algorithms=["none"]), "algorithms: 'none' is none of "),
-    (jwt(issuer="http://as.example.com"), "issuer: https:// is wanted; in a private network, http:// with allow_inse"),
-    (jwt(jwks_uri="http://as.example.com/jwks"), "jwks_uri: https:// is wanted"),
-    (introspection(introspection_endpoint="http://as.example.com/"), "introspection_endpoint: https:// is wanted"),
-    (jwt(leeway=-1), "leeway: a number of seconds is wanted, 0 or more"),
-    (introspection(cache_ttl=-1), "cache_ttl: a number of seconds is wanted, 0 or more"),
-    (jwt(profile="keycloack"), "profile: 'keycloack' is none of "),
-    (introspection(client_secret=None), "client_secret: client_secret_basic needs one"),
-    (introspection(client_auth="basic"), "client_auth: one of client_secret_basic, client_secret_post, "),
+    (jwt(resource_server=""), "resource_server must contain only non-empty strings, at least one; None disables the c"),
+    (jwt(algorithms=["HS256"]), "algorithms contains HS256, which needs a shared secret: pass it as jwks="),
+    (jwt(algorithms=["HS256"], jwks_uri=f"{ISSUER}/jwks"), "algorithms contains HS256"),
+    (jwt(algorithms=[]), "algorithms must not be empty, because no token could be valid"),
+    (jwt(algorithms=["none"]), "algorithms must be names from "),
+    (
+        jwt(issuer="http://as.example.com"),
+        "issuer: must be an https:// URL; to use http:// in a private network, set allow_inse",
+    ),
+    (jwt(jwks_uri="http://as.example.com/jwks"), "jwks_uri: must be an https:// URL"),
+    (introspection(introspection_endpoint="http://as.example.com/"), "introspection_endpoint: must be an https:// URL"),
+    (jwt(leeway=-1), "leeway must be a number of seconds, 0 or more, got -1"),
+    (introspection(cache_ttl=-1), "cache_ttl must be a number of seconds, 0 or more, got -1"),
+    (jwt(profile="keycloack"), "profile must be one of "),
+    (introspection(client_secret=None), "client_secret must be given for client_auth='client_secret_basic'"),
+    (introspection(client_auth="basic"), "client_auth must be one of client_secret_basic, client_secret_post, "),
     (jwt(http_client="tests.nowhere.make"), "http_client: cannot import 'tests.nowhere.make'"),
 ]
 
@@ -323,7 +421,7 @@ def test_resources(value: str) -> None:
 @pytest.mark.parametrize("value", ["", "api", "/v1", "https:", "https:///v1", "//x/y", "https://x#y", "https://x/#"])
 def test_no_resources(value: str) -> None:
     """R118: RFC 8707 §2 wants an absolute URI without a fragment."""
-    with pytest.raises(ValueError, match="a URI with a host and without a fragment is wanted"):
+    with pytest.raises(ValueError, match="resource must be a URI with a host and without a fragment"):
         check_option("resource", value)
 
 

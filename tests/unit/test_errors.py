@@ -7,9 +7,11 @@ from authlib.oauth2 import OAuth2Error, rfc6749, rfc6750
 
 from async_oauth_guard import errors
 from async_oauth_guard.errors import (
+    AccessDeniedError,
     GuardError,
     HookError,
     InsufficientScopeError,
+    InsufficientUserAuthenticationError,
     InvalidRequestError,
     InvalidTokenError,
     MissingAuthorizationError,
@@ -37,6 +39,15 @@ TREE: list[tuple[type[GuardError], type[OAuth2Error], int, str, Reason]] = [
     (InvalidRequestError, rfc6749.InvalidRequestError, 400, "invalid_request", Reason.MALFORMED_CREDENTIALS),
     (InvalidTokenError, rfc6750.InvalidTokenError, 401, "invalid_token", Reason.REFUSED_BY_HOOK),
     (InsufficientScopeError, rfc6750.InsufficientScopeError, 403, "insufficient_scope", Reason.INSUFFICIENT_SCOPE),
+    (AccessDeniedError, rfc6749.AccessDeniedError, 403, "access_denied", Reason.REFUSED_BY_HOOK),
+    (AccessDeniedError, InsufficientScopeError, 403, "access_denied", Reason.REFUSED_BY_HOOK),
+    (
+        InsufficientUserAuthenticationError,
+        OAuth2Error,
+        401,
+        "insufficient_user_authentication",
+        Reason.REFUSED_BY_HOOK,
+    ),
     (TemporarilyUnavailableError, OAuth2Error, 503, "temporarily_unavailable", Reason.DATABASE_UNAVAILABLE),
 ]
 classes = pytest.mark.parametrize("cls", [row[0] for row in TREE])
@@ -71,7 +82,7 @@ def test_arguments_are_authlibs(cls: type[GuardError]) -> None:
 
 @pytest.mark.parametrize("cls", [row[0] for row in TREE[:2]])
 def test_arguments_of_missing_credentials_are_authlibs(cls: type[GuardError]) -> None:
-    """Authlib's two errors for what no validator was asked about take a scheme and a realm."""
+    """Authlib's two errors for requests that no validator was called for take a scheme and a realm."""
     error = cls("bearer", "r", reason=Reason.REFUSED_BY_HOOK, scope=("a",))
     assert (error.auth_type, error.realm) == ("bearer", "r")  # type: ignore[attr-defined]
     assert (error.reason, error.scope) == (Reason.REFUSED_BY_HOOK, ("a",))
@@ -79,7 +90,7 @@ def test_arguments_of_missing_credentials_are_authlibs(cls: type[GuardError]) ->
 
 @classes
 def test_header_fields(cls: type[GuardError]) -> None:
-    """R25: JSON that nobody keeps; the challenge and the time to wait where there are any."""
+    """R25: JSON that must not be stored; the challenge and the time to wait, if there are any."""
     error = cls()
     plain = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     waiting = [("Retry-After", "1")] if cls is TemporarilyUnavailableError else []
@@ -90,7 +101,7 @@ def test_header_fields(cls: type[GuardError]) -> None:
 
 
 def test_stand_in() -> None:
-    """Where another error stands in, its body and header fields are sent, with our challenge where it has none."""
+    """If another error replaces this one, its body and header fields are sent, with our challenge if it has none."""
     error = InvalidTokenError(reason=Reason.EXPIRED)
     error.challenge = "of ours"
     error.stand_in = rfc6749.InvalidRequestError()
@@ -140,7 +151,16 @@ ADOPTED: list[tuple[OAuth2Error, type[GuardError], str | None, int]] = [
         TemporarilyUnavailableError.description,
         503,
     ),
-    (rfc6749.AccessDeniedError(), HookError, rfc6749.AccessDeniedError.description, 400),
+    (rfc6749.AccessDeniedError(), AccessDeniedError, AccessDeniedError.description, 403),
+    (rfc6749.AccessDeniedError("why"), AccessDeniedError, "why", 403),
+    (OAuth2Error("why", error="access_denied", status_code=418), AccessDeniedError, "why", 418),
+    (rfc6749.InvalidGrantError(), HookError, rfc6749.InvalidGrantError.description, 400),
+    (
+        OAuth2Error("why", error="insufficient_user_authentication"),
+        InsufficientUserAuthenticationError,
+        "why",
+        401,
+    ),
     (OAuth2Error("why", error="made_up", status_code=418), HookError, "why", 418),
     (OAuth2Error(), HookError, "", 400),
 ]
@@ -163,12 +183,12 @@ def test_adopted(error: OAuth2Error, cls: type[GuardError], description: str | N
     "error", [InvalidTokenError(reason=Reason.EXPIRED), TemporarilyUnavailableError(), GuardError()]
 )
 def test_ours_are_not_adopted(error: GuardError) -> None:
-    """An error of ours is handed on, with its reason."""
+    """An error of the library is passed on, with its reason."""
     assert adopt_error(error) is error
 
 
 def test_hook_error_is_its_origin() -> None:
-    """An error of a code of its own is answered as its author made it."""
+    """An error with a custom code is answered as its author made it."""
 
     class TeapotError(OAuth2Error):
         error = "teapot"

@@ -16,20 +16,41 @@ HERE = Path(async_oauth_guard.__file__).parent
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(async_oauth_guard.__path__, prefix="async_oauth_guard.")
 )
-EMPTY = {f"async_oauth_guard.{name}" for name in ("flows", "management", "management.commands", "validators")}
+EMPTY = {
+    f"async_oauth_guard.{name}"
+    for name in (
+        "asgi",
+        "authorization_server",
+        "contrib",
+        "diagnostics",
+        "guard",
+        "management",
+        "management.commands",
+        "protocol",
+        "runtime",
+        "runtime.database",
+        "validators",
+    )
+}
 
 PROMISED = {
+    "AccessDeniedError",
     "AccessToken",
     "AuthenticatedRequest",
     "BearerTokenValidator",
     "GuardError",
     "HookError",
     "InsufficientScopeError",
+    "InsufficientUserAuthenticationError",
+    "InvalidDPoPProofError",
+    "UseDPoPNonceError",
+    "DPoP",
     "IntrospectTokenValidator",
     "InvalidRequestError",
     "InvalidTokenError",
     "JWTBearerTokenValidator",
     "MissingAuthorizationError",
+    "MutualTLS",
     "OAuth2Error",
     "ProtectedResourceMixin",
     "Reason",
@@ -108,9 +129,10 @@ def test_import_before_setup() -> None:
 
 
 def test_import_as_an_app() -> None:
-    """It can stand in ``INSTALLED_APPS``, alone, and registers its checks."""
+    """It can be the only entry in ``INSTALLED_APPS``, and registers its checks."""
     code = CONFIGURE.format(apps="['async_oauth_guard']") + (
-        "import django; django.setup(); from django.core import checks; from async_oauth_guard.checks import *; "
+        "import django; django.setup(); from django.core import checks; "
+        "from async_oauth_guard.diagnostics.checks import *; "
         "print(check_settings in checks.registry.registry.get_checks(), check_settings(None))"
     )
     assert run(code) == "True []"

@@ -1,49 +1,43 @@
-"""The command ``oauth_explain``: why a token is let in or refused."""
+"""The command ``oauth_explain``: explains why a token is let in or refused."""
 
-import getpass
-import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.core.management.base import CommandParser
 
-from ...console import Cell, Console, Tone
-from ...credentials import TOKEN, Secret
-from ...explanation import Explanation, Step, ValidatorExplanation, explain
-from ...protector import ResourceProtector
-from ...routes import route_of
-from ...view_guard import ViewGuard
-from ...views import require_oauth
-from ..reporting import CANNOT_LOOK, Report, ReportCommand, cannot_look
+from ...diagnostics.explain import Explanation, Step, ValidatorExplanation, explain
+from ...diagnostics.routes import route_of
+from ...guard.mixins import require_oauth
+from ...guard.protector import ResourceProtector
+from ...guard.view_guard import ViewGuard
+from ...protocol.secrets import Secret
+from ..presented import NAME, Presented, read_presented
+from ..reporting import CANNOT_LOOK, Printer, Report, ReportCommand, Tone, cannot_look
 
 __all__ = ["Command"]
 
 _REFUSED, _UNAVAILABLE = 1, 3
 _STATUSES = {"refused": _REFUSED, "unavailable": _UNAVAILABLE}
 
-# Bytes: room for what is too long for a guard, and for no more.
-_MAX_INPUT = 65_536
 _PIPE_IT = (
-    "These arguments are not understood; --help tells which there are. The token is no argument, since others can see"
-    " those: pipe it in, as in `oauth_explain < token.txt`."
+    "The arguments are wrong; --help lists the options. Do not pass the token as an argument, because others can see"
+    " arguments: pipe it in, as in `oauth_explain < token.txt`. Pass the path of a view with --url."
 )
-_WHOLE_HEADER = re.compile(r"authorization:", re.IGNORECASE)
-# RFC 9110 §5.6.2, §9.1: of a scheme and of a method.
-_NAME = re.compile(TOKEN.pattern)
 
 _OUTCOMES: Mapping[str, tuple[str, Tone]] = {
     "passed": ("passed", "good"),
     "failed": ("failed", "bad"),
-    "not_reached": ("not reached", "quiet"),
+    "not_reached": ("not reached", "plain"),
+    "not_checked": ("not checked", "plain"),
 }
-_VERDICTS: Mapping[str, tuple[str, Tone]] = {
-    "accepted": ("accepts it", "good"),
-    "refused": ("refuses it", "bad"),
-    "unavailable": ("cannot tell", "warning"),
-    "not_asked": ("is not asked", "quiet"),
+_RESULTS: Mapping[str, tuple[str, Tone]] = {
+    "accepted": ("accepts the token", "good"),
+    "refused": ("refuses the token", "bad"),
+    "unavailable": ("cannot validate the token", "warning"),
+    "not_asked": ("was not tried", "plain"),
 }
 
 
@@ -51,14 +45,14 @@ class Command(ReportCommand):
     """See ``help``."""
 
     help = (
-        "Judge a token as the guards do, and tell rule by rule why it is let in or refused. The token, or a whole"
-        " header `Bearer <token>`, is read from standard input. Exit status: 0 let in, 1 refused, 2 used wrongly,"
-        " 3 nobody could tell."
+        "Checks a token as the guards do, and shows rule by rule why it is let in or refused. Reads the token, or the"
+        " whole header `Bearer <token>`, from standard input. Exit status: 0 let in, 1 refused, 2 used wrongly or"
+        " nothing to check, 3 the result is unknown."
     )
     stealth_options = ("stdin",)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """As Django's, but its errors do not repeat what was given: it may be a token."""
+        """Create Django's parser, but do not repeat arguments in its errors: one may be a token."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
 
         def refuse(message: str) -> NoReturn:
@@ -70,36 +64,54 @@ class Command(ReportCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The arguments."""
+        """Add the arguments."""
         super().add_arguments(parser)
-        parser.add_argument("--url", metavar="PATH", help="Judge what the view at this path asks for, too.")
-        parser.add_argument("--method", default="GET", help="The request's method. Default: %(default)s")
-        parser.add_argument("--scheme", default="Bearer", help="The token's scheme. Default: %(default)s")
+        parser.add_argument("--url", metavar="PATH", help="Also check what the view at this path requires.")
+        parser.add_argument("--method", default="GET", help="The method of the request. Default: %(default)s")
+        parser.add_argument(
+            "--scheme", help="The scheme for a token without one. Default: Bearer, or DPoP if there is a proof"
+        )
+        parser.add_argument(
+            "--dpop",
+            type=Secret,
+            metavar="PROOF",
+            help="The DPoP proof of the request to --url. Standard input may have it too, in a line `DPoP: PROOF`.",
+        )
+        parser.add_argument(
+            "--certificate",
+            metavar="FILE",
+            help="A file with the client's certificate, as PEM or DER, for a token that is bound to one.",
+        )
 
     def examine(self, options: Mapping[str, Any]) -> Report:
-        """Judge the token on standard input.
+        """Check the token on standard input.
 
         Raises:
-            ImproperlyConfigured, CommandError: it cannot be judged at all.
+            ImproperlyConfigured, CommandError: the token cannot be checked at all.
         """
-        if not _NAME.fullmatch(options["method"]):
-            raise cannot_look("--method: this cannot be the name of a method.")
+        if not NAME.fullmatch(options["method"]):
+            raise cannot_look("--method must be the name of an HTTP method, such as POST.")
         guards = _guards(options["url"], options["method"])
-        authorization = _read(options.get("stdin") or sys.stdin, options["scheme"])
+        stdin = options.get("stdin") or sys.stdin
+        presented = read_presented(stdin, options["scheme"], options["dpop"], options["certificate"])
+        if presented.proof is not None and options["url"] is None:
+            raise cannot_look(
+                "--url must name the address of the request, because a DPoP proof is valid for one address."
+            )
         explanations = [
-            _explain(protector, authorization, guard, options["method"], options["url"]) for protector, guard in guards
+            _explain_any(protector, presented, guard, options["method"], options["url"]) for protector, guard in guards
         ]
         decisive = next((each for each in explanations if each.verdict != "accepted"), explanations[0])
         return Report(
             {"verdict": decisive.verdict, "guards": [each.as_json() for each in explanations]},
-            lambda console: _show(console, explanations),
-            _trouble(decisive),
+            lambda printer: _show(printer, explanations),
+            _error(decisive),
             _STATUSES.get(decisive.verdict, _REFUSED),
         )
 
 
 def _guards(url: str | None, method: str) -> Sequence[tuple[Any, ViewGuard | None]]:
-    """Who judges, and for what view; the outermost guard first."""
+    """The protectors that check the token, each with its guard of a view; the outermost guard first."""
     if url is None:
         _check(require_oauth)
         return [(require_oauth, None)]
@@ -107,13 +119,13 @@ def _guards(url: str | None, method: str) -> Sequence[tuple[Any, ViewGuard | Non
         route = route_of(url)
     except LookupError:
         raise cannot_look(
-            "No view of the site is at this --url: `oauth_routes` lists their paths. Mind the slashes at both ends."
+            "The site has no view at this --url. `oauth_routes` lists the paths. Check the slashes at both ends."
         ) from None
     guards = route.guards_for(method)
     if not guards:
-        # Of a class whose other methods have one.
+        # Other methods of the class may have a guard.
         which = f"{method.upper()} of " if route.all_guards else ""
-        raise cannot_look(f"No guard stands before {which}{route.view} at {route.path}.")
+        raise cannot_look(f"There is no guard for {which}{route.view} at {route.path}.")
     for guard in guards:
         _check(guard.protector)
         _check_keywords(guard)
@@ -122,7 +134,9 @@ def _guards(url: str | None, method: str) -> Sequence[tuple[Any, ViewGuard | Non
 
 def _check(protector: Any) -> None:
     if not protector.validators:
-        raise ImproperlyConfigured("There is no token validator, so no token can be valid: add one to OAUTH_GUARD.")
+        raise ImproperlyConfigured(
+            "There is no token validator, so no token is accepted: add one to OAUTH_GUARD['VALIDATORS']."
+        )
 
 
 def _check_keywords(guard: ViewGuard) -> None:
@@ -130,132 +144,114 @@ def _check_keywords(guard: ViewGuard) -> None:
         guard.protector.check_keywords(guard.requirements)
     except TypeError as error:
         raise cannot_look(
-            f"Each request for this view is answered with 500: {error}. Correct the keyword at the view."
+            f"Each request to this view gets status 500: {error}. Correct the keyword at the view."
         ) from None
 
 
-def _read(stdin: Any, scheme: str) -> Secret[str]:
-    """The value of the header, from standard input."""
-    if not _NAME.fullmatch(scheme):
-        raise cannot_look("--scheme: this cannot be the name of a scheme.")
-    if stdin is None:
-        # It was closed.
-        given: Any = b""
-    elif stdin.isatty():
-        given = _prompt()
-    else:
-        given = getattr(stdin, "buffer", stdin).read(_MAX_INPUT + 1)
-    data = given.encode(errors="replace") if isinstance(given, str) else given
-    return Secret(_header(_line(data), scheme))
-
-
-def _prompt() -> str:
-    try:
-        return getpass.getpass("Token (not shown): ")
-    except (EOFError, KeyboardInterrupt):
-        # The terminal's cursor is still in the line of the prompt.
-        raise cannot_look("\nNo token was given.") from None
-
-
-def _line(data: bytes) -> str:
-    data = data.removesuffix(b"\n").removesuffix(b"\r")
-    if len(data) > _MAX_INPUT:
-        raise cannot_look(f"Standard input has more than {_MAX_INPUT} bytes, so it is no token.")
-    if not data.strip():
-        raise cannot_look("Standard input is empty: pipe the token in.")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\n" in text or "\r" in text:
-        raise cannot_look("Standard input has several lines: one token is wanted, in one line.")
-    if not text.replace("\t", " ").isprintable():
-        raise cannot_look("Standard input is binary: one token is wanted, as text.")
-    return text
-
-
-def _header(line: str, scheme: str) -> str:
-    if field := _WHOLE_HEADER.match(line):
-        return line[field.end() :].strip(" \t")
-    # A token has no space within, so what has one is a scheme and a token.
-    line = line.strip(" \t")
-    return line if " " in line or "\t" in line else f"{scheme} {line}"
+def _explain_any(protector: Any, presented: Presented, guard: ViewGuard | None, *where: Any) -> Explanation:
+    """What the guard decides; if it refuses the token, the first of its alternatives that accepts it, or the last."""
+    explanation = _explain(protector, presented, guard, *where)
+    for other in () if guard is None else guard.alternatives:
+        if explanation.verdict != "accepted":
+            explanation = _explain_any(other.protector, presented, other, *where)
+    return explanation
 
 
 def _explain(
-    protector: ResourceProtector, authorization: Secret[str], guard: ViewGuard | None, method: str, url: str | None
+    protector: ResourceProtector, presented: Presented, guard: ViewGuard | None, method: str, url: str | None
 ) -> Explanation:
     try:
-        return explain(protector, authorization, guard=guard, method=method, uri=url)
+        return explain(
+            protector,
+            presented.authorization,
+            guard=guard,
+            method=method,
+            uri=url,
+            proof=presented.proof,
+            certificate=presented.certificate,
+        )
     except ImproperlyConfigured:
         raise
+    except DisallowedHost:
+        raise cannot_look("--url must be a path, or have a host that ALLOWED_HOSTS allows.") from None
     except Exception as error:
-        # By its class alone: a message of the site's code may hold what it was handed.
+        # Report only the class: the message may contain the token that the site's code received.
         failure = type(error).__name__
-    raise cannot_look(
-        f"Code of the site's own raised {failure} while the token was judged: a request would be answered with 500."
-    )
+    raise cannot_look(f"Your own code raised {failure} while the token was checked: a request would get status 500.")
 
 
-def _trouble(explanation: Explanation) -> str | None:
+def _error(explanation: Explanation) -> str | None:
     if explanation.verdict == "accepted":
         return None
-    word = "refused" if explanation.verdict == "refused" else "not judged"
-    return f"The token is {word}: {explanation.reason}."
+    outcome = "is refused" if explanation.verdict == "refused" else "cannot be validated"
+    return f"The token {outcome}: {explanation.reason}."
 
 
-def _show(console: Console, explanations: Sequence[Explanation]) -> None:
+def _show(printer: Printer, explanations: Sequence[Explanation]) -> None:
     for number, explanation in enumerate(explanations, 1):
         if explanation.requirement is not None:
             who = f"Guard {number} of {len(explanations)}" if len(explanations) > 1 else "The guard"
-            console.line(f"{who} asks for: {explanation.requirement}")
-        _show_one(console, explanation)
+            printer.line(f"{who} requires: {explanation.requirement}")
+        _show_one(printer, explanation)
 
 
-def _show_one(console: Console, explanation: Explanation) -> None:
+def _show_one(printer: Printer, explanation: Explanation) -> None:
     if not explanation.validators:
-        console.line("How the header is read")
-        _table(console, explanation.credentials)
+        printer.line("Reading the header")
+        _table(printer, explanation.credentials)
+    if explanation.proof:
+        _show_proof(printer, explanation)
     for validator in explanation.validators:
-        _show_validator(console, validator)
+        _show_validator(printer, validator)
     if explanation.verdict == "accepted":
-        console.line("Status 200: it is let in.", "good")
+        condition = ", if its proof was not used before" if explanation.proof else ""
+        printer.line(f"Status 200: the request is let in{condition}.", "good")
         return
     tone: Tone = "bad" if explanation.verdict == "refused" else "warning"
-    console.line(f"Status {explanation.status}: {explanation.error}, for {explanation.reason}", tone)
+    printer.line(f"Status {explanation.status}: {explanation.error}, for {explanation.reason}", tone)
     if explanation.challenge is not None:
-        console.line(f"WWW-Authenticate: {explanation.challenge}")
-    console.line(f"What to do: {explanation.remedy}")
+        printer.line(f"WWW-Authenticate: {explanation.challenge}")
+    printer.line(f"What to do: {explanation.remedy}")
 
 
-def _show_validator(console: Console, validator: ValidatorExplanation) -> None:
-    words, tone = _VERDICTS[validator.verdict]
-    aside = (
-        "" if validator.asked or validator.verdict == "not_asked" else " (the guard does not ask it about this token)"
-    )
-    console.line(f"{validator.validator} {words}{aside}", tone)
+def _show_proof(printer: Printer, explanation: Explanation) -> None:
+    is_refused = any(step.outcome == "failed" for step in explanation.proof)
+    printer.line(f"The DPoP proof is {'refused' if is_refused else 'valid'}", "bad" if is_refused else "good")
+    _table(printer, explanation.proof)
+    if explanation.proof_claims:
+        printer.line(f"  {'claims, unverified' if is_refused else 'claims'}: {_listed(explanation.proof_claims)}")
+    printer.line()
+
+
+def _show_validator(printer: Printer, validator: ValidatorExplanation) -> None:
+    words, tone = _RESULTS[validator.verdict]
+    aside = "" if validator.asked or validator.verdict == "not_asked" else " (the guard does not try it for this token)"
+    printer.line(f"{validator.validator} {words}{aside}", tone)
     if validator.steps:
-        _table(console, validator.steps)
+        _table(printer, validator.steps)
     for line in _lines_about(validator):
-        console.line(f"  {line}", "quiet")
-    console.line()
+        printer.line(f"  {line}")
+    printer.line()
 
 
 def _lines_about(validator: ValidatorExplanation) -> Iterator[str]:
     if validator.claims:
         is_verified = validator.verdict == "accepted"
-        claims = ", ".join(f"{name}={_told(value)}" for name, value in validator.claims.items())
-        yield f"{'claims' if is_verified else 'claims, unverified'}: {claims}"
+        yield f"{'claims' if is_verified else 'claims, unverified'}: {_listed(validator.claims)}"
     yield from validator.calls
 
 
-def _told(value: Any) -> str:
+def _listed(claims: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_as_text(value)}" for name, value in claims.items())
+
+
+def _as_text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _table(console: Console, steps: Sequence[Step]) -> None:
-    rows: list[Sequence[str | Cell]] = []
+def _table(printer: Printer, steps: Sequence[Step]) -> None:
+    rows: list[tuple[Tone, Sequence[str]]] = []
     for step in steps:
         outcome, tone = _OUTCOMES[step.outcome]
-        rows.append([step.rule, Cell(outcome, tone), Cell(step.reason or "", tone), Cell(step.detail, "quiet")])
-    console.table(["rule", "verdict", "reason", "asked for"], rows)
+        rows.append((tone, [step.rule, outcome, step.reason or "", step.detail]))
+    printer.table(["rule", "outcome", "reason", "required"], rows)

@@ -1,4 +1,4 @@
-"""The command ``oauth_routes``: the views of a site, and which of them nothing guards."""
+"""The command ``oauth_routes``: lists the views of a site, and finds those without a guard."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,48 +6,51 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandParser
 
-from ...console import Cell, Console, Tone
-from ...routes import TO_GUARD, Route, is_allowed, iter_routes, patterns_of_allowed
-from ..reporting import CANNOT_LOOK, Report, ReportCommand
+from ...diagnostics.routes import TO_GUARD, Route, is_allowed, is_excused, iter_routes, patterns_of_allowed
+from ..reporting import CANNOT_LOOK, Printer, Report, ReportCommand, Tone
 
 __all__ = ["Command"]
 
-_HEADINGS = ("PATH", "VIEW", "COLOUR", "KIND", "REQUIREMENT", "VALIDATORS", "CSRF")
+_HEADINGS = ("PATH", "VIEW", "ASYNC", "KIND", "REQUIREMENT", "VALIDATORS", "CSRF")
 _NO_ROUTES = "There are no routes."
 
 
 class Command(ReportCommand):
-    """Lists every URL of the site with its view and what guards that."""
+    """Lists every URL of the site, with its view and its guards."""
 
-    help = "Lists every URL of the site with its view, and what guards it."
+    help = "Lists every URL of the site, with its view and its guards."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The arguments of this report."""
+        """Add the arguments of this report."""
         super().add_arguments(parser)
         parser.add_argument(
             "--unguarded",
             action="store_true",
-            help="List only what nothing guards and OAUTH_GUARD['UNGUARDED'] does not name, and exit with 1 if there "
-            "is any.",
+            help="List only routes without a guard that are neither marked with mark_reviewed nor named in "
+            "OAUTH_GUARD['UNGUARDED']. Exit with 1 if there are any.",
         )
-        parser.add_argument("--urlconf", help="The URL configuration to look in, in place of ROOT_URLCONF.")
+        parser.add_argument(
+            "--urlconf",
+            action="append",
+            help="The URL configuration to list, instead of ROOT_URLCONF. May be repeated.",
+        )
 
     def examine(self, options: Mapping[str, Any]) -> Report:
-        """Look at the URL configuration."""
+        """List the routes of the URL configurations."""
         allowed = patterns_of_allowed() or ()
-        routes = list(iter_routes(options["urlconf"]))
-        unguarded = [route for route in routes if not route.is_guarded and not is_allowed(route, allowed)]
+        routes = [route for urlconf in options["urlconf"] or [None] for route in iter_routes(urlconf)]
+        unguarded = [route for route in routes if not route.is_guarded and not is_excused(route, allowed)]
         shown = unguarded if options["unguarded"] else routes
         document = {"routes": [{**route.as_json(), "allowed": is_allowed(route, allowed)} for route in shown]}
         if options["unguarded"]:
-            trouble = f"Unguarded routes: {len(unguarded)} of {len(routes)}. {TO_GUARD}" if unguarded else None
-            return Report(document, lambda console: _show_unguarded(console, unguarded, routes), trouble)
-        trouble = _trouble_with_validators(routes)
-        return Report(document, lambda console: _show(console, routes, unguarded), trouble, CANNOT_LOOK)
+            error = f"Unguarded routes: {len(unguarded)} of {len(routes)}. {TO_GUARD}" if unguarded else None
+            return Report(document, lambda printer: _show_unguarded(printer, unguarded, routes), error)
+        error = _error_of_validators(routes)
+        return Report(document, lambda printer: _show(printer, routes, unguarded), error, CANNOT_LOOK)
 
 
-def _trouble_with_validators(routes: Iterable[Route]) -> str | None:
-    """Why no token can be valid behind some guard."""
+def _error_of_validators(routes: Iterable[Route]) -> str | None:
+    """Say why some guard accepts no token at all, if there is one."""
     for route in routes:
         for guard in route.all_guards:
             protector: Any = guard.protector
@@ -56,42 +59,35 @@ def _trouble_with_validators(routes: Iterable[Route]) -> str | None:
             except ImproperlyConfigured as error:
                 return str(error)
             if not validators:
-                return f"The guard of {route.path} has no token validator, so no token can be valid there."
+                return f"The guard of {route.path} has no token validator, so it accepts no token."
     return None
 
 
-def _show_unguarded(console: Console, unguarded: Sequence[Route], routes: Sequence[Route]) -> None:
+def _show_unguarded(printer: Printer, unguarded: Sequence[Route], routes: Sequence[Route]) -> None:
     if unguarded:
-        _show(console, unguarded, unguarded)
+        _show(printer, unguarded, unguarded)
     elif not routes:
-        console.line(_NO_ROUTES)
+        printer.line(_NO_ROUTES)
     elif all(route.is_guarded for route in routes):
-        console.line("Every route is guarded.", "good")
+        printer.line("Every route is guarded.", "good")
     else:
-        console.line("Every route is guarded or allowed.", "good")
+        printer.line("Every route is guarded, reviewed or allowed.", "good")
 
 
-def _show(console: Console, routes: Sequence[Route], unguarded: Sequence[Route]) -> None:
+def _show(printer: Printer, routes: Sequence[Route], unguarded: Sequence[Route]) -> None:
     if routes:
-        console.table(_HEADINGS, [_row(route, _tone(route, unguarded)) for route in routes])
+        printer.table(_HEADINGS, [(_tone(route, unguarded), _row(route)) for route in routes])
     else:
-        console.line(_NO_ROUTES)
+        printer.line(_NO_ROUTES)
 
 
 def _tone(route: Route, unguarded: Sequence[Route]) -> Tone:
     if route.is_guarded:
         return "good"
-    return "bad" if any(route is each for each in unguarded) else "quiet"
+    return "bad" if any(route is each for each in unguarded) else "plain"
 
 
-def _row(route: Route, tone: Tone) -> list[str | Cell]:
+def _row(route: Route) -> list[str]:
     csrf = "exempt" if route.csrf_exempt else "checked"
-    return [
-        Cell(route.path, tone),
-        route.view,
-        route.colour,
-        route.kind,
-        Cell(route.requirement, tone),
-        route.validators,
-        csrf,
-    ]
+    called = "async" if route.is_async else "sync"
+    return [route.path, route.view, called, route.kind, route.requirement, route.validators, csrf]

@@ -36,7 +36,7 @@ async function send(path, options) {
       isGone = true;
       watchers.gone.forEach((tell) => tell());
     }
-    throw new Gone("The demo does not answer.");
+    throw new Gone("The demo does not respond.");
   }
   if (isGone) {
     isGone = false;
@@ -59,6 +59,13 @@ export async function call(path, message) {
   return JSON.parse(response.body);
 }
 
+// A form, for plain text.
+export async function post(path, form) {
+  const { status, body } = await send(path, { method: "POST", body: new URLSearchParams(form) });
+  if (status !== 200) throw new Error(body);
+  return body;
+}
+
 function complaintOf({ status, headers, body }) {
   if (headers.get("Content-Type") !== "application/json") return `The demo itself has failed, with status ${status}.`;
   return JSON.parse(body).error;
@@ -68,10 +75,9 @@ function complaintOf({ status, headers, body }) {
 const visit = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
 let sent = 0;
 
-export async function present(view, authorization) {
+export async function present(view, presented) {
   const name = `${visit}-${(sent += 1)}`;
-  const headers = { "X-Demo-Request": name, Accept: "application/json" };
-  if (authorization !== null) headers.Authorization = authorization;
+  const headers = { "X-Demo-Request": name, Accept: "application/json", ...presented };
   const response = await send(view.path, { method: view.method, headers });
   return { ...response, name, challenge: response.headers.get("WWW-Authenticate") };
 }

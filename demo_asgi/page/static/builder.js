@@ -1,11 +1,15 @@
 // One request: put together, sent, and explained.
 
-import { call, Gone, present } from "./api.js";
+import { call, Gone } from "./api.js";
+import { headersOf, presentedAs, proofForm, provesKey, visit } from "./client.js";
 import { byId, element, replace } from "./dom.js";
+import { drawJwts } from "./jwt.js";
 import { drawSteps, drawWords } from "./steps.js";
-import { authorizationOf, glyphOf, groupsOf, named, toneOf, wordOf } from "./words.js";
+import { calledAs, glyphOf, groupsOf, named, toneOf, wordOf } from "./words.js";
 
-const OWN = "own";
+const OWN = { name: "own", about: "as you write it below", scheme: "Bearer", key: "client", takes_nonce: true };
+
+const REPLAYED = "The answer was another one: its proof had been used before. These steps use no proof up, so they do not check that.";
 
 export class Builder {
   constructor() {
@@ -14,7 +18,11 @@ export class Builder {
     this.turn = 0;
     this.hasAnswer = false;
     byId("view").addEventListener("change", () => this.describe());
-    byId("token").addEventListener("change", () => this.describe());
+    byId("token").addEventListener("change", () => {
+      byId("scheme").value = this.token.scheme;
+      this.describe();
+      this.preview();
+    });
     for (const id of ["view", "scheme", "token", "own"]) byId(id).addEventListener("input", () => this.preview());
     byId("builder").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -32,7 +40,7 @@ export class Builder {
   setTokens(tokens) {
     this.tokens = tokens;
     const groups = groupsOf(tokens).map(([label, members]) => element("optgroup", { label }, ...members.map(optionOf)));
-    refill(byId("token"), [...groups, element("option", { value: OWN }, "Your own…")]);
+    refill(byId("token"), [...groups, element("option", { value: OWN.name }, "Your own…")]);
     this.describe();
     this.preview();
   }
@@ -40,8 +48,8 @@ export class Builder {
   // A verdict of the grid was chosen.
   show(view, token) {
     byId("view").value = named(view);
-    byId("scheme").value = "Bearer";
     byId("token").value = token.name;
+    byId("scheme").value = token.scheme;
     this.describe();
     this.preview();
     byId("request").scrollIntoView();
@@ -53,31 +61,36 @@ export class Builder {
     return this.views.find((view) => named(view) === byId("view").value);
   }
 
-  get authorization() {
-    const name = byId("token").value;
-    const token = name === OWN ? byId("own").value.trim() : (this.tokens.find((token) => token.name === name)?.token ?? "");
-    return authorizationOf(byId("scheme").value, token);
+  // Of the page, or the user's own.
+  get token() {
+    const token = this.tokens.find(({ name }) => name === byId("token").value) ?? { ...OWN, token: byId("own").value.trim() };
+    return { ...token, token: token.token ?? "" };
+  }
+
+  get client() {
+    return presentedAs(this.token, byId("scheme").value);
   }
 
   describe() {
-    const view = this.view;
-    const token = this.tokens.find((token) => token.name === byId("token").value);
+    const { view, token } = this;
     byId("view-about").textContent = view
       ? view.guarded
-        ? `${view.colour}; asks for: ${view.requirement}. Judged by ${view.validators}.`
-        : `${view.colour}; nothing guards it.`
+        ? `${calledAs(view)}; requires: ${view.requirement}. Validated by ${view.validators}.`
+        : `${calledAs(view)}; nothing guards it.`
       : "";
-    byId("token-about").textContent = token ? token.about : "as you write it below";
-    byId("own-field").hidden = Boolean(token);
+    byId("token-about").textContent = token.about;
+    byId("own-field").hidden = token.name !== OWN.name;
   }
 
   preview() {
-    const view = this.view;
+    const { view, client } = this;
     if (!view) return;
-    const request = rawRequest(view, this.authorization);
-    byId("curl").textContent = curlOf(view, this.authorization);
-    if (byId("raw-request").textContent === request) return;
+    const request = rawRequest(view, headersToCome(client));
+    if (this.previewed === request) return;
+    this.previewed = request;
     byId("raw-request").textContent = request;
+    byId("curl").textContent = curlOf(view, client);
+    drawJwts(byId("inside"), [["Token", client.token]]);
     // No answer stands beside a request that it is none to.
     this.turn += 1;
     this.clear("Nothing was sent yet.");
@@ -85,17 +98,20 @@ export class Builder {
   }
 
   async send() {
-    const { view, authorization } = this;
+    const { view, client } = this;
     const turn = (this.turn += 1);
     // Whoever has changed the request meanwhile, or sent it again, waits for another answer.
     const isLatest = () => turn === this.turn;
     if (!this.hasAnswer) this.clear("Asking…");
     say("Sending…");
+    let answer;
     try {
-      const answer = await present(view, authorization);
+      answer = await visit(view, client);
       if (!isLatest()) return;
       this.hasAnswer = true;
+      byId("raw-request").textContent = rawRequest(view, answer.sent);
       byId("raw-answer").textContent = rawAnswer(answer);
+      if (answer.sent.DPoP) drawJwts(byId("inside"), [["Token", client.token], ["Proof", answer.sent.DPoP]]);
       say(`${answer.status}, ${wordOf(answer.status)}`, toneOf(answer.status), glyphOf(answer.status));
     } catch (error) {
       if (!isLatest()) return;
@@ -103,7 +119,7 @@ export class Builder {
       say(whyNotSent(error), "broken");
       return;
     }
-    const draw = await explained(view, authorization);
+    const draw = await explained(view, client, answer);
     if (isLatest()) draw(byId("steps"));
   }
 
@@ -115,10 +131,13 @@ export class Builder {
 }
 
 // What draws the steps, or why there are none.
-async function explained({ method, path }, authorization) {
+async function explained(view, client, { sent, nonce }) {
   try {
-    const { guards } = await call("/page/explain", { method, path, authorization });
-    return (holder) => drawSteps(holder, guards);
+    // The proof that was sent is used up.
+    const { Authorization, DPoP } = client.replays ? sent : await headersOf(view, client, nonce);
+    const presented = { authorization: Authorization ?? null, proof: DPoP ?? null, certificate: client.certificate ?? null };
+    const { guards } = await call("/page/explain", { method: view.method, path: view.path, ...presented });
+    return (holder) => drawSteps(holder, guards, client.replays ? REPLAYED : null);
   } catch (error) {
     return (holder) => drawWords(holder, error.message);
   }
@@ -148,10 +167,18 @@ function optionOf(token) {
   return element("option", { value: token.name, disabled: missing }, missing ? `${token.label} (not issued)` : token.label);
 }
 
-function rawRequest(view, authorization) {
+function rawRequest(view, headers) {
   const lines = [`${named(view)} HTTP/1.1`, `Host: ${location.host}`, "Accept: application/json"];
-  if (authorization !== null) lines.push(`Authorization: ${authorization}`);
+  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
   return `${lines.join("\n")}\n`;
+}
+
+function headersToCome(client) {
+  const headers = {};
+  if (client.authorization !== null) headers.Authorization = client.authorization;
+  if (provesKey(client)) headers.DPoP = `(a proof, signed by the ${client.key} when the request is sent)`;
+  if (client.client_cert) headers["Client-Cert"] = client.client_cert;
+  return headers;
 }
 
 function rawAnswer(answer) {
@@ -160,10 +187,16 @@ function rawAnswer(answer) {
   return `${lines.join("\n")}\n\n${answer.body}`;
 }
 
-function curlOf(view, authorization) {
+function curlOf(view, client) {
   const words = ["curl -i"];
   if (view.method !== "GET") words.push(`-X ${view.method}`);
-  if (authorization !== null) words.push(`-H ${quoted(`Authorization: ${authorization}`)}`);
+  if (client.authorization !== null) words.push(`-H ${quoted(`Authorization: ${client.authorization}`)}`);
+  if (client.client_cert) words.push(`-H ${quoted(`Client-Cert: ${client.client_cert}`)}`);
+  if (provesKey(client)) {
+    // A proof is valid once, and for a minute.
+    const form = Object.entries(proofForm(view, client)).map((pair) => `--data-urlencode ${quoted(pair.join("="))}`);
+    words.push(`-H "DPoP: $(curl -s ${form.join(" ")} ${location.origin}/page/proof)"`);
+  }
   return [...words, location.origin + view.path].join(" ");
 }
 

@@ -1,11 +1,15 @@
 // Views × tokens: each verdict with its status, challenge and reason.
 
-import { present, reasonsOf } from "./api.js";
+import { reasonsOf } from "./api.js";
+import { presentedAs, visit } from "./client.js";
 import { breakable, byId, element, replace } from "./dom.js";
-import { authorizationOf, gistOf, glyphOf, groupsOf, isCode, named, spoken, toneOf, wordOf } from "./words.js";
+import { meaningOf } from "./meanings.js";
+import { calledAs, gistOf, glyphOf, groupsOf, isCode, isOfAnotherKind, named, spoken, toneOf, wordOf } from "./words.js";
 
 export class Grid {
-  constructor(chosen) {
+  // Its parts have ids that begin with `id`.
+  constructor(id, chosen) {
+    this.id = id;
     this.chosen = chosen;
     this.views = [];
     this.tokens = [];
@@ -16,7 +20,20 @@ export class Grid {
     this.shape = null;
     this.round = 0;
     this.hasTrouble = false;
-    byId("grid").addEventListener("keydown", (event) => this.move(event));
+    this.part().addEventListener("keydown", (event) => this.move(event));
+  }
+
+  part(name) {
+    return byId(name ? `${this.id}-${name}` : this.id);
+  }
+
+  setTokens(tokens, trouble) {
+    this.tokens = tokens.filter((token) => token.grid === this.id);
+    this.trouble = trouble;
+  }
+
+  setViews(views) {
+    this.views = views.filter((view) => view.grid === this.id);
   }
 
   draw() {
@@ -28,7 +45,7 @@ export class Grid {
     this.current = null;
     this.shown = null;
     replace(
-      byId("grid"),
+      this.part(),
       element("thead", {}, element("tr", {}, element("td", {}), ...this.views.map(heading))),
       ...groupsOf(this.tokens).map(([group, tokens]) => this.drawGroup(group, tokens)),
     );
@@ -65,11 +82,11 @@ export class Grid {
   async ask() {
     const round = (this.round += 1);
     const asked = this.cells.filter((cell) => cell.token.token !== null);
-    byId("grid").setAttribute("aria-busy", "true");
+    this.part().setAttribute("aria-busy", "true");
     this.say("Asking…");
     const began = performance.now();
     try {
-      const answers = await Promise.all(asked.map(({ view, token }) => present(view, authorizationOf("Bearer", token.token))));
+      const answers = await Promise.all(asked.map(({ view, token }) => visit(view, presentedAs(token))));
       const seconds = (performance.now() - began) / 1000;
       const reasons = await reasonsOf(answers);
       // Whoever asked again meanwhile waits for other answers.
@@ -81,31 +98,32 @@ export class Grid {
       if (round === this.round) this.say("No answer.");
       throw error;
     } finally {
-      if (round === this.round) byId("grid").removeAttribute("aria-busy");
+      if (round === this.round) this.part().removeAttribute("aria-busy");
     }
   }
 
   say(words) {
-    byId("grid-summary").textContent = words;
+    this.part("summary").textContent = words;
   }
 
   fill(cell, answer, reason) {
     const before = cell.holder.querySelector("button");
     const button = before ?? element("button", { type: "button", tabindex: -1 });
     const gist = answer.status < 300 ? "" : gistOf(answer.challenge);
-    button.className = `cell tone-${toneOf(answer.status)}`;
+    const isMuted = isNoVerdict(cell, answer);
+    const tone = isMuted ? "quiet" : toneOf(answer.status);
+    button.className = `cell tone-${tone}`;
     replace(
       button,
       element("span", { class: "status" }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(answer.status)), ` ${answer.status}`),
-      element("span", { class: isCode(gist) ? "gist code" : "gist" }, ...breakable(gist || wordOf(answer.status))),
-      element("span", { class: "reason" }, reason ? spoken(reason) : ""),
+      ...(isMuted ? [element("span", { class: "gist" }, "token of another kind")] : saidOf(answer, gist, reason)),
     );
-    button.setAttribute("aria-label", spokenVerdict(cell, answer, gist, reason));
+    button.setAttribute("aria-label", spokenVerdict(cell, answer, gist, reason) + (isMuted ? "; token of another kind" : ""));
     button.dataset.status = answer.status;
     button.dataset.reason = reason ?? "";
     const show = () => {
       this.shown = cell;
-      showDetail(cell, answer, reason);
+      this.showDetail(cell, answer, reason);
     };
     button.onfocus = () => {
       this.setCurrent(cell);
@@ -156,6 +174,38 @@ export class Grid {
     const later = this.hasTrouble ? " Each 503 is asked for again, once the server is well." : "";
     return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${later}${trouble}`;
   }
+
+  showDetail({ view, token }, answer, reason) {
+    const { before } = answer;
+    const rows = [
+      ["Request", `${named(view)}, ${token.group === token.label ? token.label : `${token.group}: ${token.label}`}`],
+      ["Answer", `${answer.status} ${answer.words}${before ? `, after ${before.status} ${before.challenge ? gistOf(before.challenge) : before.words} to the first request` : ""}`],
+      ["Challenge", answer.challenge ?? "none"],
+      ["Reason", reason ?? "none: it was let in"],
+    ];
+    const meaning = isNoVerdict({ view, token }, answer)
+      ? "The view takes tokens of another kind only. This says nothing of the token."
+      : meaningOf(answer, reason);
+    if (meaning) rows.splice(3, 0, ["It means", meaning]);
+    const wait = answer.headers.get("Retry-After");
+    if (wait) rows.push(["Retry-After", `${wait} s`]);
+    // The table goes on being described by it.
+    this.part("help").hidden = true;
+    replace(
+      this.part("detail"),
+      element("dl", {}, ...rows.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text)))),
+    );
+  }
+}
+
+// Whether a view refuses a token only because it takes tokens of other kinds.
+const isNoVerdict = ({ view, token }, { status }) => status >= 400 && status < 500 && isOfAnotherKind(view, token);
+
+function saidOf(answer, gist, reason) {
+  return [
+    element("span", { class: isCode(gist) ? "gist code" : "gist" }, ...breakable(gist || wordOf(answer.status))),
+    element("span", { class: "reason" }, reason ? spoken(reason) : ""),
+  ];
 }
 
 // The whole of it comes in sight: of the focus itself, a part that is seen already is enough for browsers.
@@ -169,7 +219,7 @@ function heading(view) {
     "th",
     { scope: "col" },
     element("span", { class: "path" }, ...breakable(view.path)),
-    element("span", { class: "about" }, `${view.colour} · ${view.requirement}`),
+    element("span", { class: "about" }, `${calledAs(view)} · ${view.requirement}`),
   );
 }
 
@@ -178,21 +228,4 @@ function spokenVerdict({ view, token }, answer, gist, reason) {
   if (gist) parts.push(`challenge: ${spoken(gist)}`);
   if (reason) parts.push(`reason: ${spoken(reason)}`);
   return parts.join("; ");
-}
-
-function showDetail({ view, token }, answer, reason) {
-  const rows = [
-    ["Request", `${named(view)}, ${token.group === token.label ? token.label : `${token.group}: ${token.label}`}`],
-    ["Answer", `${answer.status} ${answer.words}`],
-    ["Challenge", answer.challenge ?? "none"],
-    ["Reason", reason ?? "none: it was let in"],
-  ];
-  const wait = answer.headers.get("Retry-After");
-  if (wait) rows.push(["Retry-After", `${wait} s`]);
-  // The table goes on being described by it.
-  byId("grid-help").hidden = true;
-  replace(
-    byId("detail"),
-    element("dl", {}, ...rows.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text)))),
-  );
 }

@@ -12,7 +12,8 @@ const LABEL = 80;
 const MARGIN = { top: 12, right: 12, bottom: 34, left: 40 };
 
 export class Load {
-  constructor() {
+  constructor(measured) {
+    this.measured = measured;
     this.result = null;
     byId("run-load").addEventListener("click", () => this.run());
     // Drawn for the width that there is, so that letters keep their size.
@@ -31,6 +32,7 @@ export class Load {
       summary.textContent = summaryOf(this.result);
       this.width = 0;
       this.draw();
+      this.measured(this.result);
     } catch (error) {
       summary.textContent = error instanceof Gone ? "No answer." : `It went wrong: ${error.message}`;
     } finally {

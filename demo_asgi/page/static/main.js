@@ -2,10 +2,14 @@
 
 import { call, isAway, read, unlessGone, watch } from "./api.js";
 import { Builder } from "./builder.js";
+import { Countdown } from "./countdown.js";
 import { byId } from "./dom.js";
 import { Grid } from "./grid.js";
 import { Load } from "./load.js";
+import { Replay } from "./replay.js";
+import { showScrolling } from "./scrolling.js";
 import { Switches } from "./switches.js";
+import { Tour } from "./tour.js";
 
 const POLL = 5000;
 const POLL_WHILE_GONE = 1000;
@@ -14,37 +18,54 @@ const ROUNDS_AFTER_REMOVAL = 2;
 let rounds = 0;
 
 const builder = new Builder();
-const grid = new Grid((view, token) => builder.show(view, token));
+// What is bound, and what else a view may ask for, has a table of its own.
+const grids = ["tokens", "bound"].map((id) => new Grid(id, (view, token) => builder.show(view, token)));
 const switches = new Switches(async (message) => {
   if (message.rotate === "remove") rounds = ROUNDS_AFTER_REMOVAL;
-  await grid.ask();
+  await ask();
 });
-new Load();
+const replay = new Replay();
+const load = new Load((result) => replay.play(result));
+new Tour(switches);
+new Countdown();
+document.querySelectorAll(".scroll, pre").forEach(showScrolling);
 
 async function fetchTokens(fresh) {
   const { tokens, trouble } = await call("/page/tokens", { fresh });
-  grid.tokens = tokens;
+  for (const grid of grids) grid.setTokens(tokens, trouble);
   builder.setTokens(tokens);
-  grid.trouble = trouble;
+}
+
+async function ask() {
+  await Promise.all(grids.map((grid) => grid.ask()));
+}
+
+async function drawAndAsk() {
+  for (const grid of grids) grid.draw();
+  await ask();
+}
+
+function say(words) {
+  for (const grid of grids) grid.say(words);
 }
 
 async function begin() {
+  // First, and alone: what else the demo has to do would be in its figures.
+  if (!load.result) await load.run();
   const [{ views }] = await Promise.all([read("/page/views"), fetchTokens(false), switches.refresh()]);
-  grid.views = views.filter((view) => view.in_grid);
+  for (const grid of grids) grid.setViews(views);
   builder.setViews(views);
-  grid.draw();
-  await grid.ask();
+  await drawAndAsk();
 }
 
 async function renew() {
-  grid.say("Fetching new tokens…");
+  say("Fetching new tokens…");
   await fetchTokens(true);
-  grid.draw();
-  await grid.ask();
+  await drawAndAsk();
 }
 
-byId("ask").addEventListener("click", () => unlessGone(() => grid.ask()));
-byId("renew").addEventListener("click", () => unlessGone(renew, () => grid.say("No answer.")));
+byId("ask").addEventListener("click", () => unlessGone(ask));
+byId("renew").addEventListener("click", () => unlessGone(renew, () => say("No answer.")));
 
 watch({
   gone() {
@@ -61,15 +82,12 @@ watch({
 });
 
 // A guard whose server failed waits before it asks again: once that is well, its verdicts are asked for until they come.
-const isUnsettled = () => switches.isWell && (rounds > 0 || grid.trouble || grid.hasTrouble);
+const isUnsettled = () => switches.isWell && (rounds > 0 || grids.some((grid) => grid.trouble || grid.hasTrouble));
 
 async function settle() {
   rounds = Math.max(0, rounds - 1);
-  if (grid.trouble) {
-    await fetchTokens(false);
-    grid.draw();
-  }
-  await grid.ask();
+  if (grids[0].trouble) await fetchTokens(false);
+  await drawAndAsk();
 }
 
 async function poll() {

@@ -7,6 +7,7 @@ const OUTCOMES = {
   passed: { glyph: "✓", word: "passed", tone: "good" },
   failed: { glyph: "✕", word: "failed", tone: "broken" },
   not_reached: { glyph: "–", word: "not reached", tone: "quiet" },
+  not_checked: { glyph: "–", word: "not checked", tone: "quiet" },
 };
 
 const VERDICTS = {
@@ -16,8 +17,8 @@ const VERDICTS = {
   not_asked: "quiet",
 };
 
-export function drawSteps(holder, guards) {
-  if (guards.length) replace(holder, ...guards.map(drawGuard));
+export function drawSteps(holder, guards, note) {
+  if (guards.length) replace(holder, ...(note ? [element("p", { class: "hint" }, note)] : []), ...guards.map(drawGuard));
   else drawWords(holder, "Nothing guards this view, so there is no decision.");
 }
 
@@ -42,6 +43,7 @@ function drawGuard(told) {
       "div",
       { class: "judges" },
       judge("The Authorization header", null, told.credentials),
+      told.proof.length ? judge("The DPoP proof", null, told.proof) : null,
       ...told.validators.map((validator) => judge(validator.validator, validator, validator.steps)),
     ),
   );

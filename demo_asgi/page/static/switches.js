@@ -31,10 +31,14 @@ export class Switches {
   async set(message) {
     if (!this.isRunning) return;
     await unlessGone(async () => {
-      const { authority, trouble } = await call("/page/authority", message);
-      this.show(authority, trouble);
+      await this.send(message);
       await this.changed(message);
     });
+  }
+
+  async send(message) {
+    const { authority, trouble } = await call("/page/authority", message);
+    this.show(authority, trouble);
   }
 
   show(server, trouble) {
@@ -54,8 +58,8 @@ export class Switches {
 
 function stateOf(server, trouble) {
   if (trouble) return ["trouble", trouble];
-  if (!server.running) return ["trouble", "It does not answer at all"];
-  if (server.down) return ["trouble", server.slow ? "Down, and slow to say so" : "Down"];
+  if (!server.running) return ["trouble", "It does not respond at all"];
+  if (server.down) return ["trouble", server.slow ? "Down, and slow to respond" : "Down"];
   if (server.slow) return ["unknown", "Slow"];
   return ["good", "Running"];
 }

@@ -6,6 +6,7 @@ const TONES = {
   forbidden: { glyph: "⊘", word: "forbidden" },
   broken: { glyph: "!", word: "malformed" },
   trouble: { glyph: "↻", word: "unavailable" },
+  quiet: { glyph: "–", word: "refused" },
 };
 
 export function toneOf(status) {
@@ -34,12 +35,16 @@ export function authorizationOf(scheme, token) {
   return scheme ? `${scheme} ${token}` : token;
 }
 
+// Whether the view takes tokens of other kinds only.
+export const isOfAnotherKind = (view, token) => token.kind !== null && !view.takes.includes(token.kind);
+
 export function groupsOf(tokens) {
   const groups = new Map();
   for (const token of tokens) groups.set(token.group, [...(groups.get(token.group) ?? []), token]);
   return [...groups];
 }
 
+export const calledAs = (view) => (view.is_async ? "async" : "sync");
 export const named = (view) => `${view.method} ${view.path}`;
 export const spoken = (words) => words.replaceAll("_", " ");
 

@@ -1,4 +1,4 @@
-"""The base class of validators: its options, its doors, and what it reads of a token."""
+"""The base class of validators: its options, its public methods, and how it reads the state of a token."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,23 +6,30 @@ from typing import Any
 
 import pytest
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import SynchronousOnlyOperation
+from django.utils.functional import SimpleLazyObject
 
-from async_oauth_guard import InsufficientScopeError, InvalidTokenError, TokenValidator
-from async_oauth_guard.credentials import PresentedToken, Secret
-from async_oauth_guard.effects import Call
+from async_oauth_guard import (
+    InsufficientScopeError,
+    IntrospectTokenValidator,
+    InvalidTokenError,
+    JWTBearerTokenValidator,
+    TokenValidator,
+)
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.tokens import TokenState
+from async_oauth_guard.protocol.access_token import TokenState
+from async_oauth_guard.protocol.secrets import PresentedToken, Secret
+from async_oauth_guard.runtime.effects import Call
 from tests.site.models import OAuth2Token
-from tests.unit.driving import inquire
+from tests.unit.driving import authorization_context
 
 ALICE = User(pk=7)
 BOB = User(pk=8, is_active=False)
 
 
 def test_options() -> None:
-    """A validator has what Authlib's has: a scheme, a realm and attributes for the challenge."""
+    """A validator has the same attributes as Authlib's: a scheme, a realm and challenge parameters."""
     validator = TokenValidator("r", server="s")
     assert isinstance(validator, AuthlibTokenValidator)
     assert (validator.TOKEN_TYPE, validator.realm, validator.extra_attributes) == ("bearer", "r", {"server": "s"})
@@ -33,13 +40,13 @@ def test_options() -> None:
 
 @pytest.mark.parametrize(("realm", "attributes"), [("é", {}), (None, {"a": "é"}), (None, {"scope": "x"})])
 def test_wrong_options(realm: str | None, attributes: dict[str, str]) -> None:
-    """R16: what cannot stand in a challenge is refused when the validator is built."""
+    """R16: a value that a challenge cannot contain is refused when the validator is created."""
     with pytest.raises(ValueError):
         TokenValidator(realm, **attributes)
 
 
 class Source(TokenValidator):
-    """Finds by its own flow."""
+    """Finds tokens by its own flow."""
 
     def authenticate_flow(self, token: Secret[str]) -> Any:
         found = yield Call(self.look_up, (token,))
@@ -50,19 +57,19 @@ class Source(TokenValidator):
         return {"good": OAuth2Token(pk=1, scope="a b", user=ALICE, roles=["r"])}.get(token)
 
 
-def test_doors() -> None:
-    """A token is found, or not; its lifetime and scopes are nobody's business there."""
+def test_authenticate_token() -> None:
+    """`authenticate_token` returns the token or ``None``, without checking its lifetime and scopes."""
     assert Source().authenticate_token("good").pk == 1
     assert Source().authenticate_token("bad") is None
     assert asyncio.run(Source().aauthenticate_token("good")).pk == 1
     assert asyncio.run(Source().aauthenticate_token("bad")) is None
 
 
-def sync_door(validator: Any, *args: Any, **kwargs: Any) -> Any:
+def sync_validate(validator: Any, *args: Any, **kwargs: Any) -> Any:
     return validator.validate_token(*args, **kwargs)
 
 
-def async_door(validator: Any, *args: Any, **kwargs: Any) -> Any:
+def async_validate(validator: Any, *args: Any, **kwargs: Any) -> Any:
     return asyncio.run(validator.avalidate_token(*args, **kwargs))
 
 
@@ -79,78 +86,87 @@ VERDICTS: list[tuple[Any, Any, dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("judge", [sync_door, async_door])
+@pytest.mark.parametrize("validate", [sync_validate, async_validate])
 @pytest.mark.parametrize(("token", "scopes", "attributes", "reason"), VERDICTS)
-def test_verdicts(judge: Any, token: Any, scopes: Any, attributes: Any, reason: Any) -> None:
-    """R26, R27: the other door judges what was found, as the guard does."""
+def test_validate_token(validate: Any, token: Any, scopes: Any, attributes: Any, reason: Any) -> None:
+    """R26, R27: `validate_token` checks a token as the guard does."""
     if reason is None:
-        assert judge(TokenValidator(), token, scopes, None, **attributes) is None
+        assert validate(TokenValidator(), token, scopes, None, **attributes) is None
         return
     with pytest.raises((InvalidTokenError, InsufficientScopeError)) as caught:
-        judge(TokenValidator(), token, scopes, None, **attributes)
+        validate(TokenValidator(), token, scopes, None, **attributes)
     assert caught.value.reason == reason
 
 
 ASKED = [("groups", Reason.INSUFFICIENT_GROUPS), ("roles", Reason.INSUFFICIENT_ROLES)]
 
 
-@pytest.mark.parametrize("judge", [sync_door, async_door])
+@pytest.mark.parametrize("validate", [sync_validate, async_validate])
 @pytest.mark.parametrize(("name", "reason"), ASKED)
-def test_verdicts_on_attributes(judge: Any, name: str, reason: Reason) -> None:
-    """The door judges groups, roles and entitlements too, as its description says."""
+def test_validate_token_and_attributes(validate: Any, name: str, reason: Reason) -> None:
+    """`validate_token` also checks groups, roles and entitlements."""
     with pytest.raises(InsufficientScopeError) as caught:
-        judge(TokenValidator(), OAuth2Token(scope="a"), "a", None, **{name: "x"})
+        validate(TokenValidator(), OAuth2Token(scope="a"), "a", None, **{name: "x"})
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("judge", [sync_door, async_door])
-def test_own_scope_rule_behind_the_door(judge: Any) -> None:
-    """As in Authlib, ``validate_token`` calls a ``scope_insufficient`` of the site's own, of either colour."""
+@pytest.mark.parametrize("validate", [sync_validate, async_validate])
+def test_own_scope_rule_in_validate_token(validate: Any) -> None:
+    """As in Authlib, ``validate_token`` calls a custom ``scope_insufficient``."""
 
     class Own(TokenValidator):
         @staticmethod
         def scope_insufficient(token_scopes: Any, required_scopes: Any) -> bool:
             return (token_scopes, required_scopes) != ("a", ["x"])
 
-    class AsyncOwn(TokenValidator):
-        async def scope_insufficient(self, token_scopes: Any, required_scopes: Any) -> bool:  # type: ignore[override]
-            return (token_scopes, required_scopes) != ("a", ["x"])
+    validate(Own(), OAuth2Token(scope="a"), "x", None)
+    with pytest.raises(InsufficientScopeError):
+        validate(Own(), OAuth2Token(scope="a"), "y", None)
 
-    for validator in (Own(), AsyncOwn()):
-        judge(validator, OAuth2Token(scope="a"), "x", None)
-        with pytest.raises(InsufficientScopeError):
-            judge(validator, OAuth2Token(scope="a"), "y", None)
+
+async def _coroutine_function(self: Any, *arguments: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("base", [TokenValidator, JWTBearerTokenValidator, IntrospectTokenValidator])
+@pytest.mark.parametrize("name", ["cache_identity", "owns", "recognises", "scope_insufficient", "validate_iss"])
+@pytest.mark.parametrize(
+    "method", [_coroutine_function, staticmethod(_coroutine_function), "tenant", property(lambda self: "tenant")]
+)
+def test_hooks_that_must_be_plain(method: Any, name: str, base: type) -> None:
+    """A hook that is async where it cannot be awaited, or is not a method, is refused when its class is created."""
+    with pytest.raises(TypeError, match=rf"^Own\.{name} must be a method written with def, not async def$"):
+        type("Own", (base,), {name: method})
 
 
 @pytest.mark.parametrize(
-    ("door", "message"),
+    ("method", "message"),
     [
         (lambda: Source().authenticate_token("good"), r"await aauthenticate_token\(\) instead"),
         (lambda: Source().validate_token(None, None, None), r"await avalidate_token\(\) instead"),
     ],
 )
-def test_doors_on_a_loop(door: Any, message: str) -> None:
-    """R126: the sync doors would block a loop, so they refuse, and name their twins."""
+def test_sync_methods_on_an_event_loop(method: Any, message: str) -> None:
+    """R126: the sync methods refuse to block an event loop, and name their async variants."""
 
     async def main() -> None:
         with pytest.raises(SynchronousOnlyOperation, match=message):
-            door()
+            method()
 
     asyncio.run(main())
 
 
 def test_class_without_a_source() -> None:
-    """A subclass that finds nothing says what it lacks."""
+    """A subclass without ``authenticate_token`` gets an error that names it."""
 
     class Empty(TokenValidator):
         pass
 
-    with pytest.raises(NotImplementedError, match=r"^Empty defines no authenticate_token\(\)$"):
+    with pytest.raises(NotImplementedError, match=r"^Empty must define authenticate_token\(\)$"):
         Empty().authenticate_token("x")
 
 
 def own(**values: Any) -> Any:
-    """A token that is no row, with Authlib's protocol."""
+    """A token with Authlib's methods that is not a row."""
     return SimpleNamespace(**{"is_expired": bool, "is_revoked": bool, "get_scope": lambda: "a", **values})
 
 
@@ -170,6 +186,11 @@ STATES: list[tuple[Any, TokenState]] = [
     (own(is_revoked=lambda: True, get_scope=lambda: 1 / 0), TokenState(Reason.REVOKED)),
     (own(user=ALICE), TokenState(None, "a", ALICE, {})),
     (own(user=BOB), TokenState(Reason.INACTIVE_USER, "a", BOB, {})),
+    (own(user=SimpleLazyObject(lambda: ALICE)), TokenState(None, "a", ALICE, {})),
+    (own(user=SimpleLazyObject(lambda: BOB)), TokenState(Reason.INACTIVE_USER, "a", BOB, {})),
+    (own(user=SimpleLazyObject(lambda: None)), TokenState(None, "a", None, {})),
+    (own(user=AnonymousUser()), None),  # type: ignore[list-item]
+    (own(user=SimpleNamespace(is_authenticated=False)), None),  # type: ignore[list-item]
     (own(user="a name"), TokenState(None, "a", "a name", {})),
     (own(user=SimpleNamespace(is_active=0)), None),  # type: ignore[list-item]
     (related(user_id=7), TokenState(Reason.INACTIVE_USER, "a", None, {})),
@@ -181,40 +202,42 @@ STATES: list[tuple[Any, TokenState]] = [
 
 @pytest.mark.parametrize(("token", "state"), STATES)
 def test_states(token: Any, state: TokenState | None) -> None:
-    """R26, R123: in Authlib's order, no further than a refusal needs; a user who is gone or inactive is none."""
-    read = TokenValidator().read_state(token, inquire())
+    """R26, R123: the state is read in Authlib's order up to a refusal. A deleted or inactive user is refused."""
+    read = TokenValidator().read_state(token, authorization_context())
     assert read == state if state is not None else read.reason == Reason.INACTIVE_USER
 
 
 def test_attributes_of_a_state() -> None:
-    """Only the attributes that are asked for are read."""
-    read = TokenValidator().read_state(own(groups=["g"], roles=["r"]), inquire(groups="g", entitlements="e"))
+    """Only required attributes are read."""
+    read = TokenValidator().read_state(
+        own(groups=["g"], roles=["r"]), authorization_context(groups="g", entitlements="e")
+    )
     assert read.attributes == {"groups": ["g"], "entitlements": None}
 
 
 def test_inactive_users_may_be_allowed() -> None:
-    """A validator that does not ask lets inactive users in."""
+    """A validator without ``require_active_user`` lets inactive users in."""
 
     class Lenient(TokenValidator):
         require_active_user = False
 
-    assert Lenient().read_state(own(user=BOB), inquire()).reason is None
-    assert Lenient().read_state(related(user_id=7), inquire()).reason is None
+    assert Lenient().read_state(own(user=BOB), authorization_context()).reason is None
+    assert Lenient().read_state(related(user_id=7), authorization_context()).reason is None
 
 
 @pytest.mark.parametrize("name", ["aauthenticate_token", "avalidate_token"])
-def test_twins_are_not_to_be_overridden(name: str) -> None:
-    """R124: the guard asks the other name, so an override of the twin would judge nothing, and is refused."""
+def test_overridden_async_variants(name: str) -> None:
+    """R124: a class that overrides an async variant is refused, because the guard never calls it."""
 
-    async def twin(self: Any, *args: Any) -> None: ...
+    async def async_variant(self: Any, *args: Any) -> None: ...
 
-    for bases in ((TokenValidator,), (type("Mixin", (), {name: twin}), TokenValidator)):
+    for bases in ((TokenValidator,), (type("Mixin", (), {name: async_variant}), TokenValidator)):
         with pytest.raises(TypeError, match=rf"{name}\(\) would never be called: write async def {name[1:]}\(\)"):
-            type("Own", bases, {name: twin} if len(bases) == 1 else {})
+            type("Own", bases, {name: async_variant} if len(bases) == 1 else {})
 
 
 def test_user_who_is_gone() -> None:
-    """A row whose user no longer exists, where the database allows that, is no good."""
+    """A row whose user was deleted is refused, if the database allows such rows."""
 
     class Orphan(SimpleNamespace):
         @property
@@ -223,5 +246,5 @@ def test_user_who_is_gone() -> None:
 
     orphan = Orphan(is_expired=bool, is_revoked=bool, get_scope=lambda: "a")
     with pytest.raises(InvalidTokenError) as caught:
-        TokenValidator().read_state(orphan, inquire())
+        TokenValidator().read_state(orphan, authorization_context())
     assert caught.value.reason == Reason.INACTIVE_USER

@@ -1,6 +1,5 @@
-"""``IntrospectTokenValidator``: its options, how it proves who it is, and from an answer to what views see."""
+"""``IntrospectTokenValidator``: its options, and what views see of a response."""
 
-import base64
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -8,65 +7,44 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import override_settings
-from joserfc.jwk import ECKey
 
-from async_oauth_guard import (
-    AccessToken,
-    IntrospectTokenValidator,
-    InvalidTokenError,
-    TemporarilyUnavailableError,
-    outgoing,
-)
-from async_oauth_guard.credentials import Secret
-from async_oauth_guard.effects import CacheWrite, Call, HttpCall
+from async_oauth_guard import AccessToken, IntrospectTokenValidator, InvalidTokenError, TemporarilyUnavailableError
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.jose import parse_jwt
-from tests.unit.driving import DOWN, ISSUER, SigningKey, World, inquire, key_set, ok
-
-API = "https://api.example.com"
-ENDPOINT = f"{ISSUER}/introspect"
-JWKS_URI = f"{ISSUER}/keys"
-METADATA = f"{ISSUER}/.well-known/oauth-authorization-server"
-SECRET = "s3cret"
-KEY = SigningKey("k")
-OWN_KEY = ECKey.generate_key("P-256")
-PRIVATE_JWK = {**OWN_KEY.as_dict(private=True), "kid": "ours"}
-TOKEN = Secret("opaque")
-
-
-def introspection(**options: Any) -> IntrospectTokenValidator:
-    given = {"introspection_endpoint": ENDPOINT, "client_id": "api", "client_secret": SECRET, "audience": API}
-    return IntrospectTokenValidator(**{**given, **options})
-
-
-def claims(**values: Any) -> dict[str, Any]:
-    usual = {"active": True, "aud": API, "sub": "alice", "client_id": "app", "scope": "a b", "exp": time.time() + 3600}
-    return {**usual, **values}
-
-
-def asked(validator: IntrospectTokenValidator, answer: Any, **requirements: Any) -> tuple[Any, World]:
-    """What the validator finds when the server answers so."""
-    world = World()
-    world.answer(ENDPOINT, answer)
-    return world.run(validator.authenticate_flow(TOKEN, inquire(**requirements))), world
-
+from async_oauth_guard.runtime import event_loop
+from async_oauth_guard.runtime.effects import CacheWrite, Call, OutboundRequest
+from tests.unit.driving import DOWN, ISSUER, SigningKey, World, authorization_context, key_set, ok
+from tests.unit.validators.introspecting import (
+    API,
+    ENDPOINT,
+    JWKS_URI,
+    KEY,
+    METADATA,
+    OWN_KEY,
+    PRIVATE_JWK,
+    SECRET,
+    TOKEN,
+    claims,
+    introspect,
+    introspection,
+)
 
 # Options.
 
-HTTPS = "https:// is wanted; in a private network, http:// with allow_insecure_http=True"
-NO_URL = "an absolute https:// URL is wanted"
+HTTPS = "must be an https:// URL; to use http:// in a private network, set allow_insecure_http=True"
+NO_URL = "must be an absolute https:// URL"
 SECONDS = [
-    (-1, ValueError, "a number of seconds is wanted, 0 or more"),
-    (float("nan"), ValueError, "a number of seconds is wanted, 0 or more"),
-    ("5", TypeError, "a number of seconds is wanted, not str"),
-    (None, TypeError, "a number of seconds is wanted, not NoneType"),
-    (True, TypeError, "a number of seconds is wanted, not bool"),
+    (-1, ValueError, "must be a number of seconds, 0 or more, got "),
+    (float("nan"), ValueError, "must be a number of seconds, 0 or more, got "),
+    ("5", TypeError, "must be a number of seconds, got str"),
+    (None, TypeError, "must be a number of seconds, got NoneType"),
+    (True, TypeError, "must be a number of seconds, got bool"),
 ]
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "bearer", "none"]
 SIGNED = {"signed_responses": "required", "issuer": ISSUER}
 WRONG: list[Any] = [
-    ({"introspection_endpoint": None}, ValueError, "introspection_endpoint: give one, or an issuer by which it can be"),
+    ({"introspection_endpoint": None}, ValueError, "introspection_endpoint or issuer must be given; "),
     ({"introspection_endpoint": "http://as.example.com/"}, ValueError, f"introspection_endpoint: {HTTPS}"),
     *(
         ({"introspection_endpoint": value}, ValueError, f"introspection_endpoint: {NO_URL}")
@@ -75,19 +53,27 @@ WRONG: list[Any] = [
     ({"issuer": "http://as.example.com"}, ValueError, f"issuer: {HTTPS}"),
     ({"introspection_endpoint": None, "issuer": "http://as.example.com"}, ValueError, f"issuer: {HTTPS}"),
     ({"introspection_endpoint": None, "issuer": "urn:as"}, ValueError, f"issuer: {NO_URL}"),
-    *(({"issuer": value}, (TypeError, ValueError), "issuer: ") for value in (7, "")),
+    *(({"issuer": value}, (TypeError, ValueError), "issuer must ") for value in (7, "")),
     *(
-        ({"client_id": None, "client_auth": method}, ValueError, f"client_id: {method} needs one")
+        ({"client_id": None, "client_auth": method}, ValueError, f"client_id must be given for client_auth={method!r}")
         for method in METHODS[:3]
     ),
-    *(({"client_id": value}, (TypeError, ValueError), "client_id: ") for value in (7, "")),
+    *(({"client_id": value}, (TypeError, ValueError), "client_id must ") for value in (7, "")),
     *(
-        ({"client_secret": value, "client_auth": method}, ValueError, f"client_secret: {method} needs one")
+        (
+            {"client_secret": value, "client_auth": method},
+            ValueError,
+            "client_secret must be given for",
+        )
         for method in METHODS[:4]
         for value in (None, "")
     ),
     *(
-        ({"client_secret": value, "client_auth": method}, TypeError, f"client_secret: {method} needs a string")
+        (
+            {"client_secret": value, "client_auth": method},
+            TypeError,
+            "client_secret must be a string for ",
+        )
         for method in ("client_secret_basic", "client_secret_post", "bearer")
         for value in (7, SECRET.encode(), {"k": SECRET})
     ),
@@ -95,63 +81,63 @@ WRONG: list[Any] = [
         pytest.param(
             {"client_secret": value, "client_auth": "private_key_jwt"},
             ValueError,
-            "client_secret: private_key_jwt needs a private key",
+            "client_secret must be a private key for client_auth='private_key_jwt': ",
         )
         for value in (SECRET, 7, {"kty": "oct", "k": SECRET}, OWN_KEY.as_dict(private=False))
     ),
     *(
-        ({"client_auth": value}, ValueError, f"client_auth: one of {', '.join(METHODS)} is wanted")
+        ({"client_auth": value}, ValueError, f"client_auth must be one of {', '.join(METHODS)}")
         for value in (None, "", "basic", "CLIENT_SECRET_BASIC", "tls_client_auth", [])
     ),
     *(
-        ({name: value}, error, f"{name}: {message}")
+        ({name: value}, error, f"{name} {message}")
         for name in ("cache_ttl", "negative_ttl", "stale_if_error")
         for value, error, message in SECONDS
     ),
     *(
-        ({"max_concurrency": value}, ValueError, "max_concurrency: a number of calls is wanted, 1 at least")
+        ({"max_concurrency": value}, ValueError, "max_concurrency must be a whole number, 1 or more, got ")
         for value in (0, -1, 1.5, "5", None, True)
     ),
-    ({"token_format": "("}, ValueError, "token_format: "),
-    ({"token_format": 7}, TypeError, "token_format: "),
-    ({"token_format": ""}, ValueError, "token_format: no token is empty"),
+    ({"token_format": "("}, ValueError, "token_format must be a valid regular expression: "),
+    ({"token_format": 7}, TypeError, "token_format must be a regular expression, got int"),
+    ({"token_format": ""}, ValueError, "token_format must not be empty"),
     ({"introspection_endpoint": "r1"}, ValueError, f"introspection_endpoint: {NO_URL} (Authlib's first argument, the"),
     *(
-        ({"client_auth": "bearer", "client_secret": f"{SECRET}{end}"}, ValueError, "client_secret: bearer needs print")
+        ({"client_auth": "bearer", "client_secret": f"{SECRET}{end}"}, ValueError, "client_secret must be printable")
         for end in ("\n", "\x00", "\u20ac", "\xe9")
     ),
-    ({"client_id": "a\udc80"}, ValueError, "client_id: half a surrogate pair is in it, which cannot be sent"),
-    ({"client_secret": f"{SECRET}\udc80"}, ValueError, "client_secret: half a surrogate pair is in it"),
+    ({"client_id": "a\udc80"}, ValueError, "client_id must not contain half of a surrogate pair"),
+    ({"client_secret": f"{SECRET}\udc80"}, ValueError, "client_secret must not contain half of a surrogate pair"),
     (
         {**SIGNED, "client_auth": "bearer", "client_id": None, "audience": None},
         ValueError,
-        "signed_responses: client_id or audience is needed",
+        "client_id or audience must be given for signed_responses",
     ),
-    *(({"scope_claim": value}, TypeError, "scope_claim: ") for value in (7, None)),
+    *(({"scope_claim": value}, TypeError, "scope_claim must be ") for value in (7, None)),
     *(
         (
             {**SIGNED, "signed_responses": value},
             ValueError,
-            "signed_responses: 'accepted', 'required' or None is wanted",
+            "signed_responses must be 'accepted', 'required' or None",
         )
         for value in ("", True, "optional")
     ),
-    ({"signed_responses": "required"}, ValueError, "signed_responses: an issuer is needed, whose signature it is"),
+    ({"signed_responses": "required"}, ValueError, "issuer must be given for signed_responses"),
     *(
-        (keys, ValueError, "signed_responses: the keys are for signed answers only; say 'required' or 'accepted'")
+        (keys, ValueError, "signed_responses must be 'accepted' or 'required' if jwks or jwks_uri is given")
         for keys in ({"jwks": {"keys": []}}, {"jwks_uri": "https://as.example.com/keys"})
     ),
     ({**SIGNED, "jwks_uri": "http://as.example.com/keys"}, ValueError, f"jwks_uri: {HTTPS}"),
-    ({**SIGNED, "jwks": {"keys": []}}, ValueError, "jwks: it has no key that can verify a signature"),
+    ({**SIGNED, "jwks": {"keys": []}}, ValueError, "jwks must contain a key that can verify a signature"),
     ({**SIGNED, "jwks": 7}, TypeError, "jwks: "),
     ({**SIGNED, "issuer": "urn:as"}, ValueError, f"issuer: {NO_URL}"),
-    *(({"allow_insecure_http": value}, TypeError, "allow_insecure_http: ") for value in ("no", 1, None)),
+    *(({"allow_insecure_http": value}, TypeError, "allow_insecure_http must be ") for value in ("no", 1, None)),
 ]
 
 
 @pytest.mark.parametrize(("options", "error", "message"), WRONG, ids=lambda part: repr(part)[:60])
 def test_wrong_options(options: dict[str, Any], error: Any, message: str) -> None:
-    """R134: an option that cannot work is refused when the validator is made, by name, and no secret is told."""
+    """R134: an invalid option is refused when the validator is created, by name, and no secret is shown."""
     with pytest.raises(error) as caught:
         introspection(**options)
     assert str(caught.value).startswith(message)
@@ -160,10 +146,10 @@ def test_wrong_options(options: dict[str, Any], error: Any, message: str) -> Non
 
 
 def test_defaults() -> None:
-    """What is left out is what the documentation says."""
+    """The defaults are those in the documentation."""
     validator = introspection()
-    lifetimes = validator._verdicts._lifetimes
-    assert (lifetimes.yes, lifetimes.no, lifetimes.stale) == (30, 5, 0)
+    lifetimes = validator._results._lifetimes
+    assert (lifetimes.active, lifetimes.inactive, lifetimes.stale) == (30, 5, 0)
     assert (validator.client_auth, validator.scope_claim, validator.signed_responses) == (
         "client_secret_basic",
         "scope",
@@ -192,109 +178,37 @@ GOOD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", GOOD, ids=lambda options: ", ".join(options))
 def test_good_options(options: dict[str, Any]) -> None:
-    """What can work is taken, and no secret is shown."""
+    """Valid options are accepted, and no secret is shown."""
     validator = introspection(**options)
     shown = repr(validator) + "".join(map(repr, vars(validator).values()))
     assert SECRET not in shown
     assert PRIVATE_JWK["d"] not in shown
 
 
-# How we prove who we are.
+# Responses.
 
 
-def call_of(**options: Any) -> HttpCall:
-    """The call about a token."""
-    _, world = asked(introspection(**options), ok(claims()))
-    (call,) = world.calls
-    return call
-
-
-def revealed(fields: Any) -> dict[str, str]:
-    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in (fields or {}).items()}
-
-
-def test_request() -> None:
-    """R66: the token is sent in a form, by POST, and is a secret on its way."""
-    call = call_of()
-    assert (call.method, call.url) == ("POST", ENDPOINT)
-    assert revealed(call.form) == {"token": "opaque", "token_type_hint": "access_token"}
-    assert "opaque" not in repr(call)
-    assert SECRET not in repr(call)
-    assert call.headers["Accept"] == "application/json"
-
-
-PROOFS: list[tuple[dict[str, Any], dict[str, str], dict[str, str]]] = [
-    ({}, {"Authorization": "Basic YXBpOnMzY3JldA=="}, {}),
-    ({"client_auth": "client_secret_post"}, {}, {"client_id": "api", "client_secret": SECRET}),
-    ({"client_auth": "bearer"}, {"Authorization": f"Bearer {SECRET}"}, {}),
-    ({"client_auth": "none"}, {}, {"client_id": "api"}),
-    ({"client_auth": "none", "client_id": None}, {}, {}),
-]
-
-
-@pytest.mark.parametrize(("options", "headers", "form"), PROOFS, ids=lambda part: repr(part)[:40])
-def test_client_authentication(options: dict[str, Any], headers: dict[str, str], form: dict[str, str]) -> None:
-    """R66: the server learns who asks, in the way that was agreed on, and in no other."""
-    call = call_of(**options)
-    assert revealed(call.headers) == {"Accept": "application/json", **headers}
-    assert revealed(call.form) == {"token": "opaque", "token_type_hint": "access_token", **form}
-
-
-def test_basic_credentials_are_form_encoded_first() -> None:
-    """R67: so that a colon or a letter beyond ASCII is what it was."""
-    header = revealed(call_of(client_id="a:b", client_secret="p%+ \xe9").headers)["Authorization"]
-    assert base64.b64decode(header.removeprefix("Basic ")) == b"a%3Ab:p%25%2B+%C3%A9"
-
-
-@pytest.mark.parametrize(("issuer", "audience"), [(None, ENDPOINT), (ISSUER, ISSUER)])
-def test_private_key_jwt(issuer: str | None, audience: str) -> None:
-    """An assertion names who we are and for whom it is, lasts a minute at most, and is never used twice."""
-    options: dict[str, Any] = {"client_auth": "private_key_jwt", "client_secret": PRIVATE_JWK, "issuer": issuer}
-    validator = introspection(**options)
-    found = []
-    for _ in range(2):
-        _, world = asked(validator, ok(claims()), fresh=True)
-        form = revealed(world.calls[0].form)
-        assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        assert form["client_id"] == "api"
-        found.append(parse_jwt(Secret(form["client_assertion"])))
-    first, second = found
-    assert not isinstance(first, Reason)
-    assert not isinstance(second, Reason)
-    assert {name: first.claims[name] for name in ("iss", "sub", "aud")} == {
-        "iss": "api",
-        "sub": "api",
-        "aud": audience,
-    }
-    assert 0 < first.claims["exp"] - first.claims["iat"] <= 60
-    assert (first.algorithm, first.kid) == ("ES256", "ours")
-    assert first.claims["jti"] != second.claims["jti"]
-
-
-# What the server says.
-
-
-def test_yes() -> None:
-    """An active token is a token of the request's own, with what the server said of it."""
-    found, _ = asked(introspection(), ok(claims(token_type="bearer")))
+def test_active() -> None:
+    """Each request gets its own token with the claims from the server."""
+    found, _ = introspect(introspection(), ok(claims(token_type="bearer")))
     assert isinstance(found, AccessToken)
     assert (found.subject, found.client_id, found.scopes, found.user) == ("alice", "app", {"a", "b"}, None)
-    assert found.token_type == "bearer"
-    assert asked(introspection(), ok(claims()))[0].token_type == "Bearer"
+    assert found.token_type == "Bearer"
+    assert introspect(introspection(), ok(claims()))[0].token_type == "Bearer"
 
 
 def test_scopes_of_another_name() -> None:
-    """Where the server keeps scopes under another name, they are found there."""
-    found, _ = asked(introspection(scope_claim="scp"), ok(claims(scp=["c", "d"])))
+    """Scopes are read from the member that ``scope_claim`` names."""
+    found, _ = introspect(introspection(scope_claim="scp"), ok(claims(scp=["c", "d"])))
     assert found.scopes == {"c", "d"}
 
 
-def test_no() -> None:
-    """R69: an inactive token is found, and is no good when it is judged, whatever else the server says."""
+def test_inactive() -> None:
+    """R69: an inactive token is found and then refused, whatever else the response says."""
     validator = introspection()
-    found, _ = asked(validator, ok({"active": False, "scope": "admin"}))
+    found, _ = introspect(validator, ok({"active": False, "scope": "admin"}))
     assert not isinstance(found, AccessToken)
-    assert validator.read_state(found, inquire()).reason == Reason.INACTIVE_TOKEN
+    assert validator.read_state(found, authorization_context()).reason == Reason.INACTIVE_TOKEN
 
 
 WRONG_ANSWERS: list[tuple[dict[str, Any], dict[str, Any], Reason]] = [
@@ -302,37 +216,40 @@ WRONG_ANSWERS: list[tuple[dict[str, Any], dict[str, Any], Reason]] = [
     ({"issuer": ISSUER}, {"iss": "https://other.example.com"}, Reason.WRONG_ISSUER),
     ({}, {"exp": 1}, Reason.EXPIRED),
     ({}, {"nbf": time.time() + 3600}, Reason.NOT_YET_VALID),
-    ({}, {"cnf": {"jkt": "x"}}, Reason.SENDER_CONSTRAINED),
+    ({}, {"token_use": "refresh_token"}, Reason.WRONG_TYPE),
+    ({}, {"token_type": "refresh_token"}, Reason.WRONG_TYPE),
+    ({}, {"typ": "Refresh", "token_type": "Bearer"}, Reason.WRONG_TYPE),
+    ({}, {"token_type": "MAC"}, Reason.SENDER_CONSTRAINED),
     ({}, {"authorization_details": "x"}, Reason.MALFORMED_CLAIM),
 ]
 
 
 @pytest.mark.parametrize(("options", "values", "reason"), WRONG_ANSWERS, ids=lambda part: repr(part)[:40])
-def test_answers_are_judged_here_too(options: dict[str, Any], values: dict[str, Any], reason: Reason) -> None:
-    """R71, R79: a yes of the server's does not spare its members a look."""
+def test_claims_of_active_tokens_are_checked(options: dict[str, Any], values: dict[str, Any], reason: Reason) -> None:
+    """R71, R79: the claims of an active token are still checked."""
     with pytest.raises(InvalidTokenError) as caught:
-        asked(introspection(**options), ok(claims(**values)))
+        introspect(introspection(**options), ok(claims(**values)))
     assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("values", [{}, {"iss": ISSUER}])
-def test_issuer_is_compared_where_it_is_named(values: dict[str, Any]) -> None:
-    """R71: an answer without an issuer is the server's that was asked."""
-    assert asked(introspection(issuer=ISSUER), ok(claims(**values)))[0]["sub"] == "alice"
+def test_issuer_is_optional_in_responses(values: dict[str, Any]) -> None:
+    """R71: a response without an issuer is accepted as one from the configured server."""
+    assert introspect(introspection(issuer=ISSUER), ok(claims(**values)))[0]["sub"] == "alice"
 
 
 def test_outage() -> None:
-    """A server that cannot be asked refuses nobody."""
+    """A server that cannot be reached is an outage, not a refusal."""
     with pytest.raises(TemporarilyUnavailableError):
-        asked(introspection(), DOWN)
+        introspect(introspection(), DOWN)
 
 
 def test_discovery() -> None:
-    """R63: with an issuer alone, its metadata says where it is asked."""
+    """R63: with an issuer alone, the endpoint is discovered from its metadata."""
     world, validator = World(), introspection(introspection_endpoint=None, issuer=ISSUER)
     world.answer(METADATA, ok({"issuer": ISSUER, "introspection_endpoint": ENDPOINT}))
     world.answer(ENDPOINT, ok(claims()))
-    assert world.run(validator.authenticate_flow(TOKEN, inquire()))["sub"] == "alice"
+    assert world.run(validator.authenticate_flow(TOKEN, authorization_context()))["sub"] == "alice"
     assert world.urls == [METADATA, ENDPOINT]
 
 
@@ -345,26 +262,26 @@ def signed(**values: Any) -> Any:
 @pytest.mark.parametrize("options", [{"jwks": key_set(KEY)}, {"jwks_uri": JWKS_URI}])
 @pytest.mark.parametrize("aud", ["api", API])
 def test_signed_responses(options: dict[str, Any], aud: str) -> None:
-    """R76: a signed answer is for us, by either of our names, and verified with the issuer's keys."""
+    """R76: a signed response must be for one of our identifiers, and is verified with the issuer's keys."""
     world, validator = World(), introspection(**SIGNED, **options)
     world.answer(ENDPOINT, signed(aud=aud))
     world.answer(JWKS_URI, ok(key_set(KEY)))
-    assert world.run(validator.authenticate_flow(TOKEN, inquire()))["sub"] == "alice"
+    assert world.run(validator.authenticate_flow(TOKEN, authorization_context()))["sub"] == "alice"
     assert world.calls[0].headers["Accept"] == "application/token-introspection+jwt"
 
 
 def test_signed_responses_are_not_for_others() -> None:
-    """R76: an answer for another resource server is none."""
+    """R76: a response for another resource server is refused."""
     with pytest.raises(TemporarilyUnavailableError):
-        asked(introspection(**SIGNED, jwks=key_set(KEY)), signed(aud="other"))
+        introspect(introspection(**SIGNED, jwks=key_set(KEY)), signed(aud="other"))
 
 
 def test_signed_responses_are_not_downgraded() -> None:
-    """R78: where a signature is required, a plain answer is none; where it is accepted, it is one."""
+    """R78: with ``"required"``, an unsigned response is refused. With ``"accepted"``, it is accepted."""
     with pytest.raises(TemporarilyUnavailableError):
-        asked(introspection(**SIGNED, jwks=key_set(KEY)), ok(claims()))
+        introspect(introspection(**SIGNED, jwks=key_set(KEY)), ok(claims()))
     options = {**SIGNED, "signed_responses": "accepted"}
-    assert asked(introspection(**options, jwks=key_set(KEY)), ok(claims()))[0]["sub"] == "alice"
+    assert introspect(introspection(**options, jwks=key_set(KEY)), ok(claims()))[0]["sub"] == "alice"
 
 
 @pytest.mark.parametrize(
@@ -385,26 +302,28 @@ def test_signed_responses_are_not_downgraded() -> None:
     ],
 )
 def test_recognised_tokens(options: dict[str, Any], presented: str, expected: bool) -> None:
-    """R12: nobody is asked about what cannot be a token of the server's."""
+    """R12: tokens that cannot come from the server are not introspected."""
     assert introspection(**options).recognises(presented) is expected
 
 
-# What is kept.
+# Caching.
 
 
-def test_verdicts_are_kept() -> None:
-    """A verdict serves until it is forgotten; a view may ask for a fresh one."""
+def test_results_are_cached() -> None:
+    """A result is cached until it is invalidated, unless a view requires a fresh one."""
     world, validator = World(), introspection()
     world.answer(ENDPOINT, ok(claims()))
-    inquiry = dataclasses.replace(inquire(), cache="default")
+    context = dataclasses.replace(authorization_context(), cache="default")
     for _ in range(2):
-        assert world.run(validator.authenticate_flow(TOKEN, inquiry))["sub"] == "alice"
+        assert world.run(validator.authenticate_flow(TOKEN, context))["sub"] == "alice"
     assert len(world.calls) == len(world.asked(CacheWrite)) == 1
-    world.run(validator.authenticate_flow(TOKEN, dataclasses.replace(inquire(fresh=True), cache="default")))
+    world.run(
+        validator.authenticate_flow(TOKEN, dataclasses.replace(authorization_context(fresh=True), cache="default"))
+    )
     assert len(world.calls) == 2
     world.run(validator.invalidate_flow(TOKEN, "default"))
     assert world.cache == {}
-    world.run(validator.authenticate_flow(TOKEN, inquiry))
+    world.run(validator.authenticate_flow(TOKEN, context))
     assert len(world.calls) == 3
 
 
@@ -420,14 +339,14 @@ DIFFERENCES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", DIFFERENCES, ids=repr)
 def test_fingerprints(options: dict[str, Any]) -> None:
-    """What decides a verdict keeps what is kept apart, and so does the secret, by which tenants may be told apart."""
+    """Options that can change a result separate cached results. So does the secret, which may identify a tenant."""
     plain = introspection()
     assert introspection(cache_ttl=1, negative_ttl=1).fingerprint() == plain.fingerprint()
     assert introspection(**options).fingerprint() != plain.fingerprint()
 
 
-def test_fingerprints_of_signed_answers() -> None:
-    """Whose signature counts keeps what is kept apart."""
+def test_fingerprints_of_signed_responses() -> None:
+    """Options for signatures separate cached results."""
     signing = [
         {**SIGNED, **options}
         for options in ({}, {"jwks_uri": JWKS_URI}, {"jwks": key_set(KEY)}, {"jwks": key_set(SigningKey("other"))})
@@ -437,7 +356,7 @@ def test_fingerprints_of_signed_answers() -> None:
 
 @pytest.mark.parametrize("django_key", ["a" * 50, b"b" * 100])
 def test_secrets_in_fingerprints(django_key: Any) -> None:
-    """R133: a secret stands there by a digest that takes Django's own secret to make."""
+    """R133: the fingerprint contains a digest of the secret that needs ``SECRET_KEY``."""
     pairs = [introspection(), introspection(client_auth="private_key_jwt", client_secret=PRIVATE_JWK)]
     before = [each.fingerprint()["client_secret"] for each in pairs]
     turned = dict(reversed(PRIVATE_JWK.items()))
@@ -450,46 +369,46 @@ def test_secrets_in_fingerprints(django_key: Any) -> None:
     assert PRIVATE_JWK["d"] not in "".join(before + after)
 
 
-def test_no_verdict_crosses_tenants() -> None:
-    """R133: what a server says to one tenant is not what it says to another, who shares its cache."""
+def test_tenants_share_no_results() -> None:
+    """R133: tenants that share a cache do not share results."""
     world = World()
     of_a, of_b = (introspection(client_auth="bearer", client_secret=f"tenant-{name}") for name in "ab")
-    inquiry = dataclasses.replace(inquire(), cache="default")
+    context = dataclasses.replace(authorization_context(), cache="default")
     world.answer(ENDPOINT, ok(claims()))
-    assert world.run(of_a.authenticate_flow(TOKEN, inquiry))["sub"] == "alice"
+    assert world.run(of_a.authenticate_flow(TOKEN, context))["sub"] == "alice"
     world.answer(ENDPOINT, ok({"active": False}))
-    assert world.run(of_b.authenticate_flow(TOKEN, inquiry)) == {"active": False}
+    assert world.run(of_b.authenticate_flow(TOKEN, context)) == {"active": False}
 
 
 def test_made_at_once() -> None:
-    """Threads that come first at one time find one server, and one flight."""
+    """Threads that start at the same time use one server and one single flight."""
     assert {"_introspection", "_metadata", "_own_keys"} <= set(vars(introspection()))
 
 
-# What the claims say.
+# State.
 
 
 def test_state() -> None:
-    """Lifetime is read at each look."""
+    """The lifetime is checked each time."""
     validator = introspection()
-    state = validator.read_state(AccessToken(claims(groups=["g"]), user="u"), inquire(groups="g"))
+    state = validator.read_state(AccessToken(claims(groups=["g"]), user="u"), authorization_context(groups="g"))
     assert (state.reason, state.scope, state.user, state.attributes) == (None, "a b", "u", {"groups": ["g"]})
-    assert validator.read_state(claims(), inquire()).user is None
-    assert validator.read_state(claims(exp=1), inquire()).reason == Reason.EXPIRED
+    assert validator.read_state(claims(), authorization_context()).user is None
+    assert validator.read_state(claims(exp=1), authorization_context()).reason == Reason.EXPIRED
 
 
-def test_state_of_what_is_no_answer() -> None:
-    """A token of another kind, which a subclass found, is asked what Authlib asks; what is none says no."""
+def test_state_of_custom_tokens() -> None:
+    """A custom token is checked with Authlib's methods. Other values are inactive."""
     found = SimpleNamespace(is_expired=lambda: False, is_revoked=lambda: True, get_scope=lambda: "")
-    assert introspection().read_state(found, inquire()).reason == Reason.REVOKED
+    assert introspection().read_state(found, authorization_context()).reason == Reason.REVOKED
     for nothing in ("text", 7, None):
-        assert introspection().read_state(nothing, inquire()).reason == Reason.INACTIVE_TOKEN
+        assert introspection().read_state(nothing, authorization_context()).reason == Reason.INACTIVE_TOKEN
 
 
 @pytest.mark.parametrize("active", ["true", 1, None, [True], "False"])
-def test_only_a_boolean_is_a_yes(active: Any) -> None:
-    """R68: what is not ``true`` says no."""
-    assert introspection().read_state(claims(active=active), inquire()).reason == Reason.INACTIVE_TOKEN
+def test_only_true_is_active(active: Any) -> None:
+    """R68: only ``true`` means active."""
+    assert introspection().read_state(claims(active=active), authorization_context()).reason == Reason.INACTIVE_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -505,17 +424,17 @@ def test_only_a_boolean_is_a_yes(active: Any) -> None:
     ],
 )
 def test_tokens_of_clients(values: dict[str, Any], expected: bool) -> None:
-    """R34: a token is the client's own where it names nobody, or nobody but the client."""
+    """R34: a token is the client's own if it names no user, or only the client."""
     assert introspection()._is_client_token(claims(**values)) is expected
 
 
-# Doors.
+# Public methods.
 
 
 class Answering:
-    """A transport that says yes."""
+    """A transport that responds with an active token."""
 
-    async def exchange(self, call: HttpCall, deadline: float) -> Any:
+    async def exchange(self, call: OutboundRequest, deadline: float) -> Any:
         return ok(claims())
 
     async def aclose(self) -> None: ...
@@ -523,15 +442,15 @@ class Answering:
 
 @pytest.fixture
 def _answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    outgoing.close()
-    monkeypatch.setattr(outgoing, "Transport", Answering)
+    event_loop.close()
+    monkeypatch.setattr(event_loop, "Transport", Answering)
     yield
-    outgoing.close()
+    event_loop.close()
 
 
 @pytest.mark.usefixtures("_answering")
 def test_introspect_token() -> None:
-    """Called directly it gives what the server says, in a dictionary of one's own."""
+    """`introspect_token` returns the response as a new dictionary."""
     validator = introspection()
     validator.introspect_token("opaque").clear()
     assert validator.introspect_token("opaque")["sub"] == "alice"
@@ -540,7 +459,7 @@ def test_introspect_token() -> None:
 
 @pytest.mark.usefixtures("_answering")
 async def test_aintrospect_token() -> None:
-    """So does its twin."""
+    """`aintrospect_token` does the same."""
     validator = introspection()
     assert type(await validator.aintrospect_token("opaque")) is dict
     assert (await validator.aauthenticate_token("opaque"))["sub"] == "alice"
@@ -550,20 +469,20 @@ async def test_aintrospect_token() -> None:
 
 
 class Own(IntrospectTokenValidator):
-    answers: Any = None
+    response: Any = None
     calls = 0
 
     def introspect_token(self, token_string: str) -> Any:
         self.calls += 1
-        return self.answers
+        return self.response
 
 
 def test_own_introspection() -> None:
-    """A hook needs no server; what it gives is passed on as it is, and asked for in each request."""
+    """A hook needs no server. It is called on each request, and its result is returned unchanged."""
     world, validator = World(), Own()
-    validator.answers = claims(aud="https://other.example.com")
+    validator.response = claims(aud="https://other.example.com")
     for number in (1, 2):
-        assert world.run(validator.authenticate_flow(TOKEN, inquire())) is validator.answers
+        assert world.run(validator.authenticate_flow(TOKEN, authorization_context())) is validator.response
         assert validator.calls == number
     assert not validator.takes_audience_from_protector
     assert not validator.shares
@@ -572,35 +491,35 @@ def test_own_introspection() -> None:
 
 
 def test_own_introspection_and_an_audience() -> None:
-    """R28: with an audience of its own it is checked all the same."""
+    """R28: if ``audience`` is given, it is checked for a hook's result too."""
     validator = Own(audience=API)
-    validator.answers = claims(aud="https://other.example.com")
+    validator.response = claims(aud="https://other.example.com")
     with pytest.raises(InvalidTokenError) as caught:
-        World().run(validator.authenticate_flow(TOKEN, inquire()))
+        World().run(validator.authenticate_flow(TOKEN, authorization_context()))
     assert caught.value.reason == Reason.WRONG_AUDIENCE
 
 
 def test_own_introspection_and_an_endpoint() -> None:
-    """R134: an endpoint that is given beside, for ``super()``, has to be a URL: with Authlib a realm stood there."""
+    """R134: an endpoint that is given for ``super()`` must be a URL. In Authlib, the realm is at this position."""
     with pytest.raises(ValueError, match=rf"^introspection_endpoint: {NO_URL}"):
         Own("realm")
     assert Own(ENDPOINT).introspection_endpoint == ENDPOINT
 
 
 def test_own_introspection_and_users() -> None:
-    """With a user lookup the answer becomes a token that has the user."""
-    validator = Own(user_lookup=lambda found: found["sub"])
-    validator.answers = claims()
-    found = World().run(validator.authenticate_flow(TOKEN, inquire()))
-    assert (type(found), found.user) == (AccessToken, "alice")
+    """With a user lookup, the result becomes a token with the user."""
+    validator = Own(user_lookup=lambda found: User(username=found["sub"]))
+    validator.response = claims()
+    found = World().run(validator.authenticate_flow(TOKEN, authorization_context()))
+    assert (type(found), found.user.username) == (AccessToken, "alice")
 
 
-@pytest.mark.parametrize("answer", [None, {"active": False}, {"sub": "x"}, "text", 7])
-def test_own_introspection_that_says_no(answer: Any) -> None:
-    """R68: what a hook gives and is no yes is passed on, to be refused."""
+@pytest.mark.parametrize("response", [None, {"active": False}, {"sub": "x"}, "text", 7])
+def test_own_introspection_of_inactive_tokens(response: Any) -> None:
+    """R68: a hook's result that is not active is returned and then refused."""
     validator = Own()
-    validator.answers = answer
-    assert World().run(validator.authenticate_flow(TOKEN, inquire())) is answer
+    validator.response = response
+    assert World().run(validator.authenticate_flow(TOKEN, authorization_context())) is response
 
 
 class Tenant(Own):
@@ -610,8 +529,14 @@ class Tenant(Own):
         return self.name
 
 
+def ask_hook(validator: Tenant, **requirements: Any) -> Any:
+    """The claims from the hook, or from the cache."""
+    _, _, signer, cache, fresh = validator._surroundings(authorization_context(**requirements))
+    return World().run(validator._result_flow(TOKEN, signer, cache, fresh))
+
+
 @pytest.mark.parametrize(
-    ("answer", "calls"),
+    ("response", "calls"),
     [
         (claims(), 1),
         ({"active": False}, 1),
@@ -623,49 +548,48 @@ class Tenant(Own):
     ],
     ids=repr,
 )
-def test_own_introspection_with_an_identity(answer: Any, calls: int) -> None:
-    """R70: where the class says what its answers depend on, good ones are kept for a while, apart for each."""
+def test_own_introspection_with_an_identity(response: Any, calls: int) -> None:
+    """R70: with ``cache_identity()``, valid results of a hook are cached, separately for each identity."""
     validator = Tenant(client_id="x")
-    validator.answers = answer
+    validator.response = response
     for _ in range(2):
-        flow = validator._claims_flow(TOKEN, inquire())
-        assert World().run(flow) == answer
+        assert ask_hook(validator) == response
     assert validator.calls == calls
     validator.name = "b"
-    World().run(validator._claims_flow(TOKEN, inquire()))
+    ask_hook(validator)
     assert validator.calls == calls + 1
-    World().run(validator._claims_flow(TOKEN, inquire(fresh=True)))
+    ask_hook(validator, fresh=True)
     assert validator.calls == calls + 2
 
 
-def test_own_introspection_is_forgotten() -> None:
-    """What is kept of a hook's answers can be forgotten too."""
+def test_own_introspection_is_invalidated() -> None:
+    """Cached results of a hook can be invalidated."""
     validator = Tenant()
-    validator.answers = claims()
-    World().run(validator.authenticate_flow(TOKEN, inquire()))
+    validator.response = claims()
+    World().run(validator.authenticate_flow(TOKEN, authorization_context()))
     World().run(validator.invalidate_flow(TOKEN, None))
-    World().run(validator.authenticate_flow(TOKEN, inquire()))
+    World().run(validator.authenticate_flow(TOKEN, authorization_context()))
     assert validator.calls == 2
 
 
-def test_kept_answers_are_nobodys() -> None:
-    """R33: what one request does to its answer reaches no other."""
+def test_cached_results_are_copied() -> None:
+    """R33: changes that one request makes to its result do not reach another request."""
     validator = Tenant()
-    validator.answers = claims(groups=["g"])
-    World().run(validator._claims_flow(TOKEN, inquire()))["groups"].append("admin")
-    assert World().run(validator._claims_flow(TOKEN, inquire()))["groups"] == ["g"]
+    validator.response = claims(groups=["g"])
+    ask_hook(validator)["groups"].append("admin")
+    assert ask_hook(validator)["groups"] == ["g"]
 
 
-def test_of_a_no_nothing_else_is_kept() -> None:
-    """R69: whatever stands beside it."""
+def test_cached_inactive_results() -> None:
+    """R69: of an inactive response, no other member is cached."""
     validator = Tenant()
-    validator.answers = {"active": False, "exp": 1, "scope": "admin"}
-    World().run(validator._claims_flow(TOKEN, inquire()))
-    assert World().run(validator._claims_flow(TOKEN, inquire())) == {"active": False}
+    validator.response = {"active": False, "exp": 1, "scope": "admin"}
+    ask_hook(validator)
+    assert ask_hook(validator) == {"active": False}
 
 
 @pytest.mark.parametrize("name", ["aintrospect_token", "aauthenticate_token", "avalidate_token"])
-def test_twins_are_not_to_be_written(name: str) -> None:
-    """R124: an override of a twin would never be called, so the class is refused."""
+def test_overridden_async_variants(name: str) -> None:
+    """R124: a class that overrides an async variant is refused, because it would never be called."""
     with pytest.raises(TypeError, match=rf"Own.{name}\(\) would never be called: write async def {name[1:]}\(\)"):
         type("Own", (IntrospectTokenValidator,), {name: lambda self: None})

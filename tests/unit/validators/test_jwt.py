@@ -1,4 +1,4 @@
-"""``JWTBearerTokenValidator``: its options, and from a token to what views see."""
+"""``JWTBearerTokenValidator``: its options, and what views see of a token."""
 
 import dataclasses
 import json
@@ -7,16 +7,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc6750 import InvalidTokenError as AuthlibInvalidTokenError
+from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims
 from joserfc.jwk import ECKey, KeySet, OctKey
 from joserfc.jwt import encode
 
-from async_oauth_guard import AccessToken, InvalidTokenError, JWTBearerTokenValidator, TemporarilyUnavailableError
-from async_oauth_guard.credentials import Secret
-from async_oauth_guard.effects import Call, HttpCall, Once, Row
+from async_oauth_guard import (
+    AccessToken,
+    InsufficientScopeError,
+    InvalidTokenError,
+    JWTBearerTokenValidator,
+    TemporarilyUnavailableError,
+)
+from async_oauth_guard.authorization_server.jwks import CallableKeySource, RemoteKeySource, StaticKeySource
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.flows.keysets import CalledKeys, FixedKeys, RemoteKeys
-from async_oauth_guard.jose import DEFAULT_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from tests.unit.driving import DOWN, ISSUER, SigningKey, World, inquire, key_set, ok
+from async_oauth_guard.protocol.jwk import DEFAULT_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from async_oauth_guard.protocol.secrets import Secret
+from async_oauth_guard.runtime.effects import Call, OutboundRequest, Row, SingleFlight
+from async_oauth_guard.validators.authorization import adopt_token_flow, authorize_flow
+from tests.ids import described
+from tests.unit.driving import DOWN, ISSUER, SigningKey, World, authorization_context, key_set, ok
 
 API = "https://api.example.com"
 JWKS_URI = f"{ISSUER}/keys"
@@ -56,17 +66,17 @@ def reason_of(world: World, flow: Any) -> Reason:
 
 # Options.
 
-HTTPS = "https:// is wanted; in a private network, http:// with allow_insecure_http=True"
-NO_URL = "an absolute https:// URL is wanted"
+HTTPS = "must be an https:// URL; to use http:// in a private network, set allow_insecure_http=True"
+NO_URL = "must be an absolute https:// URL"
 SECONDS = [
-    (-1, ValueError, "a number of seconds is wanted, 0 or more"),
-    (float("inf"), ValueError, "a number of seconds is wanted, 0 or more"),
-    ("5", TypeError, "a number of seconds is wanted, not str"),
-    (None, TypeError, "a number of seconds is wanted, not NoneType"),
-    (False, TypeError, "a number of seconds is wanted, not bool"),
+    (-1, ValueError, "must be a number of seconds, 0 or more, got "),
+    (float("inf"), ValueError, "must be a number of seconds, 0 or more, got "),
+    ("5", TypeError, "must be a number of seconds, got str"),
+    (None, TypeError, "must be a number of seconds, got NoneType"),
+    (False, TypeError, "must be a number of seconds, got bool"),
 ]
 WRONG: list[Any] = [
-    *(({"issuer": value}, TypeError, "issuer: the server's issuer identifier") for value in (None, 7, "", b"x", [])),
+    *(({"issuer": value}, TypeError, "issuer must be a non-empty string, got ") for value in (None, 7, "", b"x", [])),
     ({"issuer": "http://as.example.com"}, ValueError, f"issuer: {HTTPS}"),
     ({"issuer": "http://127.0.0.1.example.com"}, ValueError, f"issuer: {HTTPS}"),
     ({"issuer": "http://10.0.0.1"}, ValueError, f"issuer: {HTTPS}"),
@@ -74,57 +84,69 @@ WRONG: list[Any] = [
     ({"issuer": "http://as.example.com", "jwks": key_set(KEY)}, ValueError, f"issuer: {HTTPS}"),
     ({"issuer": "as.example.com"}, ValueError, f"issuer: {NO_URL}"),
     ({"issuer": "urn:x"}, ValueError, f"issuer: {NO_URL}"),
-    ({"issuer": "https://u:p@as.example.com"}, ValueError, "issuer: a URL without user, password and fragment"),
-    ({"issuer": "https://as.example.com/#x"}, ValueError, "issuer: a URL without user, password and fragment"),
+    (
+        {"issuer": "https://u:p@as.example.com"},
+        ValueError,
+        "issuer: must be a URL without user name, password and fragment",
+    ),
+    (
+        {"issuer": "https://as.example.com/#x"},
+        ValueError,
+        "issuer: must be a URL without user name, password and fragment",
+    ),
     ({"jwks_uri": "http://as.example.com/keys"}, ValueError, f"jwks_uri: {HTTPS}"),
     *(({"jwks_uri": value}, ValueError, f"jwks_uri: {NO_URL}") for value in ("", 7, "keys", "https://", "https://a b")),
-    ({"jwks_uri": JWKS_URI, "jwks": key_set(KEY)}, ValueError, "jwks_uri: jwks has the keys already; give one of them"),
+    ({"jwks_uri": JWKS_URI, "jwks": key_set(KEY)}, ValueError, "jwks and jwks_uri must not both be given"),
     *(
-        ({"jwks": value}, ValueError, "jwks: it has no key that can verify a signature")
+        ({"jwks": value}, ValueError, "jwks must contain a key that can verify a signature")
         for value in ({}, [], {"keys": []}, {"keys": [{"kty": "oct", "k": "c2hvcnQ"}]}, {"kty": "RSA"})
     ),
-    *(({"jwks": value}, TypeError, "jwks: a JWK Set") for value in (7, "keys", b"keys")),
-    *(({"jwks": value}, ValueError, "jwks: it has no key") for value in ("{}", b"{}", "[]")),
-    ({"leeway": 301}, ValueError, "leeway: a few minutes are wanted, 300 seconds at most"),
-    ({"max_stale": 29}, ValueError, "max_stale: cooldown at least is wanted"),
-    ({"algorithms": "RS256"}, TypeError, "algorithms: a list of names is wanted, such as ['RS256']"),
-    ({"algorithms": []}, ValueError, "algorithms: without any, no token could be valid"),
-    *(({"algorithms": value}, TypeError, "algorithms: a list of names") for value in ("RS256", 7, {"RS256": 1})),
-    *(({"algorithms": [value]}, ValueError, f"algorithms: {value!r} is none of ") for value in ("none", "rs256", 7)),
-    ({"algorithms": [["RS256"]]}, (TypeError, ValueError), "algorithms: "),
+    *(({"jwks": value}, TypeError, "jwks: the key set must be a JWK Set") for value in (7, "keys", b"keys")),
+    *(({"jwks": value}, ValueError, "jwks must contain a key") for value in ("{}", b"{}", "[]")),
+    ({"leeway": 301}, ValueError, "leeway must be at most 300 seconds, got 301"),
+    ({"max_stale": 29}, ValueError, "max_stale must be at least cooldown"),
+    ({"algorithms": "RS256"}, TypeError, "algorithms must be a list of names, such as ['RS256'], got str"),
+    ({"algorithms": []}, ValueError, "algorithms must not be empty, because no token could be valid"),
+    *(({"algorithms": value}, TypeError, "algorithms must be a list of names") for value in ("RS256", 7, {"RS256": 1})),
+    *(({"algorithms": [value]}, ValueError, "algorithms must be names from ") for value in ("none", "rs256", 7)),
+    ({"algorithms": [["RS256"]]}, (TypeError, ValueError), "algorithms must be "),
     *(
-        ({"algorithms": ["RS256", name], **fetched}, ValueError, f"algorithms: {name} needs a secret that only the ser")
+        (
+            {"algorithms": ["RS256", name], **fetched},
+            ValueError,
+            f"algorithms contains {name}, which needs ",
+        )
         for name in SYMMETRIC_ALGORITHMS
         for fetched in ({}, {"jwks_uri": JWKS_URI}, {"jwks": lambda: OCT})
     ),
-    *(({"profile": value}, ValueError, f"profile: {value!r} is none of 'rfc9068'") for value in ("", "Okta", None, 7)),
-    ({"profile": "keycloack"}, ValueError, "profile: 'keycloack' is none of "),
-    ({"profile": []}, (TypeError, ValueError), "profile: "),
+    *(({"profile": value}, ValueError, "profile must be one of 'rfc9068'") for value in ("", "Okta", None, 7)),
+    ({"profile": "keycloack"}, ValueError, "profile must be one of "),
+    ({"profile": []}, (TypeError, ValueError), "profile must be one of "),
     *(
-        ({name: value}, error, f"{name}: {message}")
+        ({name: value}, error, f"{name} {message}")
         for name in ("leeway", "jwks_ttl", "cooldown", "max_stale")
         for value, error, message in SECONDS
     ),
-    *(({"allow_insecure_http": value}, TypeError, "allow_insecure_http: ") for value in ("no", 1, None)),
+    *(({"allow_insecure_http": value}, TypeError, "allow_insecure_http must be ") for value in ("no", 1, None)),
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), WRONG, ids=lambda part: repr(part)[:60])
+@pytest.mark.parametrize(("options", "error", "message"), WRONG, ids=lambda part: described(part)[:60])
 def test_wrong_options(options: dict[str, Any], error: Any, message: str) -> None:
-    """R134, R65: an option that cannot work is refused when the validator is made, by name, with what to write."""
+    """R134, R65: an invalid option is refused when the validator is created, by a message that says what is allowed."""
     with pytest.raises(error) as caught:
         jwt(**options)
     assert str(caught.value).startswith(message)
 
 
 def test_near_misses() -> None:
-    """R134: of a profile that does not exist, the nearest that does is named."""
+    """R134: for a misspelt profile, the message names the nearest one."""
     with pytest.raises(ValueError, match=r"Did you mean 'keycloak'\?$"):
         jwt(profile="keycloack")
 
 
 def test_defaults() -> None:
-    """What is left out is what the documentation says."""
+    """The defaults are those in the documentation."""
     validator = jwt()
     assert validator.algorithms == DEFAULT_ALGORITHMS
     assert not set(SYMMETRIC_ALGORITHMS) & set(validator.algorithms)
@@ -150,9 +172,9 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", GOOD, ids=repr)
+@pytest.mark.parametrize("options", GOOD, ids=described)
 def test_good_options(options: dict[str, Any]) -> None:
-    """What can work is taken; an issuer that is only compared may be any string."""
+    """Valid options are accepted. An issuer that is only compared may be any string."""
     assert jwt(**options).issuer == options.get("issuer", ISSUER)
 
 
@@ -168,29 +190,29 @@ SYMMETRIC: list[tuple[Any, Any, bool]] = [
 
 @pytest.mark.parametrize(("keys", "algorithms", "expected"), SYMMETRIC)
 def test_symmetric_algorithms(keys: Any, algorithms: Any, expected: bool) -> None:
-    """R42: a secret serves only where it was handed over in this process; then it need not be said again."""
+    """R42: a shared secret works only if the site passes it. Then ``algorithms`` is not needed."""
     validator = jwt(jwks=keys, algorithms=algorithms)
     assert ("HS256" in validator.algorithms) is expected
 
 
 def test_one_audience_of_its_own() -> None:
-    """``resource_server`` is what Authlib's users read."""
+    """``resource_server`` has the value that Authlib's users expect."""
     assert jwt().resource_server == API
     assert JWTBearerTokenValidator(ISSUER, jwks=key_set(KEY)).resource_server is None
 
 
 SOURCES: list[tuple[dict[str, Any], type]] = [
-    ({}, RemoteKeys),
-    ({"jwks_uri": JWKS_URI}, RemoteKeys),
-    ({"jwks": key_set(KEY)}, FixedKeys),
-    ({"jwks": ECKey.generate_key("P-256")}, FixedKeys),
-    ({"jwks": lambda: key_set(KEY)}, CalledKeys),
+    ({}, RemoteKeySource),
+    ({"jwks_uri": JWKS_URI}, RemoteKeySource),
+    ({"jwks": key_set(KEY)}, StaticKeySource),
+    ({"jwks": ECKey.generate_key("P-256")}, StaticKeySource),
+    ({"jwks": lambda: key_set(KEY)}, CallableKeySource),
 ]
 
 
 @pytest.mark.parametrize(("options", "expected"), SOURCES)
 def test_where_keys_come_from(options: dict[str, Any], expected: type) -> None:
-    """Keys are fetched, handed over, or called for."""
+    """Keys are fetched, passed as an option, or returned by a callable."""
     assert type(jwt(**options)._own_keys) is expected
 
 
@@ -198,11 +220,11 @@ def test_where_keys_come_from(options: dict[str, Any], expected: type) -> None:
 
 
 def test_discovery() -> None:
-    """R63, R64: with an issuer alone, keys are found by its metadata."""
+    """R63, R64: with an issuer alone, keys are discovered from its metadata."""
     world = World()
     world.answer(METADATA, ok({"issuer": ISSUER, "jwks_uri": JWKS_URI}))
     world.answer(JWKS_URI, ok(key_set(KEY)))
-    found = world.run(jwt().authenticate_flow(token(), inquire()))
+    found = world.run(jwt().authenticate_flow(token(), authorization_context()))
     assert isinstance(found, AccessToken)
     assert (found.subject, found.client_id, found.scopes, found.user) == ("alice", "app", {"a", "b"}, None)
     assert found.header["kid"] == "k"
@@ -210,27 +232,27 @@ def test_discovery() -> None:
 
 
 def test_given_address() -> None:
-    """With an address of the keys nothing is discovered."""
+    """With ``jwks_uri``, nothing is discovered."""
     world = World()
     world.answer(JWKS_URI, ok(key_set(KEY)))
-    assert world.run(jwt(jwks_uri=JWKS_URI).authenticate_flow(token(), inquire()))["sub"] == "alice"
+    assert world.run(jwt(jwks_uri=JWKS_URI).authenticate_flow(token(), authorization_context()))["sub"] == "alice"
     assert world.urls == [JWKS_URI]
 
 
 def test_given_keys() -> None:
-    """With the keys themselves nothing is asked for."""
+    """With ``jwks``, nothing is fetched."""
     world = World()
-    assert world.run(jwt(jwks=key_set(KEY)).authenticate_flow(token(), inquire()))["sub"] == "alice"
+    assert world.run(jwt(jwks=key_set(KEY)).authenticate_flow(token(), authorization_context()))["sub"] == "alice"
     assert world.effects == []
 
 
 def test_called_keys() -> None:
-    """A callable is called where users' code may run, and what it gave is kept."""
+    """A callable runs where the site's code may run, and its keys are cached."""
     world, validator = World(), jwt(jwks=lambda: key_set(KEY))
     for _ in range(3):
-        assert world.run(validator.authenticate_flow(token(jti="x"), inquire()))["sub"] == "alice"
+        assert world.run(validator.authenticate_flow(token(jti="x"), authorization_context()))["sub"] == "alice"
     assert len(world.asked(Call)) == 1
-    assert world.asked(Once) == []
+    assert world.asked(SingleFlight) == []
 
 
 REFUSALS: list[tuple[Secret[str], Reason]] = [
@@ -246,70 +268,73 @@ REFUSALS: list[tuple[Secret[str], Reason]] = [
 
 @pytest.mark.parametrize(("presented", "reason"), REFUSALS, ids=lambda part: str(part)[:30])
 def test_refusals(presented: Secret[str], reason: Reason) -> None:
-    """R29: a token that is no good is refused, each for its own reason."""
-    assert reason_of(World(), jwt(jwks=key_set(KEY)).authenticate_flow(presented, inquire())) == reason
+    """R29: an invalid token is refused, each with its own reason."""
+    assert reason_of(World(), jwt(jwks=key_set(KEY)).authenticate_flow(presented, authorization_context())) == reason
 
 
 def test_algorithms_are_kept_to() -> None:
-    """R41: what the list does not name is not taken, whatever the key could do."""
+    """R41: an algorithm that is not in the list is refused, even if the key supports it."""
     validator = jwt(jwks=key_set(KEY), algorithms=["RS256"])
-    assert reason_of(World(), validator.authenticate_flow(token(), inquire())) == Reason.UNSUPPORTED_ALGORITHM
+    assert (
+        reason_of(World(), validator.authenticate_flow(token(), authorization_context()))
+        == Reason.UNSUPPORTED_ALGORITHM
+    )
 
 
 def test_symmetric_tokens() -> None:
-    """R42: a token that is signed with the secret that was handed over is taken; with another secret it is not."""
+    """R42: a token that is signed with the shared secret is accepted, and one with another secret is refused."""
     validator = jwt(jwks=OCT)
     good, bad = (Secret(encode({"alg": "HS256", "typ": "at+jwt"}, claims(), key)) for key in (SHARED, OTHER_SECRET))
-    assert World().run(validator.authenticate_flow(good, inquire()))["sub"] == "alice"
-    assert reason_of(World(), validator.authenticate_flow(bad, inquire())) == Reason.BAD_SIGNATURE
+    assert World().run(validator.authenticate_flow(good, authorization_context()))["sub"] == "alice"
+    assert reason_of(World(), validator.authenticate_flow(bad, authorization_context())) == Reason.BAD_SIGNATURE
 
 
 def test_remembered_tokens() -> None:
-    """A token that was verified is known, until it is invalidated, or a view asks for a fresh look."""
+    """The result for a token is cached until it is invalidated, or until a view requires a fresh one."""
     world, validator, presented = World(), jwt(jwks_uri=JWKS_URI), token()
     world.answer(JWKS_URI, ok(key_set(KEY)))
-    first = world.run(validator.authenticate_flow(presented, inquire()))
-    second = world.run(validator.authenticate_flow(presented, inquire()))
-    assert (first, len(validator._memory)) == (second, 1)
+    first = world.run(validator.authenticate_flow(presented, authorization_context()))
+    second = world.run(validator.authenticate_flow(presented, authorization_context()))
+    assert (first, len(validator._verified_tokens)) == (second, 1)
     assert first is not second
     first["scope"] = "everything"
-    assert world.run(validator.authenticate_flow(presented, inquire(fresh=True)))["scope"] == "a b"
+    assert world.run(validator.authenticate_flow(presented, authorization_context(fresh=True)))["scope"] == "a b"
     world.run(validator.invalidate_flow(presented, None))
-    assert len(validator._memory) == 0
+    assert len(validator._verified_tokens) == 0
     assert world.urls == [JWKS_URI]
 
 
 def test_outage() -> None:
-    """Without keys nobody can tell, which is no refusal."""
+    """Missing keys are an outage, not a refusal."""
     world = World()
     world.answer(JWKS_URI, DOWN)
     with pytest.raises(TemporarilyUnavailableError) as caught:
-        world.run(jwt(jwks_uri=JWKS_URI).authenticate_flow(token(), inquire()))
+        world.run(jwt(jwks_uri=JWKS_URI).authenticate_flow(token(), authorization_context()))
     assert caught.value.reason == Reason.SERVER_UNREACHABLE
 
 
 def test_shared_cache() -> None:
-    """With a cache that workers share, another worker's keys serve."""
+    """With a shared cache, keys that another worker fetched are used."""
     world = World()
     world.answer(JWKS_URI, ok(key_set(KEY)))
-    inquiry = dataclasses.replace(inquire(), cache="default")
+    context = dataclasses.replace(authorization_context(), cache="default")
     for _ in range(2):
-        world.run(jwt(jwks_uri=JWKS_URI).authenticate_flow(token(), inquiry))
-    assert len(world.asked(HttpCall)) == 1
+        world.run(jwt(jwks_uri=JWKS_URI).authenticate_flow(token(), context))
+    assert len(world.asked(OutboundRequest)) == 1
     assert len(world.cache) == 1
 
 
 def test_expired_tokens_cost_no_query() -> None:
-    """An expired token that is remembered is refused before its user is looked up."""
+    """A cached token that is expired is refused before its user is looked up."""
     validator = jwt(jwks=key_set(KEY), user_lookup="username", leeway=0)
     presented = token(exp=time.time() - 1)
     world = World()
-    assert reason_of(world, validator.authenticate_flow(presented, inquire())) == Reason.EXPIRED
+    assert reason_of(world, validator.authenticate_flow(presented, authorization_context())) == Reason.EXPIRED
     assert world.effects == []
 
 
 def test_tokens_that_expire_meanwhile_cost_no_query() -> None:
-    """Nor does one that expires while its keys are waited for."""
+    """A token that expires while its keys are fetched is refused before its user is looked up."""
     world = World()
 
     def get_keys() -> Any:
@@ -319,7 +344,7 @@ def test_tokens_that_expire_meanwhile_cost_no_query() -> None:
     validator = jwt(jwks=get_keys, user_lookup="username")
     validator._server = dataclasses.replace(validator._server, clock=world.time.clock)
     presented = token(iat=world.time.wall - 1, exp=world.time.wall + 50)
-    assert reason_of(world, validator.authenticate_flow(presented, inquire())) == Reason.EXPIRED
+    assert reason_of(world, validator.authenticate_flow(presented, authorization_context())) == Reason.EXPIRED
     assert len(world.asked(Call)) == 1
     assert world.asked(Row) == []
 
@@ -328,13 +353,13 @@ def test_tokens_that_expire_meanwhile_cost_no_query() -> None:
 
 
 def test_owned_issuers() -> None:
-    """A JWT of the issuer is this validator's alone, and no other token is its at all."""
+    """Only this validator accepts JWTs from its issuer, and it accepts no others."""
     validator = jwt()
     assert [validator.owns(issuer) for issuer in (ISSUER, f"{ISSUER}/", "", None)] == [True, False, False, False]
 
 
 def test_own_validate_iss_is_offered_every_jwt() -> None:
-    """A subclass that says itself which issuers it takes may take any JWT, and nothing else."""
+    """A custom ``validate_iss`` makes the validator a candidate for every JWT, and for nothing else."""
 
     class Own(JWTBearerTokenValidator):
         def validate_iss(self, claims: Any, iss: Any) -> bool:
@@ -344,17 +369,17 @@ def test_own_validate_iss_is_offered_every_jwt() -> None:
     assert [validator.owns(issuer) for issuer in (ISSUER, "https://other", None)] == [None, None, False]
 
 
-# What the claims say.
+# State.
 
 
 def state_of(validator: JWTBearerTokenValidator, found: Any, **requirements: Any) -> Any:
-    return validator.read_state(found, inquire(**requirements))
+    return validator.read_state(found, authorization_context(**requirements))
 
 
 def test_state() -> None:
-    """Lifetime is read at each look, scopes and attributes as the profile has them."""
+    """The lifetime is checked each time. Scopes and attributes are read as the profile says."""
     validator = jwt(jwks=key_set(KEY))
-    found = World().run(validator.authenticate_flow(token(groups=["g"], roles=["r"]), inquire()))
+    found = World().run(validator.authenticate_flow(token(groups=["g"], roles=["r"]), authorization_context()))
     state = state_of(validator, found, groups="g")
     assert (state.reason, state.scope, state.user) == (None, "a b", None)
     assert state.attributes == {"groups": ["g"]}
@@ -364,16 +389,16 @@ def test_state() -> None:
 
 
 def test_state_without_scopes() -> None:
-    """A token without a scope has none."""
+    """A token without a scope claim has no scopes."""
     validator = jwt(jwks=key_set(KEY))
     assert state_of(validator, {**claims(), "scope": None}).scope == []
 
 
-# Doors.
+# Public methods.
 
 
 def test_get_jwks() -> None:
-    """What ``get_jwks`` gives is the set as it was, in a copy."""
+    """``get_jwks`` returns a copy of the key set."""
     given = key_set(KEY)
     validator = jwt(jwks=given)
     assert validator.get_jwks() == given
@@ -382,22 +407,22 @@ def test_get_jwks() -> None:
 
 
 async def test_aget_jwks() -> None:
-    """So does its twin."""
+    """``aget_jwks`` does the same."""
     assert await jwt(jwks=key_set(KEY)).aget_jwks() == key_set(KEY)
 
 
 def test_authenticate_token() -> None:
-    """Called directly, it finds and verifies."""
+    """``authenticate_token`` finds and verifies a token."""
     assert jwt(jwks=key_set(KEY)).authenticate_token(token().reveal())["sub"] == "alice"
 
 
 def test_validate_iss() -> None:
-    """R37: an issuer is compared code point by code point."""
+    """R37: issuers are compared code point by code point."""
     validator = jwt()
     assert [validator.validate_iss({}, iss) for iss in (ISSUER, f"{ISSUER}/", None, [ISSUER])] == [True] + [False] * 3
 
 
-# What is kept apart.
+# Fingerprints.
 
 DIFFERENCES: list[dict[str, Any]] = [
     {"jwks": None, "jwks_uri": JWKS_URI},
@@ -409,15 +434,45 @@ DIFFERENCES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", DIFFERENCES, ids=repr)
+@pytest.mark.parametrize("options", DIFFERENCES, ids=described)
 def test_fingerprints(options: dict[str, Any]) -> None:
-    """What decides a verdict keeps what is kept apart; how often keys are fetched decides none."""
+    """Options that can change a result separate cached results. How often keys are fetched does not."""
     plain = jwt(jwks=key_set(KEY))
     assert jwt(jwks=key_set(KEY), jwks_ttl=1, cooldown=1, max_stale=1).fingerprint() == plain.fingerprint()
     assert jwt(**{"jwks": key_set(KEY), **options}).fingerprint() != plain.fingerprint()
 
 
 # Subclasses.
+
+
+class JudgesAlone(JWTBearerTokenValidator):
+    def validate_token(self, token: Any, scopes: Any, request: Any) -> None:
+        """Does not check roles."""
+
+
+KEYCLOAK = {
+    "azp": "app",
+    "typ": "Bearer",
+    "realm_access": {"roles": ["admin"]},
+    "resource_access": {API: {"roles": ["auditor"]}, "other": {"roles": ["owner"]}},
+}
+
+
+@pytest.mark.parametrize(("roles", "is_held"), [("admin auditor", True), ("owner", False)])
+def test_roles_of_a_profile_with_a_hook(roles: str, is_held: bool) -> None:
+    """If a hook validates the token, the guard reads roles as the profile says, as without a hook."""
+    validator = JudgesAlone(ISSUER, API, jwks=key_set(KEY), profile="keycloak")
+    presented, context = token(**KEYCLOAK), authorization_context(roles=roles)
+    found = World().run(validator.authenticate_flow(presented, context))
+    for flow in (
+        authorize_flow([validator], presented, context),
+        adopt_token_flow(Call(lambda: found, ()), authorization_context(roles=roles)),
+    ):
+        if is_held:
+            assert World().run(flow).token == found
+        else:
+            with pytest.raises(InsufficientScopeError):
+                World().run(flow)
 
 
 class OwnKeys(JWTBearerTokenValidator):
@@ -429,18 +484,18 @@ class OwnKeys(JWTBearerTokenValidator):
 
 
 def test_own_keys() -> None:
-    """R42: what a hook gives is asked for in each request, and a secret among it only where it is handed over."""
+    """R42: ``get_jwks`` is called on each request. A shared secret among its keys is allowed."""
     world, validator, presented = World(), OwnKeys("urn:as", API), token(iss="urn:as")
     for _ in range(2):
-        assert world.run(validator.authenticate_flow(presented, inquire()))["sub"] == "alice"
+        assert world.run(validator.authenticate_flow(presented, authorization_context()))["sub"] == "alice"
     assert validator.calls == 2
-    assert len(validator._memory) == 0
+    assert len(validator._verified_tokens) == 0
     assert "HS256" in validator.algorithms
     assert not validator.shares
 
 
 def test_own_keys_with_an_identity() -> None:
-    """Where the class says what its keys depend on, they are kept, and verified tokens too, apart for each."""
+    """With ``cache_identity()``, keys and verified tokens are cached, separately for each identity."""
 
     class Tenant(OwnKeys):
         name = "a"
@@ -451,9 +506,9 @@ def test_own_keys_with_an_identity() -> None:
     world, validator, presented = World(), Tenant("urn:as", API), token(iss="urn:as")
     for name in ("a", "a", "b", "b", "a"):
         validator.name = name
-        assert world.run(validator.authenticate_flow(presented, inquire()))["sub"] == "alice"
+        assert world.run(validator.authenticate_flow(presented, authorization_context()))["sub"] == "alice"
     assert validator.calls == 2
-    assert len(validator._memory) == 2
+    assert len(validator._verified_tokens) == 2
     assert validator.shares
     assert validator.fingerprint()["jwks"] == "None"
 
@@ -473,39 +528,39 @@ class OwnIssuersAndFind(OwnIssuers):
         return None
 
 
-@pytest.mark.parametrize("issuer", [None, ["urn:as", "urn:bs"], ("urn:as",), {"urn:as": 1}], ids=repr)
-def test_issuers_of_ones_own(issuer: Any) -> None:
-    """R33: who compares issuers by itself, and needs no server of ours, may name them as Authlib's users do."""
+@pytest.mark.parametrize("issuer", [None, ["urn:as", "urn:bs"], ("urn:as",), {"urn:as": 1}], ids=described)
+def test_own_comparison_of_issuers(issuer: Any) -> None:
+    """R33: a subclass that compares issuers itself, and needs no server, may pass any issuer, as with Authlib."""
     validator = OwnIssuersAndKeys(issuer, API)
-    assert World().run(validator.authenticate_flow(token(iss="urn:as"), inquire()))["sub"] == "alice"
-    assert validator.vault().name("x") == OwnIssuersAndKeys(issuer, API).vault().name("x")
+    assert World().run(validator.authenticate_flow(token(iss="urn:as"), authorization_context()))["sub"] == "alice"
+    assert validator.signer().name("x") == OwnIssuersAndKeys(issuer, API).signer().name("x")
     assert OwnIssuersAndFind(issuer, API).issuer == issuer
-    with pytest.raises(TypeError, match=r"^issuer: the server's issuer identifier is wanted, a string$"):
+    with pytest.raises(TypeError, match=r"^issuer must be a non-empty string, got "):
         OwnIssuers(issuer, API)
 
 
 def test_text_that_a_hook_gives() -> None:
-    """PEM and JSON text serve as they do with Authlib; a secret does not come as text."""
+    """PEM and JSON text work as with Authlib. A shared secret as text is refused."""
     pem = ECKey.import_key(KEY.jwk).as_pem(private=False)
     for text in (pem, pem.decode(), json.dumps(key_set(KEY))):
         validator = jwt(jwks=lambda text=text: text)
-        assert World().run(validator.authenticate_flow(token(), inquire()))["sub"] == "alice"
+        assert World().run(validator.authenticate_flow(token(), authorization_context()))["sub"] == "alice"
 
 
 def test_callables_without_a_hash() -> None:
-    """Their keys could not be found again."""
+    """A callable must be hashable, because its keys are cached by it."""
 
     class Unhashable:
         __hash__ = None  # type: ignore[assignment]
 
         def __call__(self) -> Any: ...
 
-    with pytest.raises(TypeError, match=r"^jwks: a callable that can be hashed is wanted, not Unhashable$"):
+    with pytest.raises(TypeError, match=r"^jwks must be hashable, got Unhashable$"):
         jwt(jwks=Unhashable())
 
 
 def test_keys_are_made_once() -> None:
-    """Threads that come first at one time find one source of keys, and one flight."""
+    """Threads that start at the same time use one source of keys and one single flight."""
     assert {"_own_keys"} <= set(vars(jwt()))
 
 
@@ -518,7 +573,8 @@ OWN_FINDS: list[tuple[dict[str, Any], Reason | None]] = [
     ({}, None),
     ({"iss": "https://other.example.com"}, Reason.WRONG_ISSUER),
     ({"aud": "https://other.example.com"}, Reason.WRONG_AUDIENCE),
-    ({"cnf": {"jkt": "x"}}, Reason.SENDER_CONSTRAINED),
+    ({"token_type": "MAC"}, Reason.SENDER_CONSTRAINED),
+    ({"token_use": "refresh"}, Reason.WRONG_TYPE),
     ({"exp": 1}, Reason.EXPIRED),
     ({"authorization_details": "x"}, Reason.MALFORMED_CLAIM),
     ({"authorization_details": [{"type": "t"}]}, None),
@@ -527,19 +583,28 @@ OWN_FINDS: list[tuple[dict[str, Any], Reason | None]] = [
 
 @pytest.mark.parametrize(("values", "reason"), OWN_FINDS)
 @pytest.mark.parametrize("kind", [dict, AccessToken])
-def test_what_a_subclass_finds_is_judged_alike(kind: Any, values: dict[str, Any], reason: Reason | None) -> None:
-    """R28, R37: issuer, audience and lifetime count, whoever found the token."""
+def test_claims_that_a_subclass_finds(kind: Any, values: dict[str, Any], reason: Reason | None) -> None:
+    """R28, R37: issuer, audience, lifetime and token type are checked for tokens from a subclass too."""
     assert state_of(OwnFind(ISSUER, API), kind(claims(**values))).reason == reason
 
 
-def test_what_a_subclass_finds_and_is_no_claims() -> None:
-    """A token of another kind is asked what Authlib asks."""
+def test_authlibs_claims_that_a_subclass_finds() -> None:
+    """R28: Authlib checks its own claims by the options that they were given, and the package checks them too."""
+    with pytest.raises(AuthlibInvalidTokenError):
+        state_of(OwnFind(ISSUER, API), JWTAccessTokenClaims(claims(), {}, {"client_id": {"values": ["other"]}}))
+    for values, reason in OWN_FINDS:
+        if reason is not Reason.EXPIRED:  # Authlib checks this too
+            assert state_of(OwnFind(ISSUER, API), JWTAccessTokenClaims(claims(**values), {})).reason == reason
+
+
+def test_custom_tokens_that_a_subclass_finds() -> None:
+    """A custom token is checked with Authlib's methods."""
     found = SimpleNamespace(is_expired=lambda: True, is_revoked=lambda: False, get_scope=lambda: "")
     assert state_of(OwnFind(ISSUER, API), found).reason == Reason.EXPIRED
 
 
 @pytest.mark.parametrize("name", ["aget_jwks", "aauthenticate_token", "avalidate_token"])
-def test_twins_are_not_to_be_written(name: str) -> None:
-    """R124: an override of a twin would never be called, so the class is refused."""
+def test_overridden_async_variants(name: str) -> None:
+    """R124: a class that overrides an async variant is refused, because it would never be called."""
     with pytest.raises(TypeError, match=rf"Own.{name}\(\) would never be called: write async def {name[1:]}\(\)"):
         type("Own", (JWTBearerTokenValidator,), {name: lambda self: None})

@@ -1,0 +1,103 @@
+"""What the code of a method does, from its bytecode. In doubt: more than is allowed."""
+
+import dis
+import inspect
+import re
+from collections.abc import Sequence, Set
+from functools import lru_cache
+from itertools import pairwise, takewhile
+from types import CodeType
+from typing import Any, NamedTuple
+
+__all__ = ["ANY", "attributes_stored", "instructions", "is_called", "is_of_super", "keeps_self", "name_of_self"]
+
+ANY = "*"
+"""A placeholder that means every name."""
+
+# Code that uses these may set attributes whose names it does not contain.
+_OBSCURE = {"__dict__", "__self__", "__setattr__", "eval", "exec", "locals", "setattr", "vars"}
+
+# Instructions that have different names in different Python versions, and instructions to ignore.
+_SAME = {"LOAD_METHOD": "LOAD_ATTR", "LOAD_SUPER_ATTR": "LOAD_ATTR"}
+_FILLERS = {"COPY", "EXTENDED_ARG", "NOP", "PRECALL", "PUSH_NULL"}
+
+
+class _Instruction(NamedTuple):
+    """One instruction: its kind, its name or number, and where its expression starts and ends in the source."""
+
+    kind: str
+    name: Any
+    start: tuple[int, int]
+    end: tuple[int, int]
+
+
+@lru_cache(maxsize=4096)
+def attributes_stored(code: CodeType) -> Set[str]:
+    """The names of attributes that code sets on any object; `ANY` if the code does not show the names."""
+    names = {each.name for each in instructions(code) if each.kind == "STORE_ATTR"}
+    # A list can be changed without an assignment.
+    names |= {"http_method_names"}.intersection(code.co_names)
+    return names | ({ANY} if _OBSCURE.intersection(code.co_names) else set())
+
+
+@lru_cache(maxsize=4096)
+def keeps_self(code: CodeType) -> bool:
+    """Whether a method uses ``self`` only for attributes, and adds no keywords for ``super().__init__()``."""
+    found = instructions(code)
+    me = name_of_self(code)
+    of_super = [index for index in range(len(found)) if is_of_super(found, index, me)]
+    return (
+        bool(me)
+        and all(after.kind in ("LOAD_ATTR", "STORE_ATTR") for before, after in pairwise(found) if before.name == me)
+        and len(of_super) == sum(each.name == "super" for each in found)
+        and all(_adds_no_keywords(code, index) for index, each in enumerate(found) if each.name == "__init__")
+    )
+
+
+def _adds_no_keywords(code: CodeType, index: int) -> bool:
+    """Whether the ``__init__`` at this instruction is called only with the ``*args, **kwargs`` of the method itself."""
+    found = instructions(code)
+    first = code.co_argcount + code.co_kwonlyargcount
+    count = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    own = ("", *code.co_varnames[first : first + count])
+    arguments = takewhile(lambda each: not each.kind.startswith("CALL"), found[index + 1 :])
+    uses = [after for before, after in pairwise(found) if before.name == own[-1]]
+    reads = [each for each in uses if each.kind == "LOAD_ATTR" and each.name in ("get", "pop")]
+    handed_on = [each for each in uses if each.kind in ("DICT_MERGE", "CALL_FUNCTION_EX")]
+    is_alike = len(uses) == len(reads) + len(handed_on) and all(
+        each.name in (None, (), 0, 1, *own) for each in arguments
+    )
+    return is_alike and is_called(found, index)
+
+
+def name_of_self(code: CodeType) -> str:
+    return code.co_varnames[0] if code.co_argcount else ""
+
+
+def is_of_super(found: Sequence[_Instruction], index: int, me: str) -> bool:
+    """Whether an instruction looks up an attribute of ``super()``. Python 3.11 does not show its arguments."""
+    before = [(each.kind, each.name) for each in found[max(index - 3, 0) : index]]
+    is_bare = before[-2:] == [("LOAD_GLOBAL", "super"), ("CALL", 0)]
+    is_shown = before[:2] == [("LOAD_GLOBAL", "super"), ("LOAD_DEREF", "__class__")] and before[-1][1] == me
+    return found[index].kind == "LOAD_ATTR" and (is_bare or is_shown)
+
+
+def is_called(found: Sequence[_Instruction], index: int) -> bool:
+    """Whether the value of an instruction is called at once: the next larger expression with its start is a call."""
+    longer = [each for each in found if each.start == found[index].start and each.end > found[index].end]
+    shortest = min((each.end for each in longer), default=None)
+    return any(each.kind.startswith("CALL") and each.end == shortest for each in longer)
+
+
+@lru_cache(maxsize=4096)
+def instructions(code: CodeType) -> Sequence[_Instruction]:
+    """The instructions of code, in one form for all versions of Python."""
+    found = []
+    for each in dis.get_instructions(code):
+        # Some versions have instructions that read or write two variables.
+        kinds = re.findall("LOAD_FAST|STORE_FAST", each.opname) or [_SAME.get(each.opname, each.opname)]
+        names = each.argval if len(kinds) > 1 else [each.argval]
+        line, end_line, column, end_column = (number or 0 for number in each.positions or ())
+        start, end = (line, column), (end_line, end_column)
+        found += [_Instruction(kind, name, start, end) for kind, name in zip(kinds, names, strict=True)]
+    return [each for each in found if each.kind not in _FILLERS]

@@ -1,0 +1,118 @@
+"""Hands what a guard found out about a request over to other guards of the same protector.
+
+From a guard in front of an ASGI application it travels in the scope, which only the server and applications write,
+never a client. Other guards leave it on the request.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from django.http import HttpRequest
+
+from ..asgi.request import read_header
+from ..protocol.confirmation import Possession
+from ..protocol.requirements import Requirements
+from ..protocol.secrets import Secret
+from ..validators.binding import POSSESSION
+from ..validators.found_token import FoundToken
+
+__all__ = [
+    "Handover",
+    "ReusingContext",
+    "hand_over",
+    "handover_of",
+    "handovers_of",
+    "leave_handover",
+    "presented_by",
+    "reuse_handover",
+]
+
+_KEY: Final = "async_oauth_guard"
+_ATTRIBUTE: Final = "_oauth_handover"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Handover:
+    """What a guard of ``protector`` found out.
+
+    Attributes:
+        presented: what `presented_by` returned.
+        found: the token, or ``None`` if the site's own ``acquire_token`` found it.
+        possession: what the request proves to possess.
+        is_fresh: whether no cached result was used.
+    """
+
+    protector: Any = field(repr=False)
+    presented: Secret[Sequence[str | None]]
+    found: FoundToken | None
+    possession: Possession | None
+    is_fresh: bool
+
+
+def hand_over(handover: Handover, request: HttpRequest) -> dict[str, Any]:
+    """What to add to the scope of ``request`` for the application, besides what other guards have handed over."""
+    return {_KEY: (handover, *_in_scope_of(request))}
+
+
+def presented_by(request: HttpRequest) -> Secret[Sequence[str | None]]:
+    """The header fields with the credentials of ``request``. With another value, it presents something else."""
+    return Secret((read_header(request, "HTTP_AUTHORIZATION"), read_header(request, "HTTP_DPOP")))
+
+
+def handovers_of(request: HttpRequest | None) -> Sequence[Handover]:
+    """What other guards handed over, the innermost first."""
+    own = _left_on(request)
+    in_front = _in_scope_of(request)
+    return in_front if own is None else (own, *in_front)
+
+
+def leave_handover(request: HttpRequest, make: Callable[[], Handover]) -> None:
+    """Leave a handover on ``request``. It is made when it is needed, because most requests have one guard."""
+    setattr(request, _ATTRIBUTE, make)
+
+
+def _left_on(request: HttpRequest | None) -> Handover | None:
+    """What the innermost guard of ``request`` itself left on it."""
+    left: Handover | Callable[[], Handover] | None = getattr(request, _ATTRIBUTE, None)
+    if callable(left):
+        left = left()
+        setattr(request, _ATTRIBUTE, left)
+    return left
+
+
+def _in_scope_of(request: HttpRequest | None) -> Sequence[Handover]:
+    scope: Mapping[str, Any] = getattr(request, "scope", None) or {}
+    handovers: Sequence[Handover] = scope.get(_KEY, ())
+    return handovers
+
+
+def handover_of(request: HttpRequest, protector: Any) -> Handover | None:
+    """What another guard of ``protector`` handed over, if the request still presents the same."""
+    for handover in handovers_of(request):
+        if handover.protector is protector and handover.presented.reveal() == presented_by(request).reveal():
+            return handover
+    return None
+
+
+class ReusingContext(Protocol):
+    """The part of an `AuthorizationContext` that a handover completes."""
+
+    requirements: Requirements
+    possession: Possession | None
+    found: FoundToken | None
+
+
+def reuse_handover(request: HttpRequest, protector: Any, context: ReusingContext) -> bool:
+    """Whether a guard of ``protector`` handed something over and the request still presents the same.
+
+    If so, ``context`` gets the possession that was proved, and the token, unless it must be found anew.
+    """
+    handover = handover_of(request, protector)
+    if handover is None:
+        return False
+    context.possession = handover.possession
+    setattr(request, POSSESSION, handover.possession)
+    if handover.is_fresh or not context.requirements.fresh:
+        context.found = handover.found
+    return True

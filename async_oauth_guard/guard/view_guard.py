@@ -1,0 +1,265 @@
+"""Guards one view: lets a request in and attaches its token, or returns the response that refuses it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from ..errors import GuardError, MissingAuthorizationError, OAuth2Error
+from ..protocol.access_token import TokenState, is_user
+from ..protocol.confirmation import NO_POSSESSION, Possession
+from ..protocol.credentials import Credentials
+from ..protocol.requirements import Requirements, describe_requirements
+from ..protocol.scopes import own_copy
+from ..runtime.effects import Call, Flow
+from ..validators.authorization import Authorization
+from ..validators.found_token import FoundToken
+from ..validators.hooks import keywords_taken, overridden
+from .csrf import session_checks_flow
+from .handover import Handover, leave_handover, presented_by
+from .memo import Memo, Plan
+from .ninja_operations import PASSED
+from .proofs import NONCE
+from .refusals import ChallengeSource, refuse_flow
+from .responses import (
+    Marks,
+    complete_refusal,
+    complete_response,
+    mark_response,
+    render_json,
+    render_problem,
+    share_refusal,
+)
+from .streaming import end_with_token, note_token
+
+__all__ = ["Protector", "ViewGuard"]
+
+# These do no I/O. A renderer of the site may, so a driver calls it.
+_OWN_RENDERERS = (render_json, render_problem)
+
+# Browsers store the credentials of these schemes and send them automatically, like cookies.
+_SENT_BY_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
+
+
+class Protector(ChallengeSource, Protocol):
+    """The part of a `ResourceProtector` that a view's guard uses."""
+
+    csrf_exempt: bool
+
+    @property
+    def validators(self) -> Sequence[Any]: ...
+    def check_keywords(self, requirements: Requirements) -> None: ...
+    def by_scheme(self) -> Mapping[str, Sequence[Any]]: ...
+    def read_credentials(self, request: HttpRequest) -> Credentials | GuardError: ...
+    def authorize_flow(
+        self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
+    ) -> Flow[Authorization]: ...
+    def adopt_token_flow(
+        self, acquire: Call, request: HttpRequest, requirements: Requirements
+    ) -> Flow[Authorization]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViewGuard:
+    """Decides about requests to one view.
+
+    Attributes:
+        keywords: the keywords of the decorator.
+        requirements: the same, parsed.
+        optional: whether a request without credentials is let in.
+        memo: remembers which tokens the flow let in, if there is nothing but options that a request depends on.
+        in_front: whether it guards an ASGI application, which runs its own checks of sessions.
+        alternatives: other guards that let in requests which this one refuses. Only reports have them.
+        until_expiry: whether a streaming response ends when the token expires.
+    """
+
+    protector: Protector
+    keywords: Mapping[str, Any]
+    requirements: Requirements
+    optional: bool
+    memo: Memo | None = field(default=None, repr=False, compare=False)
+    in_front: bool = False
+    alternatives: "tuple[ViewGuard, ...]" = ()
+    until_expiry: bool = True
+
+    @property
+    def checks_sessions(self) -> bool:
+        """Whether Django's checks of sessions run on some requests."""
+        return self.optional or bool(self.forgeable_schemes)
+
+    @property
+    def forgeable_schemes(self) -> Collection[str | None]:
+        """The schemes with which a browser may add automatically what lets a request in, even for another site's form.
+
+        ``None`` stands for requests without credentials of a supported scheme.
+        """
+        if self.in_front or self.protector.csrf_exempt is True:
+            return ()
+        try:
+            schemes: set[str | None] = {*_SENT_BY_BROWSERS.intersection(self.protector.by_scheme())}
+        except ImproperlyConfigured:
+            # No request is let in.
+            schemes = set()
+        if overridden(self.protector, "acquire_token") is not None:
+            # The site's code may read a cookie. Credentials of another scheme do not show that no browser sent the
+            # request. Another site chooses the URL that Digest credentials contain, so they may look like repeated
+            # ones.
+            schemes.add(None)
+        return schemes
+
+    def check_flow(
+        self, request: HttpRequest, given: Any, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Flow[HttpResponseBase | None]:
+        """Return the response that refuses the request, or ``None`` after setting ``oauth_token`` on both requests."""
+        if any(each is self for each in getattr(request, PASSED, ())):
+            return _nothing_flow()
+        memo = self.memo
+        plan = None if memo is None else memo.plan(self.protector, self.requirements)
+        # In front of an application, `recall` has been called.
+        if not self.in_front and self._recall(plan, request, given):
+            return _nothing_flow()
+        return self._check_flow(plan, request, given, guarded, args, kwargs)
+
+    def recall(self, request: HttpRequest) -> bool:
+        """Let ``request`` in without a flow, if the memo knows that the flow would. Does no I/O."""
+        plan = None if self.memo is None else self.memo.plan(self.protector, self.requirements)
+        return self._recall(plan, request, request)
+
+    def _recall(self, plan: Plan | None, request: HttpRequest, given: Any) -> bool:
+        admitted = None if self.memo is None or plan is None else self.memo.recall(plan, request)
+        if admitted is None or plan is None:
+            return False
+        token, state = admitted
+        self.attach_token(request, given, token, state)
+        self.hand_over(request, FoundToken(plan.validator, token, state.remembered), NO_POSSESSION)
+        return True
+
+    def _check_flow(
+        self,
+        plan: Plan | None,
+        request: HttpRequest,
+        given: Any,
+        guarded: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Flow[HttpResponseBase | None]:
+        credentials = self.protector.read_credentials(request)
+        if self.optional and isinstance(credentials, MissingAuthorizationError):
+            request.oauth_token = given.oauth_token = None  # type: ignore[attr-defined]
+            if self.in_front or _is_rest_framework(given):
+                # The application or the framework checks the session itself.
+                return None
+            response = yield from session_checks_flow(request, guarded, args, kwargs)
+            mark_response(response, private=False, vary=self.protector.options.vary)
+            return response
+        if credentials.scheme in self.forgeable_schemes:
+            response = yield from session_checks_flow(request, guarded, args, kwargs, login=False)
+            if response is not None:
+                mark_response(response, private=False, vary=self.protector.options.vary)
+                return response
+        try:
+            authorization = yield from self.authorize_flow(request, credentials)
+        except GuardError as error:
+            return (yield from self._refuse_flow(request, error))
+        self.attach_token(request, given, authorization.token, authorization.state)
+        if self.protector.options.set_user:
+            _set_user(request, authorization)
+            if given is not request:
+                _set_user(given, authorization)
+        self.hand_over(request, authorization.found, authorization.context.possession)
+        if plan is not None and self.memo is not None and isinstance(credentials, Credentials):
+            self.memo.keep(plan, self.protector, request, credentials, authorization)
+        return None
+
+    def hand_over(self, request: HttpRequest, found: FoundToken | None, possession: Possession | None) -> None:
+        """Leave what was found out on ``request``, for other guards of the same protector."""
+        presented, is_fresh = presented_by(request), self.requirements.fresh
+        leave_handover(request, lambda: Handover(self.protector, presented, found, possession, is_fresh))
+
+    def describe(self) -> str:
+        """The requirements as text."""
+        text = describe_requirements(self.requirements)
+        own = f"optional: {text}" if self.optional else text
+        return " or else ".join([own, *(guard.describe() for guard in self.alternatives)])
+
+    def finish(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        """Prevent caches from sending the response to other clients, and let a stream end with the token."""
+        complete_response(response, self.marks_for(request))
+        if self.until_expiry and getattr(response, "streaming", False):
+            end_with_token(request, response)
+
+    def marks_for(self, request: HttpRequest) -> Marks:
+        """How to mark the response to ``request``."""
+        # Do not check ``oauth_token``: the view, or a guard inside this one, may have replaced it.
+        given_for_token = hasattr(request, "_oauth_token_state")
+        # With Authlib's headers, `Vary` alone must separate clients. It cannot if the token is not in the header.
+        options = self.protector.options
+        is_apart = options.as_authlib and overridden(self.protector, "acquire_token") is None
+        nonce = None if options.dpop is None else getattr(request, NONCE, None)
+        return Marks(given_for_token and not is_apart, options.vary, nonce)
+
+    def authorize_flow(self, request: HttpRequest, credentials: Credentials | GuardError) -> Flow[Authorization]:
+        """Authorize the request with the protector, or with its overridden ``acquire_token``."""
+        acquire_token = overridden(self.protector, "acquire_token")
+        if acquire_token is None:
+            return self.protector.authorize_flow(request, self.requirements, credentials)
+        return self._acquire_flow(acquire_token, request, credentials)
+
+    def _acquire_flow(
+        self, acquire_token: Callable[..., Any], request: HttpRequest, credentials: Credentials | GuardError
+    ) -> Flow[Authorization]:
+        """Let an overridden ``acquire_token`` find the token and check its lifetime and scopes."""
+        taken = keywords_taken(acquire_token, self.keywords, positional=1)
+        keywords = own_copy({name: value for name, value in self.keywords.items() if name in taken})
+        try:
+            acquire = Call(acquire_token, (request,), keywords)
+            return (yield from self.protector.adopt_token_flow(acquire, request, self.requirements))
+        except OAuth2Error as caught:
+            refusal = caught
+        # Outside the handler, as in the protector.
+        error = yield from refuse_flow(self.protector, refusal, request, self.requirements, credentials)
+        raise error from error.__cause__
+
+    def _refuse_flow(self, request: HttpRequest, error: GuardError) -> Flow[HttpResponseBase]:
+        render = self.protector.options.render_error or render_json
+        for own in _OWN_RENDERERS:
+            if render is own:
+                return share_refusal(own, request, error) if self.in_front else own(request, error)
+        response = yield Call(render, (request, error))
+        if not isinstance(response, HttpResponseBase):
+            raise TypeError(f"render_error must return an HttpResponse, got {type(response).__name__}")
+        return complete_refusal(response, error)
+
+    def attach_token(self, request: Any, given: Any, token: Any, state: TokenState | None) -> None:
+        """Set ``oauth_token`` on both requests."""
+        request.oauth_token = given.oauth_token = token
+        request._oauth_token_state = given._oauth_token_state = state
+        note_token(request, token, state, self.protector)
+
+
+def _nothing_flow() -> Flow[None]:
+    yield from ()
+
+
+def _is_rest_framework(request: Any) -> bool:
+    # `isinstance()` would need an import. The request of adrf is a subclass.
+    return any(cls.__module__ == "rest_framework.request" for cls in type(request).__mro__)
+
+
+def _set_user(request: Any, authorization: Authorization) -> None:
+    # Import it here, because it needs the app registry.
+    from django.contrib.auth.models import AnonymousUser
+
+    is_known = is_user(authorization.user, f"{type(authorization.token).__name__}.user")
+    user = authorization.user if is_known else AnonymousUser()
+
+    async def auser() -> Any:
+        return user
+
+    request.user, request.auser = user, auser
+    # The guard exempts the view, or has run the check. `SessionAuthentication` of Django REST framework takes this user
+    # for that of a session, and would run it again.
+    request._dont_enforce_csrf_checks = True

@@ -1,0 +1,19 @@
+"""What guarded applications need in these tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from async_oauth_guard.runtime import event_loop
+from async_oauth_guard.runtime.replay_store import REPLAYS
+from async_oauth_guard.testing import FakeAuthorizationServer
+from tests.kit.guarded_sites import CLIENTS
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[FakeAuthorizationServer]:
+    """An authorization server."""
+    with FakeAuthorizationServer(clients=CLIENTS) as running:
+        yield running
+    event_loop.close()
+    REPLAYS.clear()

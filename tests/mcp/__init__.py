@@ -1,0 +1,1 @@
+"""MCP clients of others, with the demo's MCP servers."""

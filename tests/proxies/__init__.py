@@ -1,0 +1,1 @@
+"""Real proxies that terminate mutual TLS in front of a real server."""

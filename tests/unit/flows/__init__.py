@@ -1,1 +1,0 @@
-"""Flows driven by hand."""
