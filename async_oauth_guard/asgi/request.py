@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import set_script_prefix
 from django.utils.functional import cached_property
 
-__all__ = ["ScopeRequest", "read_header"]
+__all__ = ["ScopeRequest", "read_credential_fields", "read_header"]
 
 _CREDENTIALS: Mapping[bytes, str] = {b"authorization": "HTTP_AUTHORIZATION", b"dpop": "HTTP_DPOP"}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -24,7 +24,8 @@ class ScopeRequest(ASGIRequest):
 
     resolver_match = None
     # Guards look for these in each request. To find nothing is slow, if it must raise an error.
-    _oauth_trace = _oauth_rejection = _oauth_dpop_nonce = _oauth_handover = None
+    _oauth_trace = _oauth_rejection = _oauth_dpop_nonce = None
+    _oauth_handovers = ()
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         # Not the constructor of the base class: a refusal seldom needs more than this.
@@ -59,11 +60,16 @@ class ScopeRequest(ASGIRequest):
         set_script_prefix(get_script_prefix(scope))
 
 
+def read_credential_fields(request: HttpRequest) -> Mapping[str, Any]:
+    """The header fields with credentials: ``META``, or only these if it has not been made."""
+    is_made = type(request) is not ScopeRequest or "META" in vars(request)
+    return request.META if is_made else request.presented
+
+
 def read_header(request: HttpRequest, name: str) -> str | None:
-    """The value of a field with credentials in ``META``, which is not made if it was not needed yet."""
-    if type(request) is not ScopeRequest or "META" in vars(request):
-        return request.META.get(name)
-    return request.presented.get(name)
+    """The value of a header field with credentials, by its name in ``META``."""
+    value: str | None = read_credential_fields(request).get(name)
+    return value
 
 
 class _Body(io.RawIOBase):

@@ -1,16 +1,17 @@
-"""Hands what a guard found out about a request over to other guards of the same protector.
+"""Hands what a guard found out about a request over to other guards of the same protector, and to streams.
 
 From a guard in front of an ASGI application it travels in the scope, which only the server and applications write,
 never a client. Other guards leave it on the request.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from django.http import HttpRequest
 
-from ..asgi.request import read_header
+from ..asgi.request import read_credential_fields
+from ..protocol.access_token import TokenState
 from ..protocol.confirmation import Possession
 from ..protocol.requirements import Requirements
 from ..protocol.secrets import Secret
@@ -23,31 +24,38 @@ __all__ = [
     "hand_over",
     "handover_of",
     "handovers_of",
+    "handovers_on",
     "leave_handover",
     "presented_by",
     "reuse_handover",
 ]
 
 _KEY: Final = "async_oauth_guard"
-_ATTRIBUTE: Final = "_oauth_handover"
+_ATTRIBUTE: Final = "_oauth_handovers"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# There is one for each request. Creating a frozen instance would take three times as long.
+@dataclass(slots=True, eq=False)
 class Handover:
-    """What a guard of ``protector`` found out.
+    """What a guard of ``protector`` found out when it let a request in.
 
     Attributes:
+        token, state: the token of the request, and its state if the guard read it.
         presented: what `presented_by` returned.
         found: the token, or ``None`` if the site's own ``acquire_token`` found it.
         possession: what the request proves to possess.
         is_fresh: whether no cached result was used.
+        presented_at: when that was, in seconds since the epoch.
     """
 
     protector: Any = field(repr=False)
+    token: Any = field(repr=False)
+    state: TokenState | None = field(repr=False)
     presented: Secret[Sequence[str | None]]
     found: FoundToken | None
     possession: Possession | None
     is_fresh: bool
+    presented_at: float
 
 
 def hand_over(handover: Handover, request: HttpRequest) -> dict[str, Any]:
@@ -57,27 +65,23 @@ def hand_over(handover: Handover, request: HttpRequest) -> dict[str, Any]:
 
 def presented_by(request: HttpRequest) -> Secret[Sequence[str | None]]:
     """The header fields with the credentials of ``request``. With another value, it presents something else."""
-    return Secret((read_header(request, "HTTP_AUTHORIZATION"), read_header(request, "HTTP_DPOP")))
+    fields = read_credential_fields(request)
+    return Secret((fields.get("HTTP_AUTHORIZATION"), fields.get("HTTP_DPOP")))
 
 
 def handovers_of(request: HttpRequest | None) -> Sequence[Handover]:
     """What other guards handed over, the innermost first."""
-    own = _left_on(request)
-    in_front = _in_scope_of(request)
-    return in_front if own is None else (own, *in_front)
+    return (*handovers_on(request), *_in_scope_of(request))
 
 
-def leave_handover(request: HttpRequest, make: Callable[[], Handover]) -> None:
-    """Leave a handover on ``request``. It is made when it is needed, because most requests have one guard."""
-    setattr(request, _ATTRIBUTE, make)
+def leave_handover(request: HttpRequest, handover: Handover) -> None:
+    """Leave ``handover`` on ``request``."""
+    setattr(request, _ATTRIBUTE, (handover, *handovers_on(request)))
 
 
-def _left_on(request: HttpRequest | None) -> Handover | None:
-    """What the innermost guard of ``request`` itself left on it."""
-    left: Handover | Callable[[], Handover] | None = getattr(request, _ATTRIBUTE, None)
-    if callable(left):
-        left = left()
-        setattr(request, _ATTRIBUTE, left)
+def handovers_on(request: HttpRequest | None) -> Sequence[Handover]:
+    """What the guards of ``request`` itself left on it, the innermost first."""
+    left: Sequence[Handover] = getattr(request, _ATTRIBUTE, ())
     return left
 
 

@@ -12,25 +12,23 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
-from ..asgi.request import read_header
 from ..conf import Options
-from ..protocol.access_token import AccessToken, TokenState
+from ..protocol.access_token import TokenState
 from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements, parse_requirements
 from ..protocol.secrets import Secret
 from ..runtime.observer import is_watched
 from ..validators.authorization import TRACE, Authorization
+from ..validators.found_token import FoundToken
 from ..validators.hooks import overridden
 from ..validators.introspection import IntrospectTokenValidator
 from ..validators.jwt import JWTBearerTokenValidator
 from ..validators.remote import RemoteTokenValidator
+from .handover import presented_by
 from .overrides import TOKEN_OVERRIDE
 from .signals import token_authenticated
 
-__all__ = ["METHODS", "Admitted", "Memo", "Plan", "is_unobserved"]
-
-Admitted = tuple[AccessToken, TokenState]
-"""The token of one request, and its state."""
+__all__ = ["METHODS", "Memo", "Plan", "is_unobserved"]
 
 # All other options must have their defaults, also those that do not exist yet.
 _OPTIONS: Final = frozenset({"validators", "realm", "resource", "public_origin", "cache", "render_error"})
@@ -120,9 +118,14 @@ class Memo:
             plan = self._plan = _make_plan(protector, requirements)
         return plan if plan.validator is not None and is_unobserved() else None
 
-    def recall(self, plan: Plan, request: HttpRequest) -> Admitted | None:
-        """The token of ``request``, if the flow let it in for the same method before, and would now."""
-        token, validator = _bearer_token(request), plan.validator
+    def recall(
+        self, plan: Plan, request: HttpRequest, presented: Secret[Sequence[str | None]]
+    ) -> tuple[FoundToken, TokenState] | None:
+        """The token of ``request``, if the flow let it in for the same method before, and would now.
+
+        ``presented``: see `presented_by`.
+        """
+        token, validator = _bearer_token(presented), plan.validator
         if token is None or validator is None or getattr(request, TRACE, None) is not None:
             return None
         return validator.recall(token, (plan, request.method))
@@ -131,7 +134,7 @@ class Memo:
         self, plan: Plan, protector: Any, request: HttpRequest, credentials: Credentials, authorization: Authorization
     ) -> None:
         """Remember that the flow let ``request`` in, if nothing has changed since ``plan``."""
-        token, state, validator = _bearer_token(request), authorization.state, plan.validator
+        token, state, validator = _bearer_token(presented_by(request)), authorization.state, plan.validator
         if validator is None or token is None or state is None or request.method not in METHODS:
             return
         if authorization.found is not None and state.remembered is None:
@@ -147,9 +150,9 @@ def is_unobserved() -> bool:
     return not (is_watched() or token_authenticated.receivers or TOKEN_OVERRIDE.get() is not None)
 
 
-def _bearer_token(request: HttpRequest) -> Secret[str] | None:
+def _bearer_token(presented: Secret[Sequence[str | None]]) -> Secret[str] | None:
     """The rest of a header that begins exactly so. The flow must have read the same token from it."""
-    header = read_header(request, "HTTP_AUTHORIZATION")
+    header = presented.reveal()[0]
     return Secret(header[7:]) if type(header) is str and header.startswith("Bearer ") else None
 
 

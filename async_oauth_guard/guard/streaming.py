@@ -1,47 +1,34 @@
 """Until when the tokens of a request may be used, and streaming responses that end then."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 
-from ..protocol.access_token import TokenState, end_of_use
+from ..protocol.access_token import end_of_use
 from ..runtime.expiry import is_event_stream, until_expiry
 from ..validators.clock import CLOCK
+from .handover import Handover, handovers_on
 
-__all__ = ["TokenSource", "end_of_tokens", "end_with_token", "note_token"]
-
-_NOTED = "_oauth_noted"
-"""The attribute of a request that holds the tokens that its guards let in, each with the time when it was presented."""
-
-
-class TokenSource(Protocol):
-    """The part of a `ResourceProtector` that knows its validators."""
-
-    @property
-    def validators(self) -> Sequence[Any]: ...
-
-
-def note_token(request: Any, token: Any, state: TokenState | None, source: TokenSource) -> None:
-    """Note that a guard has let ``request`` in with ``token``. The view may replace ``request.oauth_token``."""
-    setattr(request, _NOTED, (*getattr(request, _NOTED, ()), (token, state, source, CLOCK.wall())))
+__all__ = ["end_of_tokens", "end_with_token"]
 
 
 def end_of_tokens(request: Any) -> float | None:
-    """When the first token of ``request`` expires, in seconds since the epoch; ``None`` if that is not known."""
+    """When the first token of ``request`` expires, in seconds since the epoch; ``None`` if that is not known.
+
+    These are the tokens with which guards have let it in. The view may replace ``request.oauth_token``.
+    """
     ends = [
-        end_of_use(token, _leeway_of(state, source), presented_at)
-        for token, state, source, presented_at in getattr(request, _NOTED, ())
+        end_of_use(handover.token, _leeway_of(handover), handover.presented_at) for handover in handovers_on(request)
     ]
     return min((end for end in ends if end is not None), default=None)
 
 
-def _leeway_of(state: TokenState | None, source: TokenSource) -> float:
-    if state is not None:
-        return state.leeway
+def _leeway_of(handover: Handover) -> float:
+    if handover.state is not None:
+        return handover.state.leeway
     # A hook has validated the token, and may have called a validator.
-    return max((getattr(validator, "leeway", 0.0) for validator in source.validators), default=0.0)
+    return max((getattr(validator, "leeway", 0.0) for validator in handover.protector.validators), default=0.0)
 
 
 def end_with_token(request: Any, response: Any) -> None:

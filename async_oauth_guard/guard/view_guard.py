@@ -9,14 +9,14 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ..errors import GuardError, MissingAuthorizationError, OAuth2Error
-from ..protocol.access_token import TokenState, is_user
-from ..protocol.confirmation import NO_POSSESSION, Possession
+from ..protocol.access_token import is_user
+from ..protocol.confirmation import NO_POSSESSION
 from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements, describe_requirements
 from ..protocol.scopes import own_copy
 from ..runtime.effects import Call, Flow
 from ..validators.authorization import Authorization
-from ..validators.found_token import FoundToken
+from ..validators.clock import CLOCK
 from ..validators.hooks import keywords_taken, overridden
 from .csrf import session_checks_flow
 from .handover import Handover, leave_handover, presented_by
@@ -33,7 +33,7 @@ from .responses import (
     render_problem,
     share_refusal,
 )
-from .streaming import end_with_token, note_token
+from .streaming import end_with_token
 
 __all__ = ["Protector", "ViewGuard"]
 
@@ -114,27 +114,33 @@ class ViewGuard:
         self, request: HttpRequest, given: Any, guarded: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Flow[HttpResponseBase | None]:
         """Return the response that refuses the request, or ``None`` after setting ``oauth_token`` on both requests."""
-        if any(each is self for each in getattr(request, PASSED, ())):
-            return _nothing_flow()
-        memo = self.memo
-        plan = None if memo is None else memo.plan(self.protector, self.requirements)
+        passed = getattr(request, PASSED, None)
+        if passed is not None and any(each is self for each in passed):
+            return _ENDED
+        plan = self._plan()
         # In front of an application, `recall` has been called.
         if not self.in_front and self._recall(plan, request, given):
-            return _nothing_flow()
+            return _ENDED
         return self._check_flow(plan, request, given, guarded, args, kwargs)
 
     def recall(self, request: HttpRequest) -> bool:
         """Let ``request`` in without a flow, if the memo knows that the flow would. Does no I/O."""
-        plan = None if self.memo is None else self.memo.plan(self.protector, self.requirements)
-        return self._recall(plan, request, request)
+        return self._recall(self._plan(), request, request)
+
+    def _plan(self) -> Plan | None:
+        return None if self.memo is None else self.memo.plan(self.protector, self.requirements)
 
     def _recall(self, plan: Plan | None, request: HttpRequest, given: Any) -> bool:
-        admitted = None if self.memo is None or plan is None else self.memo.recall(plan, request)
-        if admitted is None or plan is None:
+        if plan is None or self.memo is None:
             return False
-        token, state = admitted
-        self.attach_token(request, given, token, state)
-        self.hand_over(request, FoundToken(plan.validator, token, state.remembered), NO_POSSESSION)
+        presented = presented_by(request)
+        recalled = self.memo.recall(plan, request, presented)
+        if recalled is None:
+            return False
+        found, state = recalled
+        # A plan is only made for guards that may use cached results.
+        handover = Handover(self.protector, found.token, state, presented, found, NO_POSSESSION, False, CLOCK.wall())
+        _let_in(request, given, handover)
         return True
 
     def _check_flow(
@@ -164,20 +170,28 @@ class ViewGuard:
             authorization = yield from self.authorize_flow(request, credentials)
         except GuardError as error:
             return (yield from self._refuse_flow(request, error))
-        self.attach_token(request, given, authorization.token, authorization.state)
+        self.let_in(request, given, authorization)
         if self.protector.options.set_user:
             _set_user(request, authorization)
             if given is not request:
                 _set_user(given, authorization)
-        self.hand_over(request, authorization.found, authorization.context.possession)
         if plan is not None and self.memo is not None and isinstance(credentials, Credentials):
             self.memo.keep(plan, self.protector, request, credentials, authorization)
         return None
 
-    def hand_over(self, request: HttpRequest, found: FoundToken | None, possession: Possession | None) -> None:
-        """Leave what was found out on ``request``, for other guards of the same protector."""
-        presented, is_fresh = presented_by(request), self.requirements.fresh
-        leave_handover(request, lambda: Handover(self.protector, presented, found, possession, is_fresh))
+    def let_in(self, request: HttpRequest, given: Any, authorization: Authorization) -> None:
+        """Set ``oauth_token`` on both requests, and leave what was found out for other guards and for streams."""
+        handover = Handover(
+            self.protector,
+            authorization.token,
+            authorization.state,
+            presented_by(request),
+            authorization.found,
+            authorization.context.possession,
+            self.requirements.fresh,
+            CLOCK.wall(),
+        )
+        _let_in(request, given, handover)
 
     def describe(self) -> str:
         """The requirements as text."""
@@ -233,15 +247,21 @@ class ViewGuard:
             raise TypeError(f"render_error must return an HttpResponse, got {type(response).__name__}")
         return complete_refusal(response, error)
 
-    def attach_token(self, request: Any, given: Any, token: Any, state: TokenState | None) -> None:
-        """Set ``oauth_token`` on both requests."""
-        request.oauth_token = given.oauth_token = token
-        request._oauth_token_state = given._oauth_token_state = state
-        note_token(request, token, state, self.protector)
-
 
 def _nothing_flow() -> Flow[None]:
     yield from ()
+
+
+def _let_in(request: Any, given: Any, handover: Handover) -> None:
+    request.oauth_token, request._oauth_token_state = handover.token, handover.state
+    if given is not request:
+        given.oauth_token, given._oauth_token_state = handover.token, handover.state
+    leave_handover(request, handover)
+
+
+# A flow that has ended. Running it gives ``None``, as often as one likes.
+_ENDED = _nothing_flow()
+next(_ENDED, None)
 
 
 def _is_rest_framework(request: Any) -> bool:

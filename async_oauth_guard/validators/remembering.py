@@ -10,6 +10,7 @@ from ..protocol.access_token import AccessToken, TokenState
 from ..protocol.claims import Lifetime, lifetime_under
 from ..protocol.secrets import Secret
 from .base import TokenValidator
+from .found_token import FoundToken
 
 __all__ = ["Admission", "RememberingValidator"]
 
@@ -35,17 +36,16 @@ class RememberingValidator(TokenValidator):
         """Creates the keys and signatures of this validator's cache entries."""
         raise NotImplementedError
 
-    def recall(self, token: Secret[str], circumstances: Any) -> tuple[AccessToken, TokenState] | None:
+    def recall(self, token: Secret[str], circumstances: Any) -> tuple[FoundToken, TokenState] | None:
         """The token of a request, if `keep` remembers it for the same ``circumstances``, and it is still valid."""
         known = self._remembered(self.signer().digest(token))
         admission: Admission | None = None if known is None else known.admissions.get(circumstances)
         if known is None or admission is None or admission.lifetime.check(self._server.clock.wall()) is not None:
             return None
-        found = self._present(known, admission.audiences)
-        state = self._read_grant_of(found, None)
+        token_of_request = self._present(known, admission.audiences)
         # A guard behind this one may remember the token too.
-        state.remembered = (known, admission.policy)
-        return found, state
+        found = FoundToken(self, token_of_request, (known, admission.policy))
+        return found, self._read_grant_of(token_of_request, None)
 
     def keep(self, token: Secret[str], circumstances: Any, found: Any, state: TokenState) -> None:
         """Remember that ``token`` was let in, unless more than its cached result and the time decided about it."""

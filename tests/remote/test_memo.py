@@ -23,6 +23,7 @@ from async_oauth_guard import (
     token_authenticated,
 )
 from async_oauth_guard.guard.decorators import guard_view
+from async_oauth_guard.guard.handover import presented_by
 from async_oauth_guard.runtime.run import run
 from async_oauth_guard.testing import FakeAuthorizationServer, override_oauth
 from async_oauth_guard.validators.audience import FROM_PROTECTOR
@@ -346,7 +347,7 @@ def test_each_change(kind: str, change: str) -> None:
         for scopes, pair in machine.pairs.items():
             plan = pair.memo._plan
             request = RequestFactory().get("/", headers={"Authorization": f"Bearer {token[1]}"})
-            assert scopes[0] != kind or pair.memo.recall(plan, request) is not None
+            assert scopes[0] != kind or pair.memo.recall(plan, request, presented_by(request)) is not None
         CHANGES[change](machine, token)
         machine.answers_stay_equal()
     finally:

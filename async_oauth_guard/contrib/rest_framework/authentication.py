@@ -71,8 +71,7 @@ class OAuthAuthentication(BaseAuthentication):  # type: ignore[misc]
         except GuardError as error:
             refusal = error
         else:
-            guard.attach_token(http, http, authorization.token, authorization.state)
-            guard.hand_over(http, authorization.found, authorization.context.possession)
+            guard.let_in(http, http, authorization)
             return _log_in(http, authorization), authorization.token
         # The view's permissions know which scopes the client should request.
         complete_error(self.protector, refusal, required_scopes(_permissions_of(request), request.method))

@@ -11,6 +11,7 @@ from django.test import RequestFactory
 from async_oauth_guard import JWTBearerTokenValidator, ResourceProtector, token_authenticated
 from async_oauth_guard.conf import Options
 from async_oauth_guard.guard import memo
+from async_oauth_guard.guard.handover import presented_by
 from async_oauth_guard.protocol.credentials import Credentials
 from async_oauth_guard.protocol.secrets import PresentedToken, Secret
 from async_oauth_guard.runtime.observer import set_observer
@@ -40,7 +41,11 @@ def remembers(protector: ResourceProtector, *, method: str = "GET", header: str 
         assert guarded(request(method, header)).status_code == 200
     guard = guarded._oauth_guard
     plan = guard.memo and guard.memo.plan(protector, guard.requirements)
-    return plan is not None and guard.memo.recall(plan, request(method, header)) is not None
+    return plan is not None and recalls(guard.memo, plan, request(method, header))
+
+
+def recalls(memo: Any, plan: Any, request: Any) -> bool:
+    return memo.recall(plan, request, presented_by(request)) is not None
 
 
 @pytest.mark.parametrize("scopes", [None, "a", {"GET": "a"}])
@@ -137,7 +142,7 @@ def test_a_change_during_the_flow() -> None:
         if presented == TOKEN:
             protector.register_token_validator(introspection(API))
         guard.memo.keep(plan, protector, request(), credentials, authorization)
-        assert guard.memo.recall(plan, request()) is None
+        assert not recalls(guard.memo, plan, request())
 
 
 def _authorize(protector: ResourceProtector, guard: Any) -> Any:

@@ -82,7 +82,9 @@ def test_admissions(make: Make) -> None:
     token = token_of(make, world)
     found, state = world.run(validator.find_flow(token, context_of()))
     validator.keep(token, "here", found, state)
-    recalled, its_state = validator.recall(token, "here")
+    again, its_state = validator.recall(token, "here")
+    recalled = again.token
+    assert (again.validator, again.remembered) == (validator, state.remembered)
     assert (recalled, recalled.header, recalled.user, its_state) == (found, found.header, None, state)
     assert recalled is not found
     assert validator.recall(token, "elsewhere") is None
