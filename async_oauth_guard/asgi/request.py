@@ -62,8 +62,9 @@ class ScopeRequest(ASGIRequest):
 
 def read_credential_fields(request: HttpRequest) -> Mapping[str, Any]:
     """The header fields with credentials: ``META``, or only these if it has not been made."""
-    is_made = type(request) is not ScopeRequest or "META" in vars(request)
-    return request.META if is_made else request.presented
+    if type(request) is not ScopeRequest or "META" in vars(request):
+        return request.META
+    return request.presented
 
 
 def read_header(request: HttpRequest, name: str) -> str | None:

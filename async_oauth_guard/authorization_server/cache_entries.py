@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..protocol.credentials import is_encodable
+from ..protocol.scopes import own_copy
 from ..protocol.secrets import Secret
 
 __all__ = ["CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]
@@ -101,9 +102,11 @@ class Remembered:
     Attributes:
         size: its approximate size in bytes.
         admissions: under what circumstances requests with the token were let in, each with what that depended on.
+        changeable: the names of its claims that are lists or dictionaries.
     """
 
     size: int = field(default=0, init=False)
+    changeable: Sequence[str] = field(default=(), init=False, repr=False, compare=False)
     admissions: Mapping[Any, Any] = field(default_factory=lambda: _NO_ADMISSIONS, init=False, repr=False, compare=False)
 
     def admit(self, circumstances: Any, admission: Any) -> None:
@@ -112,6 +115,11 @@ class Remembered:
         admissions = {**earlier, circumstances: admission}
         self.size += (len(admissions) - len(self.admissions)) * _ADMISSION
         self.admissions = admissions
+
+    def separate(self, claims: dict[str, Any]) -> None:
+        """Let ``claims``, which a request gets, share no list or dictionary with this entry."""
+        for name in self.changeable:
+            claims[name] = own_copy(claims[name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..protocol.scopes import changeable_members
 from ..runtime.lru_cache import SizedLRU
 from .cache_entries import Remembered, size_of_entry
 
@@ -38,6 +39,7 @@ class IntrospectionResult(Remembered):
 
     def __post_init__(self) -> None:
         self.size = size_of_entry(self.claims)
+        self.changeable = changeable_members(self.claims)
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,12 +215,13 @@ def _bound_object(view: Any) -> Any:
 
 def _split(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[HttpRequest, Any, tuple[Any, ...]]:
     """Django's request, the request among a view's arguments, and the positional arguments after it."""
+    # Look for Django's own request first, because `self` may delegate to an earlier request and so look like a
+    # framework's request.
+    if args and isinstance(args[0], HttpRequest):
+        return args[0], args[0], args[1:]
     # For a method, the request is the second argument, after `self`.
-    for number, given in enumerate(args[:2], start=1):
-        # Look for Django's own request first, because `self` may delegate to an earlier request and so look like a
-        # framework's request.
-        if isinstance(given, HttpRequest):
-            return given, given, args[number:]
+    if len(args) > 1 and isinstance(args[1], HttpRequest):
+        return args[1], args[1], args[2:]
     for number, given in enumerate(args[:2], start=1):
         if (request := django_request(given)) is not None:
             return request, given, args[number:]

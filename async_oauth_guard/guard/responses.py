@@ -5,7 +5,7 @@ from http.client import responses
 from typing import Any, NamedTuple, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from ..errors import GuardError
@@ -87,15 +87,18 @@ def mark_response(response: object, *, private: bool, vary: Sequence[str] = ("Au
     if not isinstance(response, HttpResponseBase):
         # Django itself raises an error if this is not a response.
         return
-    # Most views set neither header, and Django's patch functions take longer than the rest of the guard.
-    present = {name.lower() for name in response.headers}
-    if "vary" in present:
+    headers = response.headers
+    if type(headers) is not ResponseHeaders:
+        headers = response.headers = ResponseHeaders(headers)
+    # Most views set neither header, and Django's functions take longer than the rest of the guard.
+    lines = headers._store
+    if "vary" in lines:
         patch_vary_headers(response, list(vary))
     else:
-        response.headers["Vary"] = ", ".join(vary)
-    if private and "cache-control" not in present:
-        response.headers["Cache-Control"] = "private"
-    elif private and not _names_cacheability(response.headers["Cache-Control"]):
+        lines["vary"] = ("Vary", ", ".join(vary))
+    if private and "cache-control" not in lines:
+        lines["cache-control"] = ("Cache-Control", "private")
+    elif private and not _names_cacheability(headers["Cache-Control"]):
         patch_cache_control(response, private=True)
 
 

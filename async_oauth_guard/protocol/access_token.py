@@ -62,7 +62,17 @@ class AccessToken(dict[str, Any]):
     """
 
     # One is created for each request. Without slots, that takes twice as long.
-    __slots__ = ("__dict__", "_audiences", "_client_id", "_profile", "_scope", "_token_type", "header", "user")
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_audiences",
+        "_client_id",
+        "_profile",
+        "_scope",
+        "_token_type",
+        "header",
+        "user",
+    )
 
     def __init__(
         self,

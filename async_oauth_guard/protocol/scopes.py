@@ -19,6 +19,7 @@ __all__ = [
     "RequirementByMethod",
     "RequirementLike",
     "ScopesLike",
+    "changeable_members",
     "own_copy",
     "parse_implied_scopes",
     "parse_requirement",
@@ -201,6 +202,11 @@ def _closure(scope: str, direct: Mapping[str, Iterable[str]]) -> frozenset[str]:
 def with_implied(held: frozenset[str], implied: ImpliedScopes | None) -> frozenset[str]:
     """``held`` together with everything that these scopes imply."""
     return held.union(*(implied[scope] for scope in held if scope in implied)) if implied else held
+
+
+def changeable_members(claims: Mapping[str, Any]) -> list[str]:
+    """The names of the members that are lists or dictionaries."""
+    return [name for name, value in claims.items() if type(value) not in _UNCHANGEABLE]
 
 
 def own_copy(value: Any) -> Any:

@@ -239,7 +239,7 @@ def _check_user(user: Any) -> None:
 
 def _check_attributes(attributes: Mapping[str, Any]) -> None:
     for name in attributes:
-        if name.startswith("_") or (hasattr(AccessToken, name) and name not in ("token_type", *_CLAIMS)):
+        if name.startswith("_") or (hasattr(AccessToken, name) and name not in ("header", "token_type", *_CLAIMS)):
             raise TypeError(f"{name}: tokens already have an attribute of this name; pass the claim in claims=")
         meant = _RENAMED.get(name) or _misspelt(name)
         if meant is not None:

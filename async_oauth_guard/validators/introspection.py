@@ -305,16 +305,14 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self._results.admit(key, known, circumstances, admission)
 
     def _present(self, known: Any, audiences: Collection[str], user: Any = None) -> AccessToken:
-        claims = known.claims if type(known) is IntrospectionResult else known
         # Share nothing with other requests that a view could change.
-        own = own_copy(claims if type(claims) is dict else dict(claims))
-        return AccessToken(
-            own,
-            user=user,
-            scope=own.get(self.scope_claim),
-            client_id=read_client(self._profile, claims),
-            profile=self._profile,
-        )
+        is_result = type(known) is IntrospectionResult
+        claims = known.claims if is_result else own_copy(dict(known))
+        token = AccessToken(claims, user=user, client_id=read_client(self._profile, claims), profile=self._profile)
+        if is_result:
+            known.separate(token)
+        token._scope = token.get(self.scope_claim)
+        return token
 
     def _result_flow(self, token: Secret[str], signer: CacheSigner | None, cache: str | None, fresh: bool) -> Flow[Any]:
         """The result from the server, or the claims from a subclass's hook."""

@@ -245,16 +245,17 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
 
     def _present(self, known: VerifiedJwt, audiences: Collection[str], user: Any = None) -> AccessToken:
         # Share nothing with other requests that a view could change.
-        claims, scope, header = own_copy((known.claims, known.scope, known.header))
-        return AccessToken(
-            claims,
+        token = AccessToken(
+            known.claims,
             user=user,
-            scope=scope,
+            scope=own_copy(known.scope),
             client_id=known.client_id,
-            header=header,
+            header=own_copy(known.header),
             profile=self._profile,
             audiences=audiences,
         )
+        known.separate(token)
+        return token
 
     def _remembered(self, key: bytes) -> VerifiedJwt | None:
         known = self._verified_tokens.get(key)
@@ -316,7 +317,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             scope, user = read_scope(self._profile, token), None
         # Authlib passes an empty list to `scope_insufficient` if the token has no scopes.
         scope = [] if scope is None else scope
-        return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"), leeway=self.leeway)
+        return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"), None, self.leeway)
 
     def _check_own_claims(self, claims: Mapping[str, Any], context: AuthorizationContext) -> Reason | None:
         """See `RemoteTokenValidator._check_own_claims`."""

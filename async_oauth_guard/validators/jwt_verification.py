@@ -13,7 +13,7 @@ from ..protocol.jwk import VerificationKey
 from ..protocol.jwt import Jwt, choose_keys, parse_jwt, verify_signature
 from ..protocol.profiles import read_client, read_scope
 from ..protocol.rules import Rule, Trace, first_failure, rules_for, walk_flow
-from ..protocol.scopes import own_copy
+from ..protocol.scopes import changeable_members, own_copy
 from ..protocol.secrets import Secret
 from ..runtime.effects import Call, Flow
 from ..runtime.lru_cache import SizedLRU
@@ -40,6 +40,7 @@ class VerifiedJwt(Remembered):
 
     def __post_init__(self) -> None:
         self.size = size_of_entry(self.header, self.claims, self.scope)
+        self.changeable = changeable_members(self.claims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from async_oauth_guard import render_json, render_problem
 from async_oauth_guard.errors import (
@@ -144,3 +145,28 @@ def test_storing_is_resumed_where_a_view_took_the_mark_away() -> None:
         del request._cache_update_cache
         storing.resume(HttpResponse())
     assert not hasattr(request, "_cache_update_cache")
+
+
+@pytest.mark.parametrize("vary", [("Authorization",), ("Authorization", "DPoP")])
+def test_marks_are_those_of_djangos_functions(vary: tuple[str, ...]) -> None:
+    """The marks are set without Django's checks of names and values, and are the same."""
+    marked, expected = HttpResponse(), HttpResponse()
+    mark_response(marked, private=True, vary=vary)
+    patch_cache_control(expected, private=True)
+    patch_vary_headers(expected, vary)
+    assert dict(marked.headers) == dict(expected.headers)
+    assert sorted(marked.serialize_headers().splitlines()) == sorted(expected.serialize_headers().splitlines())
+    del marked["vary"]
+    assert "Vary" not in marked.headers
+
+
+def test_headers_of_the_site() -> None:
+    """A response may have another mapping as its headers."""
+    response = HttpResponse()
+    response.headers = {"content-type": "text/plain", "cache-control": "no-store"}  # type: ignore[assignment]
+    mark_response(response, private=True)
+    assert dict(response.headers) == {
+        "content-type": "text/plain",
+        "cache-control": "no-store",
+        "Vary": "Authorization",
+    }

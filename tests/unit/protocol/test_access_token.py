@@ -1,6 +1,9 @@
 """The validated access token that views get."""
 
+import copy
 import datetime
+import pickle
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +34,21 @@ def test_claims_are_a_dictionary() -> None:
     assert token["scope"] == token.get("scope") == token.get_scope() == "a b"
     token["scope"] = "c"
     assert CLAIMS["scope"] == "a b"
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda token: pickle.loads(pickle.dumps(token))],
+    ids=["copy", "deep", "pickle"],
+)
+def test_copies(duplicate: Any) -> None:
+    """A copy has the same claims and attributes, also those that the site has added."""
+    token: Any = AccessToken(CLAIMS, user=7, scope="z", header={"typ": "at+jwt"})
+    token.tenant = "acme"
+    found = duplicate(token)
+    assert (type(found), found, found is token) == (AccessToken, CLAIMS, False)
+    assert (found.user, found.get_scope(), found.header, found.tenant) == (7, "z", {"typ": "at+jwt"}, "acme")
+    assert weakref.ref(found)() is found
 
 
 PROPERTIES: list[tuple[dict[str, Any], str, Any]] = [
