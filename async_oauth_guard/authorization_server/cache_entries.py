@@ -9,8 +9,8 @@ from sys import getsizeof
 from types import MappingProxyType
 from typing import Any, Final
 
+from ..protocol.copies import own_copy
 from ..protocol.credentials import is_encodable
-from ..protocol.scopes import own_copy
 from ..protocol.secrets import Secret
 
 __all__ = ["CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]

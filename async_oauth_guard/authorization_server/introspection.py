@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from ..errors import Reason, TemporarilyUnavailableError
 from ..protocol import logs
 from ..protocol.claims import check_audience, check_issuer, check_times, media_subtype
+from ..protocol.copies import own_copy
 from ..protocol.jwt import parse_jwt, verify_signature
-from ..protocol.scopes import own_copy
 from ..protocol.secrets import Secret
 from ..runtime.effects import (
     CacheDelete,

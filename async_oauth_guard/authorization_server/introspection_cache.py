@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..protocol.scopes import changeable_members
+from ..protocol.copies import changeable_members
 from ..runtime.lru_cache import SizedLRU
 from .cache_entries import Remembered, size_of_entry
 

@@ -11,9 +11,9 @@ from django.http.response import HttpResponseBase
 from ..errors import GuardError, MissingAuthorizationError, OAuth2Error
 from ..protocol.access_token import is_user
 from ..protocol.confirmation import NO_POSSESSION
+from ..protocol.copies import own_copy
 from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements, describe_requirements
-from ..protocol.scopes import own_copy
 from ..runtime.effects import Call, Flow
 from ..validators.authorization import Authorization
 from ..validators.clock import CLOCK

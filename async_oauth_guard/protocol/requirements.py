@@ -6,7 +6,8 @@ from typing import Any
 
 from ..errors import Reason
 from .authorization_details import Detail, describe_details, parse_details
-from .scopes import Requirement, RequirementByMethod, ScopesLike, own_copy, parse_requirement, parse_scopes
+from .copies import own_copy
+from .scopes import Requirement, RequirementByMethod, ScopesLike, parse_requirement, parse_scopes
 from .step_up import StepUp, parse_step_up
 
 __all__ = ["ATTRIBUTES", "Check", "Requirements", "describe_requirements", "parse_requirements"]

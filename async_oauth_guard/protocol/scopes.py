@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeAlias
 
+from .copies import own_copy
+
 __all__ = [
     "ImpliedScopes",
     "ImpliedScopesLike",
@@ -19,8 +21,6 @@ __all__ = [
     "RequirementByMethod",
     "RequirementLike",
     "ScopesLike",
-    "changeable_members",
-    "own_copy",
     "parse_implied_scopes",
     "parse_requirement",
     "parse_scopes",
@@ -35,7 +35,6 @@ ScopesLike: TypeAlias = RequirementLike | Mapping[str, RequirementLike]
 # RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _LISTS = (list, tuple, set, frozenset)
-_UNCHANGEABLE = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,22 +201,6 @@ def _closure(scope: str, direct: Mapping[str, Iterable[str]]) -> frozenset[str]:
 def with_implied(held: frozenset[str], implied: ImpliedScopes | None) -> frozenset[str]:
     """``held`` together with everything that these scopes imply."""
     return held.union(*(implied[scope] for scope in held if scope in implied)) if implied else held
-
-
-def changeable_members(claims: Mapping[str, Any]) -> list[str]:
-    """The names of the members that are lists or dictionaries."""
-    return [name for name, value in claims.items() if type(value) not in _UNCHANGEABLE]
-
-
-def own_copy(value: Any) -> Any:
-    """A deep copy of the lists and dictionaries in ``value``, so that a hook cannot change what later requests get."""
-    if type(value) in _UNCHANGEABLE:
-        return value
-    if isinstance(value, dict):
-        if _UNCHANGEABLE.issuperset(map(type, value.values())):
-            return dict(value)
-        return {name: part if type(part) in _UNCHANGEABLE else own_copy(part) for name, part in value.items()}
-    return type(value)(map(own_copy, value)) if isinstance(value, _LISTS) else value
 
 
 # Most tokens have one of a few sets of scopes.

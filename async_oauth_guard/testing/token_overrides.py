@@ -17,7 +17,8 @@ from ..protocol.access_token import AccessToken, TokenState, resolve_user
 from ..protocol.authorization_details import parse_details
 from ..protocol.claims import check_times
 from ..protocol.confirmation import CONFIRMATION_METHODS
-from ..protocol.scopes import own_copy, parse_scopes
+from ..protocol.copies import own_copy
+from ..protocol.scopes import parse_scopes
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
 from ..validators.authorization import AuthorizationContext

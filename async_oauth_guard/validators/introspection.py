@@ -14,12 +14,12 @@ from ..authorization_server.metadata import Metadata
 from ..errors import Reason, error_of
 from ..protocol.access_token import AccessToken, TokenState, read_user
 from ..protocol.claims import CheckedClaims
+from ..protocol.copies import own_copy
 from ..protocol.credentials import is_token68
 from ..protocol.jwk import DEFAULT_ALGORITHMS
 from ..protocol.jwt import peek_issuer
 from ..protocol.profiles import PROFILES, read_attribute_values, read_client
 from ..protocol.rules import Rule, first_failure
-from ..protocol.scopes import own_copy
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU

@@ -11,10 +11,10 @@ from ..authorization_server.metadata import Metadata
 from ..errors import InvalidTokenError, Reason
 from ..protocol.access_token import AccessToken, TokenState, read_user
 from ..protocol.claims import TIMES, CheckedClaims
+from ..protocol.copies import own_copy
 from ..protocol.jwk import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..protocol.profiles import get_profile, read_attribute_values, read_scope
 from ..protocol.rules import Rule, first_failure
-from ..protocol.scopes import own_copy
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU

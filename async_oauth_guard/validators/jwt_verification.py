@@ -9,11 +9,11 @@ from ..authorization_server.cache_entries import CacheSigner, Remembered, size_o
 from ..authorization_server.jwks import KeySource, import_called_keys
 from ..errors import InvalidTokenError, Reason, error_of
 from ..protocol.claims import AUDIENCE, HEADER_AND_CLAIMS, CheckedClaims, ClaimPolicy, is_time
+from ..protocol.copies import changeable_members, own_copy
 from ..protocol.jwk import VerificationKey
 from ..protocol.jwt import Jwt, choose_keys, parse_jwt, verify_signature
 from ..protocol.profiles import read_client, read_scope
 from ..protocol.rules import Rule, Trace, first_failure, rules_for, walk_flow
-from ..protocol.scopes import changeable_members, own_copy
 from ..protocol.secrets import Secret
 from ..runtime.effects import Call, Flow
 from ..runtime.lru_cache import SizedLRU
