@@ -245,12 +245,13 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
 
     def _present(self, known: VerifiedJwt, audiences: Collection[str], user: Any = None) -> AccessToken:
         # Share nothing with other requests that a view could change.
+        scope, header = own_copy((known.scope, known.header))
         token = AccessToken(
             known.claims,
             user=user,
-            scope=own_copy(known.scope),
+            scope=scope,
             client_id=known.client_id,
-            header=own_copy(known.header),
+            header=header,
             profile=self._profile,
             audiences=audiences,
         )
