@@ -313,7 +313,7 @@ class FaultServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="fault server", daemon=True)
         self._server: asyncio.Server | None = None
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._open: set[asyncio.Task[None]] = set()
         self._in_flight: set[asyncio.StreamReader] = set()
 
     @property
@@ -393,25 +393,26 @@ class FaultServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        while self._open:
-            for task, writer in self._open.items():
-                writer.transport.abort()
-                task.cancel()
-            await asyncio.wait([*self._open])
-        # Connections whose TLS handshake has not ended have no task.
+        if self._server is None:
+            return
+        # `Server.close()` loses a connection that was just accepted, so it comes last.
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        # Connections that were just accepted, or are in their TLS handshake, have no task in `_open`.
         transports: Any = getattr(self._loop, "_transports", {})
-        for transport in [*transports.values()]:
-            transport.abort()
-        while any(not transport.is_closing() or transport._sock is not None for transport in [*transports.values()]):
+        while len(asyncio.all_tasks()) > 1 or any(transport._sock is not None for transport in transports.values()):
+            for transport in [*transports.values()]:
+                transport.abort()
+            for task in self._open:
+                task.cancel()
             await asyncio.sleep(0)
+        self._server.close()
+        self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._open[task] = writer
+        self._open.add(task)
         self.connections += 1
         try:
             await self._serve_calls(reader, writer, self.connections)
@@ -423,7 +424,7 @@ class FaultServer:
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
-            del self._open[task]
+            self._open.discard(task)
 
     async def _serve_calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> None:
         is_kept = True

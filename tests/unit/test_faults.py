@@ -1,15 +1,18 @@
 """The server that answers badly on purpose."""
 
+import asyncio
 import http.client
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 
 import pytest
 
 from tests.faults import (
+    PATIENCE,
     Behaviour,
     CloseAfterAnswer,
     Drip,
@@ -133,6 +136,31 @@ def test_stop_and_start(server: FaultServer) -> None:
         get(server)
     server.start()
     assert (get(server), server.port) == ((200, b"1"), port)
+
+
+class StopsAsAClientConnects(FaultServer):
+    """Its loop finds the new connection in the same turn in which it begins to stop."""
+
+    client: socket.socket
+
+    def stop(self) -> None:
+        stopping: Future[Future[None]] = Future()
+
+        def connect_and_stop() -> None:
+            self.client = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+            stopping.set_result(asyncio.run_coroutine_threadsafe(self._stop(), self._loop))
+
+        self._loop.call_soon_threadsafe(connect_and_stop)
+        stopping.result(PATIENCE).result(PATIENCE)
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_connection_that_comes_when_it_stops(is_tls: bool) -> None:
+    """It is closed too. It would be closed by the garbage collection, with a warning in whatever test runs then."""
+    with StopsAsAClientConnects(tls=is_tls) as server:
+        pass
+    with server.client as client:
+        assert client.recv(1) == b""
 
 
 def test_gated(server: FaultServer) -> None:
