@@ -37,6 +37,18 @@ def test_all_proxies() -> None:
     assert HEADERS.keys() == HEADER_READERS.keys() == WRITERS.keys()
 
 
+def test_headers() -> None:
+    """R101: the header is the one that the RFC or the proxy's documentation names."""
+    assert HEADERS == {
+        "rfc9440": "Client-Cert",
+        "nginx": "X-SSL-Client-Cert",
+        "envoy": "X-Forwarded-Client-Cert",
+        "aws-alb": "X-Amzn-Mtls-Clientcert",
+        "traefik": "X-Forwarded-Tls-Client-Cert",
+        "haproxy": "X-SSL-Client-DER",
+    }
+
+
 @proxies
 def test_reads(proxy: str) -> None:
     """R101: what the proxy writes is read, and is the certificate's DER."""
