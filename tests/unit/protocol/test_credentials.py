@@ -16,6 +16,8 @@ from async_oauth_guard.errors import (
     UnsupportedTokenTypeError,
 )
 from async_oauth_guard.protocol.credentials import (
+    AUTHLIB_CREDENTIALS,
+    CREDENTIALS,
     MAX_TOKEN_LENGTH,
     Credentials,
     read_authlib_credentials,
@@ -268,6 +270,11 @@ AUTHLIB: list[tuple[str | None, Any]] = [
 def test_headers_as_authlib_reads_them(header: str | None, expected: Any) -> None:
     """In compat mode the header is split at any white space, and everything after the scheme is the token."""
     assert outcome(read_authlib_credentials(header, BEARER)) == expected
+
+
+def test_names_of_rules() -> None:
+    """A rule has the same name in compat mode, because `oauth_explain` shows it."""
+    assert {rule.name for rule in AUTHLIB_CREDENTIALS} <= {rule.name for rule in CREDENTIALS}
 
 
 @pytest.mark.parametrize("read", [read_credentials, read_authlib_credentials])
