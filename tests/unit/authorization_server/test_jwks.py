@@ -213,7 +213,9 @@ def test_refresh_for_remembered_tokens() -> None:
     """A set is refreshed even if it is only asked whether a key is current."""
     site = Site(OLD_SET, BOTH)
     identity = site.identity(BY_OLD)
+    assert site.keys.is_settled(identity)
     site.world.time.advance(DUE)
+    assert not site.keys.is_settled(identity)
     assert site.holds(identity)
     assert site.fetches == 2
     assert site.holds(identity)
