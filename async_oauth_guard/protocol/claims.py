@@ -87,11 +87,15 @@ C = TypeVar("C", bound=ClaimPolicy)
 # There is one for each request. Creating a frozen instance would take four times as long.
 @dataclass(slots=True)
 class CheckedClaims(Generic[C]):
-    """The subject of the rules: a token's claims, its JOSE header, and the policy."""
+    """The subject of the rules: a token's claims, its JOSE header, and the policy.
+
+    ``lifetime`` is the one that the claims give. The rule for it reads it if it is not known yet.
+    """
 
     policy: C
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
     header: Mapping[str, Any] = field(default_factory=dict)
+    lifetime: "Lifetime | Reason | None" = None
 
 
 def check_type(profile: Profile, typ: Any) -> Reason | None:
@@ -119,19 +123,22 @@ def check_kind(profile: Profile, claims: Mapping[str, Any]) -> Reason | None:
 
 def check_required(profile: Profile, claims: Mapping[str, Any]) -> Reason | None:
     """The claims that the profile requires must be present and have the right type."""
-    for name in profile.required:
-        if claims.get(name) is None:
-            return Reason.MISSING_CLAIM
+    fault: Reason | None = None
+    for name in profile.formed:
+        value = claims.get(name)
+        if value is None:
+            if name in profile.required:
+                return Reason.MISSING_CLAIM
+        elif not _FORMS.get(name, _is_name)(value):
+            # Claims that are missing are reported first.
+            fault = Reason.MALFORMED_CLAIM
     for group in profile.required_any:
         if all(claims.get(name) is None for name in group):
             return Reason.MISSING_CLAIM
     for name, value in profile.fixed.items():
         if claims.get(name) != value:
             return Reason.WRONG_CLAIM
-    for name in profile.formed:
-        if not _is_well_formed(name, claims.get(name)):
-            return Reason.MALFORMED_CLAIM
-    return None
+    return fault
 
 
 def check_issuer(claims: Mapping[str, Any], issuer: str) -> Reason | None:
@@ -157,7 +164,8 @@ def check_audience(claims: Mapping[str, Any], accepted: Collection[str], claim: 
     return Reason.WRONG_AUDIENCE
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, because one is created for each new token.
+@dataclass(slots=True)
 class Lifetime:
     """When a token may be used. The times are those of its claims ``exp``, ``nbf`` and ``iat``.
 
@@ -248,10 +256,6 @@ def _has_type(detail: Any) -> bool:
     return isinstance(detail, Mapping) and _is_name(detail.get("type"))
 
 
-def _is_well_formed(name: str, value: Any) -> bool:
-    return value is None or _FORMS.get(name, _is_name)(value)
-
-
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
@@ -302,7 +306,9 @@ def lifetime_under(policy: ClaimPolicy, claims: Mapping[str, Any]) -> Lifetime |
 
 
 def _check_times(checked: CheckedClaims[Any]) -> Reason | None:
-    lifetime = lifetime_under(checked.policy, checked.claims)
+    lifetime = checked.lifetime
+    if lifetime is None:
+        lifetime = checked.lifetime = lifetime_under(checked.policy, checked.claims)
     return lifetime.check(checked.policy.clock.wall()) if isinstance(lifetime, Lifetime) else lifetime
 
 

@@ -274,9 +274,11 @@ def read_scope(profile: Profile, claims: Mapping[str, Any]) -> Any:
     found = [claims[name] for name in names if claims.get(name) is not None]
     if not found:
         return None
+    if len(found) == 1:
+        return found[0]
     # Put malformed values first, so that valid ones do not hide them.
     found.sort(key=lambda value: isinstance(value, str | list))
-    if len(found) == 1 or not isinstance(found[0], str | list):
+    if not isinstance(found[0], str | list):
         return found[0]
     return [scope for value in found for scope in _listed(value)]
 
@@ -291,8 +293,10 @@ def read_client(profile: Profile, claims: Mapping[str, Any]) -> str | None:
 
 
 def _clients(profile: Profile, claims: Mapping[str, Any]) -> Iterator[str]:
-    values = (claims.get(name) for name in profile.client)
-    return (value for value in values if isinstance(value, str) and value)
+    for name in profile.client:
+        value = claims.get(name)
+        if isinstance(value, str) and value:
+            yield value
 
 
 def read_attribute_values(

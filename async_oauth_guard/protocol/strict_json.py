@@ -9,6 +9,8 @@ __all__ = ["read_json"]
 
 _MAX_DEPTH = 32
 _MAX_INTEGER_LENGTH = 100
+# RFC 8259 §2. Other white space is not allowed.
+_WHITE_SPACE = " \t\n\r"
 
 
 def read_json(data: bytes) -> Any:
@@ -20,8 +22,11 @@ def read_json(data: bytes) -> Any:
     if data.count(b"{") + data.count(b"[") > _MAX_DEPTH and _is_too_deep(data):
         return None
     try:
-        value = _JSON.decode(data.decode("utf-8"))
-        if _SURROGATE.search(data):
+        text = data.decode("utf-8").strip(_WHITE_SPACE)
+        value, end = _JSON.raw_decode(text)
+        if end != len(text):
+            return None
+        if b"\\u" in data and _SURROGATE.search(data):
             # Half a surrogate pair is not a character and cannot be encoded, so this raises.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):

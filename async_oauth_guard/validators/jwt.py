@@ -218,9 +218,13 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[AccessToken, TokenState]]:
         """See `RemoteTokenValidator.find_flow`."""
         found, verified, policy = yield from self._find_flow(token, context)
-        reason = first_failure(_TIMES, CheckedClaims(policy, found), context.trace)
+        # The keys may have been fetched since the lifetime was checked with the other claims.
+        checked = CheckedClaims(policy, verified.claims, lifetime=verified.lifetime)
+        reason = first_failure(_TIMES, checked, context.trace)
         state = TokenState(reason) if reason is not None else self._state_of(found, found.user, context)
-        state.remembered = (verified, policy)
+        if verified.is_known:
+            # Many clients present a token only once.
+            state.remembered = (verified, policy)
         return found, state
 
     def _find_flow(

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..authorization_server.cache_entries import CacheSigner, Remembered, size_of_entry
+from ..authorization_server.cache_entries import CacheSigner, Remembered, size_of_entry, size_of_flat_jwt
 from ..authorization_server.jwks import KeySource, import_called_keys
 from ..errors import InvalidTokenError, Reason, error_of
-from ..protocol.claims import AUDIENCE, HEADER_AND_CLAIMS, CheckedClaims, ClaimPolicy, is_time
+from ..protocol.claims import AUDIENCE, HEADER_AND_CLAIMS, CheckedClaims, ClaimPolicy, Lifetime, is_time
 from ..protocol.copies import changeable_members, own_copy
 from ..protocol.jwk import VerificationKey
 from ..protocol.jwt import Jwt, choose_keys, parse_jwt, verify_signature
@@ -26,10 +26,13 @@ __all__ = ["JWT", "JwtPolicy", "VerifiedJwt", "find_verified_flow", "verify_flow
 class VerifiedJwt(Remembered):
     """A token whose signature was verified with a key that was valid then. Requests share it, so do not change it.
 
-    ``audiences`` are the audiences that its ``aud`` was compared with. The result has a use until ``kept_until``, in
-    seconds since the epoch.
+    ``length`` is the number of its characters.
+    ``audiences`` are the audiences that its ``aud`` was compared with. ``lifetime`` is what its claims give, if it was
+    checked. The result has a use until ``kept_until``, in seconds since the epoch. ``is_known`` says whether it was
+    used for another request than the first.
     """
 
+    length: int
     header: dict[str, Any]
     claims: Mapping[str, Any] = field(repr=False)
     scope: Any
@@ -37,10 +40,15 @@ class VerifiedJwt(Remembered):
     audiences: Collection[str] | None
     key: str
     kept_until: float
+    lifetime: Lifetime | Reason | None
+    is_known: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.size = size_of_entry(self.header, self.claims, self.scope)
         self.changeable = changeable_members(self.claims)
+        if self.changeable:
+            self.size = size_of_entry(self.header, self.claims, self.scope)
+        else:
+            self.size = size_of_flat_jwt(self.length, self.claims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +96,7 @@ def find_verified_flow(
             reason = first_failure((AUDIENCE,), CheckedClaims(policy, known.claims), trace)
             if reason is not None:
                 raise InvalidTokenError(reason=reason)
+        known.is_known = True
         return known
     try:
         verified = yield from verify_flow(token, policy, cache, trace)
@@ -114,6 +123,7 @@ def verify_flow(
     claims, profile = checked.claims, policy.profile
     expires_at: Any = claims.get("exp")
     return VerifiedJwt(
+        len(token.reveal()),
         dict(checked.header),
         claims,
         read_scope(profile, claims),
@@ -122,6 +132,7 @@ def verify_flow(
         checked.key,
         # Only a validator that checks the lifetime itself gets here with another `exp` than a number.
         expires_at + policy.leeway if is_time(expires_at) else math.inf,
+        checked.lifetime,
     )
 
 

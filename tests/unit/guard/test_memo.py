@@ -136,6 +136,8 @@ def test_a_change_during_the_flow() -> None:
     guard = guarded._oauth_guard
     for _ in range(2):
         plan = guard.memo.plan(protector, guard.requirements)
+    # Only a token that is found again is remembered.
+    _authorize(protector, guard)
     for presented in ("another", TOKEN):
         credentials = Credentials("bearer", Secret(PresentedToken(presented)))
         authorization = _authorize(protector, guard)

@@ -416,7 +416,7 @@ def test_recursion_in_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     from async_oauth_guard.protocol import strict_json
 
     class Decoder:
-        def decode(self, text: str) -> Any:
+        def raw_decode(self, text: str) -> Any:
             raise RecursionError
 
     monkeypatch.setattr(strict_json, "_JSON", Decoder())

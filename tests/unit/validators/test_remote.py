@@ -75,12 +75,18 @@ def test_base_class_remembers_nothing(name: str, arguments: Any) -> None:
         getattr(RememberingValidator, name)(jwt(API), *arguments)
 
 
+def find_again(validator: Any, world: World, token: Secret[str]) -> Any:
+    """The token and its state when it is found for the second time. Only then is it worth remembering."""
+    world.run(validator.find_flow(token, context_of()))
+    return world.run(validator.find_flow(token, context_of()))
+
+
 @both
 def test_admissions(make: Make) -> None:
     """An admission is found for the same token and circumstances only, while the cached result is there."""
     validator, world = make(API), World()
     token = token_of(make, world)
-    found, state = world.run(validator.find_flow(token, context_of()))
+    found, state = find_again(validator, world, token)
     validator.keep(token, "here", found, state)
     again, its_state = validator.recall(token, "here")
     recalled = again.token
@@ -99,7 +105,7 @@ def test_what_is_not_admitted_again(make: Make, change: str) -> None:
     """A token is not remembered if more than its cached result and the time decided about it."""
     validator, world = make(API), World()
     token = token_of(make, world)
-    found, state = world.run(validator.find_flow(token, context_of()))
+    found, state = find_again(validator, world, token)
     if change == "no result":
         state.remembered = None
     elif change == "own class":
@@ -117,7 +123,7 @@ def test_admissions_count(make: Make) -> None:
     """Admissions count towards the memory limit, and one token has a few of them only."""
     validator, world = make(API), World()
     token = token_of(make, world)
-    found, state = world.run(validator.find_flow(token, context_of()))
+    found, state = find_again(validator, world, token)
     known = state.remembered[0]
     size = known.size
     for number in range(20):
@@ -127,6 +133,18 @@ def test_admissions_count(make: Make) -> None:
         memory = validator._verified_tokens if make is jwt else validator._results._active
         assert memory._entries.currsize == known.size
     assert len(known.admissions) == 4
+
+
+def test_a_token_that_is_presented_once() -> None:
+    """A JWT is not remembered until its cached result is used: many clients present a token only once."""
+    validator, world = jwt(API), World()
+    token = token_of(jwt, world)
+    found, state = world.run(validator.find_flow(token, context_of()))
+    validator.keep(token, "here", found, state)
+    assert validator.recall(token, "here") is None
+    found, state = world.run(validator.find_flow(token, context_of()))
+    validator.keep(token, "here", found, state)
+    assert validator.recall(token, "here") is not None
 
 
 METHODS: list[tuple[Make, str, tuple[Any, ...]]] = [
