@@ -46,6 +46,11 @@ class _KeySet:
 class KeySource(Protocol):
     """The source of a validator's keys."""
 
+    @property
+    def settled_keys(self) -> Sequence[VerificationKey]:
+        """The keys that may be used now. None if their refresh is due."""
+        ...
+
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
         """Return the keys that may verify ``jwt``. There are none if its key is unknown."""
         ...
@@ -70,6 +75,11 @@ class StaticKeySource:
         self._document = key_set
         self.keys = import_keys(key_set, fetched=False, algorithms=algorithms)
         self._identities = frozenset(key.identity for key in self.keys)
+
+    @property
+    def settled_keys(self) -> Sequence[VerificationKey]:
+        """See `KeySource`."""
+        return self.keys
 
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
         """See `KeySource`."""
@@ -160,10 +170,18 @@ class RemoteKeySource:
 
     def is_settled(self, identity: str) -> bool:
         """See `KeySource`."""
+        current = self._settled()
+        return current is not None and identity in current.identities
+
+    @property
+    def settled_keys(self) -> Sequence[VerificationKey]:
+        """See `KeySource`."""
+        current = self._settled()
+        return () if current is None else current.keys
+
+    def _settled(self) -> _KeySet | None:
         current = self._current
-        if current is None or self._server.clock.steady() >= current.due_at:
-            return False
-        return identity in current.identities
+        return None if current is None or self._server.clock.steady() >= current.due_at else current
 
     def is_current_flow(self, identity: str, cache: str | None) -> Flow[bool]:
         """See `KeySource`. Also false if the key set is too old to be used."""
@@ -320,6 +338,12 @@ class CallableKeySource:
         """See `KeySource`."""
         current = self._usable()
         return current is not None and identity in current.identities
+
+    @property
+    def settled_keys(self) -> Sequence[VerificationKey]:
+        """See `KeySource`."""
+        current = self._usable()
+        return () if current is None else current.keys
 
     def is_current_flow(self, identity: str, cache: str | None) -> Flow[bool]:
         """See `KeySource`."""

@@ -48,8 +48,6 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token in the sense of RFC 9110 §5.6.2, such as an auth-scheme."""
 
 _LATER_SCHEME = re.compile(rf",[ \t]*(?P<scheme>{TOKEN.pattern})(?![^ \t,])")
-# RFC 9110 §11.4: auth-scheme, 1*SP, then token68 or parameters.
-_SCHEME = re.compile(rf"({TOKEN.pattern}) +")
 _PARAMETERS = re.compile(r"[\x21-\x7E][\x20-\x7E]*")
 _TOKEN68 = (string.ascii_letters + string.digits + "-._~+/").encode()
 
@@ -88,11 +86,13 @@ def read_credentials(
     """
     # RFC 9110 §5.5: white space around a field's value is not part of the value.
     value = header.strip(" \t") if header is not None else ""
-    match = _SCHEME.match(value) if len(value) <= MAX_TOKEN_LENGTH else None
-    scheme = match[1].lower() if match is not None else ""
-    if match is None or scheme not in schemes or ("," in value and _repeats(value, schemes)):
+    # RFC 9110 §11.4: auth-scheme, 1*SP, then token68 or parameters.
+    written, space, rest = value.partition(" ")
+    scheme = written.lower() if written.isascii() else ""
+    is_served = scheme in schemes and space != "" and len(value) <= MAX_TOKEN_LENGTH
+    if not is_served or ("," in value and _repeats(value, schemes)):
         return _refuse(_Field(value, schemes), trace)
-    token = PresentedToken(value[match.end() :])
+    token = PresentedToken(rest.lstrip(" "))
     # Schemes other than Bearer and DPoP may have parameters instead of a token. Their validators read these.
     if is_token68(token) or (scheme not in ("bearer", "dpop") and _PARAMETERS.fullmatch(token)):
         return Credentials(scheme, Secret(token))

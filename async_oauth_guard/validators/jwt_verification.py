@@ -158,7 +158,10 @@ def _read(checked: _CheckedJwt) -> Reason | None:
 def _find_key_flow(checked: _CheckedJwt) -> Flow[Reason | None]:
     policy, jwt = checked.policy, checked.jwt
     if policy.get_jwks is None:
-        checked.candidates = yield from policy.keys.matching_keys_flow(jwt, checked.cache)
+        # Most keys are here already. To find that out in a flow would take longer.
+        checked.candidates = choose_keys(policy.keys.settled_keys, jwt) or (
+            yield from policy.keys.matching_keys_flow(jwt, checked.cache)
+        )
     else:
         checked.candidates = choose_keys(import_called_keys((yield Call(policy.get_jwks, ())), policy.algorithms), jwt)
     return None if checked.candidates else Reason.UNKNOWN_KEY
