@@ -14,7 +14,7 @@ from django.db import OperationalError, connections
 from django.db.models import Case, CharField, F, Model, QuerySet, When
 from django.db.models.lookups import In
 from django.db.models.sql.compiler import SQLCompiler
-from django.test.utils import register_lookup
+from django.test.utils import override_settings, register_lookup
 
 from async_oauth_guard.runtime.database import queries, statements
 from tests.rows.conftest import make_tokens
@@ -144,6 +144,38 @@ def test_statements_are_compiled_once(site: str, monkeypatch: pytest.MonkeyPatch
     for keys in (["a"], ["b"], ["a", "b"], ["c", "d"]):
         assert queries.query_all(queryset, "access_token", keys, site) == [[]] * len(keys)
     assert len(compiled) == 2
+
+
+def test_converters_are_made_once_for_each_connection(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django looks up how to convert the columns once, and again when the thread has another connection."""
+    asked = []
+    get_converters = SQLCompiler.get_converters
+
+    def note(self: Any, expressions: Any) -> Any:
+        asked.append(self.connection)
+        return get_converters(self, expressions)
+
+    monkeypatch.setattr(SQLCompiler, "get_converters", note)
+    queryset = QuerySet(OAuth2Token).select_related("user")
+    first = connections[site]
+    found = [statements.read(queryset, "access_token", ["token-001"], site) for _ in range(2)]
+    assert asked == [first]
+    connections[site] = first.copy()
+    try:
+        found.append(statements.read(queryset, "access_token", ["token-001"], site))
+        assert asked == [first, connections[site]]
+    finally:
+        connections[site].close()
+        connections[site] = first
+    assert contents(found[0]) == contents(found[1]) == contents(found[2])
+
+
+def test_changed_settings_are_noticed(site: str) -> None:
+    """Which converters a column has may depend on settings."""
+    queryset = QuerySet(OAuth2Token)
+    statements.read(queryset, "access_token", ["token-001"], site)
+    with override_settings(USE_TZ=False):
+        assert queryset not in statements._statements
 
 
 def test_nothing_kept_holds_a_key_or_outlives_its_queryset(site: str) -> None:

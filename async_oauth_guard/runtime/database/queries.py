@@ -51,15 +51,15 @@ def query_all(queryset: QuerySet[Model], field: str, keys: Sequence[Any], alias:
 
     No two results share a model instance.
     """
+    if len(keys) == 1:
+        return [query_one(queryset, field, keys[0], alias)]
     try:
         return [*_read_each(queryset, field, keys, alias)]
     except OUTAGES as error:
         return [outage_of(error)] * len(keys)
-    except Exception as error:
-        if len(keys) == 1:
-            return [failure_of(error)]
-    # One key or one row may have caused the error, so look up each key separately.
-    return [response for key in keys for response in query_all(queryset, field, [key], alias)]
+    except Exception:
+        # One key or one row may have caused the error, so look up each key separately.
+        return [query_one(queryset, field, key, alias) for key in keys]
 
 
 def _read_each(queryset: QuerySet[Model], field: str, keys: Sequence[Any], alias: str) -> list[list[Model]]:
