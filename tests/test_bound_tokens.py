@@ -15,6 +15,7 @@ from async_oauth_guard import (
     ResourceProtector,
     token_rejected,
 )
+from async_oauth_guard.protocol.attributes import read_confirmation
 from async_oauth_guard.testing import FakeAuthorizationServer, override_oauth
 from tests.answers import bearer
 from tests.bound_tokens import SOURCES, SOURCES_OF_KEYS, commit_rows
@@ -122,9 +123,9 @@ def test_toolkit() -> None:
     row = ToolkitToken(token="a token")
     for thumbprint, confirmation in ((JKT, {"jkt": JKT}), ("", None), (None, None)):
         row.thumbprint = thumbprint
-        assert validator._read_confirmation(row) == confirmation
+        assert read_confirmation(row, validator._thumbprint_field) == confirmation
     with pytest.raises(AttributeError, match="thumbprint"):
-        validator._read_confirmation(ToolkitToken(token="another"))
+        read_confirmation(ToolkitToken(token="another"), validator._thumbprint_field)
 
 
 @pytest.mark.parametrize(("confirmation", "error"), [("", ValueError), (1, TypeError)])

@@ -237,13 +237,14 @@ def _column_messages(rows: RowSource, things: str, hint: str) -> Iterator[CheckM
 
 
 def _confirmation_messages(validator: BearerTokenValidator) -> Iterator[CheckMessage]:
+    field = validator._thumbprint_field
     try:
-        is_missing = validator.confirmation is not None and not hasattr(validator.token_model, validator.confirmation)
+        is_missing = field is not None and not hasattr(validator.token_model, field)
     except ImproperlyConfigured:
         # There is no such model, which is reported already.
         return
     if is_missing:
-        what = f"confirmation must name a field of {validator.token_model._meta.label}, got {validator.confirmation!r}"
+        what = f"confirmation must name a field of {validator.token_model._meta.label}, got {field!r}"
         yield Error(what, hint="Correct confirmation=, or remove it.", id=f"{_APP}.E003")
 
 

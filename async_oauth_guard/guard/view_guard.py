@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ..errors import GuardError, MissingAuthorizationError, OAuth2Error
-from ..protocol.access_token import is_user
+from ..protocol.attributes import is_user
 from ..protocol.confirmation import NO_POSSESSION
 from ..protocol.copies import own_copy
 from ..protocol.credentials import Credentials

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.functional import LazyObject, empty
 
 from ..errors import InvalidTokenError, Reason
-from .attributes import read_optional
+from .attributes import read_confirmation, read_member
 from .authorization_details import read_details
 from .claims import check_times, is_time
-from .confirmation import is_bound_to_key, read_confirmation
+from .confirmation import is_bound_to_key
 from .profiles import Profile, read_attribute_values
 from .scopes import read_values
 
@@ -25,12 +23,7 @@ __all__ = [
     "check_token",
     "end_of_use",
     "expiry_of",
-    "is_active",
-    "is_lazy",
-    "is_user",
     "read_attribute",
-    "read_user",
-    "resolve_user",
 ]
 
 
@@ -257,63 +250,7 @@ def read_attribute(token: Any, name: str) -> Any:
     """The value of ``name`` in a token, which may be a mapping of claims or an object; ``None`` if it has none."""
     if isinstance(token, AccessToken) and token._profile is not None:
         return read_attribute_values(token._profile, token, name, token._audiences)
-    return token.get(name) if isinstance(token, Mapping) else read_optional(token, name)
-
-
-def read_user(token: Any) -> Any:
-    """The Django user of a token, with lazy objects resolved, or ``None``. A claim named ``user`` does not count.
-
-    Raises:
-        InvalidTokenError: the user was deleted, and the database kept the token.
-    """
-    try:
-        return resolve_user(read_optional(token, "user"))
-    except ObjectDoesNotExist:
-        raise InvalidTokenError(reason=Reason.INACTIVE_USER) from None
-
-
-def is_lazy(user: Any) -> bool:
-    """Whether ``user`` is one of Django's lazy objects."""
-    # `isinstance()` would read `__class__`, which resolves the object.
-    return issubclass(type(user), LazyObject)
-
-
-def resolve_user(user: Any) -> Any:
-    """``user`` without the lazy objects around it. Resolving them may run a query."""
-    while is_lazy(user):
-        if user._wrapped is empty:
-            user._setup()
-        user = user._wrapped
-    return user
-
-
-def is_user(user: Any, what: str) -> bool:
-    """Whether ``user`` is authenticated. ``None`` and anonymous users are not. ``what`` is its name in messages.
-
-    Raises:
-        TypeError: ``user`` is not a user and not ``None``.
-    """
-    if user is None:
-        return False
-    authenticated = getattr(user, "is_authenticated", None)
-    # Fail closed: other objects are truthy, for example a method.
-    if not isinstance(authenticated, bool):
-        raise TypeError(
-            f"{what} must be a user (an object whose is_authenticated is a bool) or None, got {type(user).__name__}"
-        )
-    return authenticated
-
-
-def is_active(user: Any) -> bool:
-    """Whether ``user`` is not marked as anonymous or inactive.
-
-    Raises:
-        TypeError: ``is_active`` is a method, which would always count as true.
-    """
-    active = read_optional(user, "is_active", True)
-    if callable(active):
-        raise TypeError(f"{type(user).__name__}.is_active must be a value or a property, got a method")
-    return bool(read_optional(user, "is_authenticated", True) and active)
+    return read_member(token, name)
 
 
 def _client_of(row: Any) -> str | None:

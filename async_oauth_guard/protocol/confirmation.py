@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Reason
-from .attributes import read_optional
 from .dpop import Proof
-from .strict_json import read_json
 
 __all__ = [
     "CERTIFICATE",
@@ -24,7 +22,6 @@ __all__ = [
     "check_possession",
     "check_presentation",
     "is_bound_to_key",
-    "read_confirmation",
 ]
 
 KEY = "jkt"
@@ -70,21 +67,6 @@ class Binding:
     token_type: Any
     possession: Possession
     cache: str | None = None
-
-
-def read_confirmation(token: Any) -> Any:
-    """The ``cnf`` of a token, unchecked. A row may contain it as JSON text. Empty text means that there is none.
-
-    Text that is not JSON is returned unchanged, and `check_confirmation` refuses it.
-    """
-    if isinstance(token, Mapping):
-        return token.get("cnf")
-    value = read_optional(token, "cnf")
-    if not isinstance(value, str):
-        return value
-    if value in ("", "null"):
-        return None
-    return read_json(value.encode(errors="surrogatepass")) or value
 
 
 def check_confirmation(binding: Binding) -> Reason | None:

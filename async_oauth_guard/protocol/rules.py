@@ -3,13 +3,13 @@
 The order of rules exists only in the tables. To add a rule, write one function and add one line to a table.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import Reason
 
-__all__ = ["Rule", "Trace", "first_failure", "rules_for", "walk_flow"]
+__all__ = ["Rule", "Trace", "first_failure", "reported", "rules_for", "walk_flow"]
 
 # A rule for the part of a subject that a protocol describes is a rule for the whole subject.
 S = TypeVar("S", contravariant=True)
@@ -49,11 +49,16 @@ def rules_for(policy: P, table: Sequence[Rule[S, P]]) -> tuple[Rule[S, P], ...]:
     return tuple(rule for rule in table if rule.applies(policy))
 
 
+def reported(rules: Sequence[Rule[S, P]], trace: Trace) -> Iterator[Rule[S, P]]:
+    """The ``rules``, for a loop that checks them. Each is reported to ``trace`` when the loop reaches it."""
+    for rule in rules:
+        trace.reach(rule)
+        yield rule
+
+
 def first_failure(rules: Sequence[Rule[S, Any]], subject: S, trace: Trace | None) -> Reason | None:
     """The reason of the first of ``rules`` that ``subject`` breaks, or ``None``. The rules must not be flows."""
-    for rule in rules:
-        if trace is not None:
-            trace.reach(rule)
+    for rule in rules if trace is None else reported(rules, trace):
         reason: Reason | None = rule.check(subject)
         if reason is not None:
             return reason
@@ -62,9 +67,7 @@ def first_failure(rules: Sequence[Rule[S, Any]], subject: S, trace: Trace | None
 
 def walk_flow(rules: Sequence[Rule[S, Any]], subject: S, trace: Trace | None) -> Generator[Any, Any, Reason | None]:
     """Like `first_failure`, for rules that may be flows."""
-    for rule in rules:
-        if trace is not None:
-            trace.reach(rule)
+    for rule in rules if trace is None else reported(rules, trace):
         reason: Reason | None = (yield from rule.check(subject)) if rule.is_flow else rule.check(subject)
         if reason is not None:
             return reason

@@ -13,7 +13,8 @@ from ..errors import (
     UnsupportedTokenTypeError,
     error_of,
 )
-from ..protocol.access_token import AccessToken, TokenState, resolve_user
+from ..protocol.access_token import AccessToken, TokenState
+from ..protocol.attributes import resolve_user
 from ..protocol.authorization_details import parse_details
 from ..protocol.claims import check_times
 from ..protocol.confirmation import CONFIRMATION_METHODS

@@ -1,25 +1,25 @@
 """The base class of validators: the scheme, the realm, Authlib's hooks, and the public validation methods."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 
 from ..errors import Reason
-from ..protocol.access_token import TokenState, is_active, read_attribute, read_user
-from ..protocol.attributes import read_optional
+from ..protocol.access_token import TokenState, read_attribute
+from ..protocol.attributes import check_user, read_binding
 from ..protocol.challenges import check_parameters
-from ..protocol.confirmation import read_confirmation
 from ..protocol.requirements import parse_requirements
-from ..protocol.rules import Rule
+from ..protocol.rules import Rule, reported
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.run import arun, is_async, run_outside_loop
 from .authorization import OWN, REQUIREMENTS, AuthorizationContext, require_flow, validate_flow
 from .binding import presented
 from .hooks import CompatRequest, overridden
-from .routing import recognises_all
+from .routing import recognises_format
 from .token_requirements import implied_scopes
 
 __all__ = ["NOT_EXPIRED", "STATE", "USER_IS_ACTIVE", "FoundToken", "Overrides", "TokenValidator"]
@@ -94,6 +94,10 @@ class TokenValidator(AuthlibTokenValidator):
     _has_state_at_hand = False
     _overrides: Overrides
     _state_rules = STATE
+    # What the whole token must match.
+    _token_format: re.Pattern[str] | None = None
+    # The attribute of a token with the thumbprint of the key that it is bound to, if the token has no `cnf`.
+    _thumbprint_field: str | None = None
     # Whether the `__init__` of a subclass must call ours.
     _needs_init = False
     _async_variants: tuple[str, ...] = ("aauthenticate_token", "avalidate_token")
@@ -115,8 +119,8 @@ class TokenValidator(AuthlibTokenValidator):
             if method is not None and (not callable(method) or is_async(method)):
                 raise TypeError(f"{cls.__name__}.{name} must be a method written with def, not async def")
 
-    # Routing knows this function, and does not call it.
-    recognises = recognises_all
+    # Routing knows this function, and does not call it for a validator without a format.
+    recognises = recognises_format
 
     def owns(self, issuer: str | None) -> bool | None:
         """Whether only this validator accepts JWTs from ``issuer``.
@@ -193,10 +197,8 @@ class TokenValidator(AuthlibTokenValidator):
 
     def read_state(self, token: Any, context: AuthorizationContext) -> TokenState:
         """Read the state of the token, in Authlib's order. Stop at the first reason for a refusal."""
-        found, trace = FoundToken(token, context), context.trace
-        for rule in self._state_rules:
-            if trace is not None:
-                trace.reach(rule)
+        found, rules, trace = FoundToken(token, context), self._state_rules, context.trace
+        for rule in rules if trace is None else reported(rules, trace):
             reason = rule.check(found)
             if reason is not None:
                 return TokenState(reason)
@@ -212,22 +214,9 @@ class TokenValidator(AuthlibTokenValidator):
     def _read_grant(self, token: Any, scope: Any, context: AuthorizationContext) -> TokenState:
         if context.trace is not None:
             context.trace.reach(USER_IS_ACTIVE)
-        user = read_user(token)
+        user, reason = check_user(token, must_be_active=self.require_active_user)
         attributes = {name: read_attribute(token, name) for name in context.requirements.attribute_names}
-        reason = Reason.INACTIVE_USER if self.require_active_user and not _has_usable_user(token, user) else None
-        token_type = token.get("token_type") if isinstance(token, Mapping) else read_optional(token, "token_type")
-        return TokenState(reason, scope, user, attributes, self._read_confirmation(token), token_type)
-
-    def _read_confirmation(self, token: Any) -> Any:
-        """The ``cnf`` of ``token``, unchecked."""
-        return read_confirmation(token)
+        return TokenState(reason, scope, user, attributes, *read_binding(token, self._thumbprint_field))
 
 
 TokenValidator._overrides = Overrides.of(TokenValidator)
-
-
-def _has_usable_user(token: Any, user: Any) -> bool:
-    if user is None:
-        # A client's token needs no user. But refuse the token of a user who was deleted.
-        return not hasattr(type(token), "user") or read_attribute(token, "user_id") is None
-    return is_active(user)

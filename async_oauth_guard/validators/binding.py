@@ -6,7 +6,8 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from ..errors import Reason, TemporarilyUnavailableError, error_of
-from ..protocol.access_token import TokenState, read_attribute, read_user
+from ..protocol.access_token import TokenState, read_attribute
+from ..protocol.attributes import read_binding, read_user
 from ..protocol.certificates import thumbprint
 from ..protocol.confirmation import (
     CERTIFICATE,
@@ -16,7 +17,6 @@ from ..protocol.confirmation import (
     check_confirmation,
     check_possession,
     check_presentation,
-    read_confirmation,
 )
 from ..protocol.dpop import Proof
 from ..protocol.rules import Rule, Trace, walk_flow
@@ -118,8 +118,7 @@ def check_before_hook_flow(validator: Any, token: Any, context: BindingContext) 
 
 def _read_binding(validator: Any, token: Any) -> tuple[Any, Any]:
     # A class of Authlib, or no validator at all, may have found the token.
-    read = getattr(validator, "_read_confirmation", read_confirmation)
-    return read(token), read_attribute(token, "token_type")
+    return read_binding(token, getattr(validator, "_thumbprint_field", None))
 
 
 def read_trusted_state(validator: Any, token: Any, names: Iterable[str]) -> TokenState:

@@ -96,7 +96,7 @@ class BearerTokenValidator(TokenValidator):
         self.blocking_methods = blocking_methods
         if confirmation is not None:
             check_text(confirmation=confirmation)
-        self.confirmation = confirmation
+        self._thumbprint_field = confirmation
 
     @classmethod
     def for_django_oauth_toolkit(cls, realm: str | None = None, **options: Any) -> "BearerTokenValidator":
@@ -138,17 +138,6 @@ class BearerTokenValidator(TokenValidator):
     def coalesces(self) -> bool:
         """Whether lookups may share queries."""
         return self.rows.coalesces
-
-    def recognises(self, token: str) -> bool:
-        """Whether ``token_format`` allows ``token``."""
-        return self._token_format is None or self._token_format.fullmatch(token) is not None
-
-    def _read_confirmation(self, token: Any) -> Any:
-        if self.confirmation is None:
-            return super()._read_confirmation(token)
-        # An attribute error is a bug: without the field, bound tokens would pass as bearer tokens.
-        thumbprint = getattr(token, self.confirmation)
-        return None if thumbprint in (None, "") else {"jkt": thumbprint}
 
     def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
         """Find the row that has ``token``."""

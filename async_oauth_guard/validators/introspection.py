@@ -12,7 +12,8 @@ from ..authorization_server.introspection_cache import CachePolicy, Introspectio
 from ..authorization_server.jwks import KeySource, RefreshPolicy, RemoteKeySource
 from ..authorization_server.metadata import Metadata
 from ..errors import Reason, error_of
-from ..protocol.access_token import AccessToken, TokenState, read_user
+from ..protocol.access_token import AccessToken, TokenState
+from ..protocol.attributes import read_user
 from ..protocol.claims import CheckedClaims
 from ..protocol.copies import own_copy
 from ..protocol.credentials import is_token68

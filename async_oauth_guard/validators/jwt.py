@@ -9,7 +9,8 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
 from ..authorization_server.jwks import CallableKeySource, KeySource, RefreshPolicy, RemoteKeySource
 from ..authorization_server.metadata import Metadata
 from ..errors import InvalidTokenError, Reason
-from ..protocol.access_token import AccessToken, TokenState, read_user
+from ..protocol.access_token import AccessToken, TokenState
+from ..protocol.attributes import read_user
 from ..protocol.claims import TIMES, CheckedClaims
 from ..protocol.copies import own_copy
 from ..protocol.jwk import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS

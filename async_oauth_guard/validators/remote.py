@@ -16,7 +16,8 @@ from ..authorization_server.cache_entries import CacheSigner
 from ..authorization_server.jwks import KeySource
 from ..authorization_server.metadata import Server, check_url
 from ..errors import Reason
-from ..protocol.access_token import TokenState, is_active, read_user
+from ..protocol.access_token import TokenState
+from ..protocol.attributes import is_active, read_user
 from ..protocol.claims import CLAIMS, TIMES, CheckedClaims, ClaimPolicy
 from ..protocol.profiles import Profile, is_client_token
 from ..protocol.rules import Rule, first_failure, rules_for

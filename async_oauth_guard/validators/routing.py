@@ -9,7 +9,7 @@ from ..protocol.rules import Rule
 from ..protocol.secrets import Secret
 from .hooks import check_returned
 
-__all__ = ["RECOGNISED", "recognises_all", "route"]
+__all__ = ["RECOGNISED", "recognises_format", "route"]
 
 
 def route(validators: Sequence[Any], token: Secret[str]) -> Sequence[Any]:
@@ -33,7 +33,9 @@ def _check_form(presented: tuple[Any, Secret[str]]) -> Reason | None:
     validator, token = presented
     # A validator without a `recognises` method, such as an Authlib validator, gets every token.
     recognises: Callable[[str], bool] | None = getattr(validator, "recognises", None)
-    if recognises is None or getattr(recognises, "__func__", None) is recognises_all:
+    if recognises is None:
+        return None
+    if getattr(recognises, "__func__", None) is recognises_format and validator._token_format is None:
         return None
     is_recognised = recognises(token.reveal())
     if is_recognised is True:
@@ -42,9 +44,9 @@ def _check_form(presented: tuple[Any, Secret[str]]) -> Reason | None:
     return Reason.UNRECOGNISED_TOKEN
 
 
-def recognises_all(self: Any, token: str) -> bool:
+def recognises_format(self: Any, token: str) -> bool:
     """Whether this validator may accept ``token``. If not, it is not called for the token. Does no I/O."""
-    return True
+    return self._token_format is None or self._token_format.fullmatch(token) is not None
 
 
 RECOGNISED: Rule[tuple[Any, Secret[str]], Any] = Rule("form that this validator takes", _check_form)

@@ -12,7 +12,7 @@ from django.db.models import CharField, Field, IntegerField, Model
 from ..errors import InvalidTokenError, Reason
 from ..protocol import logs
 from ..protocol.credentials import MAX_TOKEN_LENGTH, is_encodable
-from ..protocol.rules import Rule, Trace, walk_flow
+from ..protocol.rules import Rule, Trace, reported
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow, Row
 
@@ -62,10 +62,13 @@ def find_row_flow(
         TemporarilyUnavailableError: the database had an outage.
     """
     lookup = _Lookup(lookup_key(token, column), ask_for)
-    reason = yield from walk_flow(LOOKUP, lookup, trace)
-    if reason is Reason.AMBIGUOUS_TOKEN:
-        raise InvalidTokenError(reason=reason)
-    return lookup.rows[0] if lookup.rows else None
+    for rule in LOOKUP if trace is None else reported(LOOKUP, trace):
+        reason = (yield from rule.check(lookup)) if rule.is_flow else rule.check(lookup)
+        if reason is Reason.AMBIGUOUS_TOKEN:
+            raise InvalidTokenError(reason=reason)
+        if reason is not None:
+            return None
+    return lookup.rows[0]
 
 
 # Error pages print the repr of local variables. Do not show querysets, because their repr runs the query.

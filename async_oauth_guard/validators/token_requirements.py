@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from ..authorization_server.clock import Clock
 from ..errors import GuardError, InsufficientUserAuthenticationError, Reason
-from ..protocol.access_token import is_user
+from ..protocol.attributes import is_user
 from ..protocol.authorization_details import are_granted, describe_details
 from ..protocol.requirements import ATTRIBUTES, Requirements
 from ..protocol.rules import Rule

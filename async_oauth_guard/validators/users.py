@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from django.db.models import EmailField, Field
 
 from ..errors import InvalidTokenError, Reason
-from ..protocol.access_token import is_active, is_lazy, is_user, resolve_user
+from ..protocol.attributes import is_active, is_lazy, is_user, resolve_user
 from ..protocol.copies import own_copy
 from ..protocol.secrets import Secret
 from ..runtime.effects import Call, Flow, ReadModel, Row

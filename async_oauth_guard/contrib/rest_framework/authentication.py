@@ -13,7 +13,7 @@ from ...guard.protector import ResourceProtector
 from ...guard.refusals import complete_error
 from ...guard.rest_permissions import NOTHING, required_scopes
 from ...guard.view_guard import ViewGuard
-from ...protocol.access_token import is_user
+from ...protocol.attributes import is_user
 from ...runtime.run import run_outside_loop
 from ...validators.authorization import Authorization
 from ...validators.hooks import overridden

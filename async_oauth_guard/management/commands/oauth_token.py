@@ -23,6 +23,7 @@ from ...diagnostics.explain import explain
 from ...errors import Reason
 from ...guard.mixins import require_oauth
 from ...guard.protector import ResourceProtector
+from ...protocol.attributes import read_confirmation
 from ...protocol.scopes import parse_scopes
 from ...protocol.secrets import Secret
 from ...runtime.effects import OUTAGES
@@ -209,7 +210,7 @@ class _Row:
         header = Secret(f"{self._validator.TOKEN_TYPE} {token.reveal()}")
         explanation = explain(ResourceProtector(self._validator), header)
         # A bound token is valid: nobody has proved possession here.
-        is_bound = self._validator._read_confirmation(row) is not None
+        is_bound = read_confirmation(row, self._validator._thumbprint_field) is not None
         self._is_bound = is_bound and explanation.reason is Reason.SENDER_CONSTRAINED
         if explanation.verdict != "accepted" and not self._is_bound:
             raise cannot_look(

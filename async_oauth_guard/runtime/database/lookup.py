@@ -7,10 +7,10 @@ from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 from django.db import connections
 from django.db.models import Model
 
-from ..effects import Row
+from ..effects import OUTAGES, Row
 from . import batching, sync_batching, threads
-from .failures import Failure
-from .queries import QueryResult, choose_alias, query_one
+from .failures import Failure, failure_of, outage_of
+from .queries import QueryResult, query_one
 
 __all__ = ["aread_rows", "close", "read_rows"]
 
@@ -51,9 +51,13 @@ def _rows(response: QueryResult) -> list[Model]:
 
 
 def _read(row: Row, *, may_share: bool) -> QueryResult:
-    alias = choose_alias(row.queryset)
-    if isinstance(alias, Failure):
-        return alias
+    try:
+        # This may call a database router, which is site code.
+        alias = row.queryset.db
+    except OUTAGES as error:
+        return outage_of(error)
+    except Exception as error:
+        return failure_of(error)
     if may_share and not _has_connection(alias) and not _is_in_memory(alias):
         return sync_batching.read(row, alias)
     return query_one(row.queryset, row.field, row.key.reveal(), alias)

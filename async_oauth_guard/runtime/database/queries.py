@@ -15,23 +15,13 @@ from ..effects import OUTAGES
 from . import statements
 from .failures import Failure, failure_of, outage_of
 
-__all__ = ["QueryResult", "choose_alias", "query_all", "query_one"]
+__all__ = ["QueryResult", "query_all", "query_one"]
 
 QueryResult: TypeAlias = list[Model] | Failure
 _TypedKey: TypeAlias = tuple[type, Any]
 
 # Two rows suffice to see that a key is ambiguous.
 _MOST_ROWS = 2
-
-
-def choose_alias(queryset: QuerySet[Model]) -> str | Failure:
-    """Return the database of ``queryset``. This may call a database router, which is site code."""
-    try:
-        return queryset.db
-    except OUTAGES as error:
-        return outage_of(error)
-    except Exception as error:
-        return failure_of(error)
 
 
 def query_one(queryset: QuerySet[Model], field: str, key: Any, alias: str) -> QueryResult:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from async_oauth_guard.errors import Reason
+from async_oauth_guard.protocol.attributes import read_confirmation
 from async_oauth_guard.protocol.confirmation import (
     NO_POSSESSION,
     Binding,
@@ -13,7 +14,6 @@ from async_oauth_guard.protocol.confirmation import (
     check_confirmation,
     check_possession,
     check_presentation,
-    read_confirmation,
 )
 
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
