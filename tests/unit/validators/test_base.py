@@ -18,7 +18,7 @@ from async_oauth_guard import (
     TokenValidator,
 )
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.protocol.access_token import TokenState
+from async_oauth_guard.protocol.access_token import AccessToken, TokenState
 from async_oauth_guard.protocol.secrets import PresentedToken, Secret
 from async_oauth_guard.runtime.effects import Call
 from tests.site.models import OAuth2Token
@@ -197,6 +197,7 @@ STATES: list[tuple[Any, TokenState]] = [
     (related(user_id=0), TokenState(Reason.INACTIVE_USER, "a", None, {})),
     (related(user_id=None), TokenState(None, "a", None, {})),
     (own(user_id=7), TokenState(None, "a", None, {})),
+    (AccessToken({"scope": "a", "user_id": 7}), TokenState(None, "a", None, {}, None)),
 ]
 
 

@@ -5,9 +5,18 @@ from typing import Any
 
 import pytest
 
-from async_oauth_guard.errors import GuardError, InvalidDPoPProofError, Reason, TemporarilyUnavailableError, reason_of
+from async_oauth_guard.errors import (
+    GuardError,
+    InvalidDPoPProofError,
+    InvalidTokenError,
+    Reason,
+    TemporarilyUnavailableError,
+    reason_of,
+)
+from async_oauth_guard.protocol.access_token import AccessToken
 from async_oauth_guard.protocol.confirmation import NO_POSSESSION, Possession
 from async_oauth_guard.protocol.dpop import Proof
+from async_oauth_guard.protocol.profiles import get_profile
 from async_oauth_guard.runtime.effects import CacheAdd, SingleFlight
 from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.validators.binding import BINDING, bind_flow, check_before_hook_flow
@@ -98,5 +107,12 @@ def test_before_a_hook() -> None:
     with pytest.raises(InvalidDPoPProofError):
         drive(check_before_hook_flow(None, token, context(cache=None)), PERFORM)
     assert drive(check_before_hook_flow(None, None, context(b"2"))) == (None, [])
+    # The server may call a token bound without saying to which key.
+    dpop = AccessToken({"token_type": "DPoP"}, profile=get_profile("rfc9068"))
+    with pytest.raises(InvalidTokenError):
+        drive(
+            check_before_hook_flow(None, dpop, SimpleNamespace(possession=Possession(), cache=None, trace=None)),
+            PERFORM,
+        )
     bearer = SimpleNamespace(possession=NO_POSSESSION, cache=None, trace=None)
     assert drive(check_before_hook_flow(None, token, bearer)) == (None, [])
