@@ -577,7 +577,7 @@ def test_vary_is_added(colour: str, protector: ResourceProtector, send: Send) ->
 
 @both_colours
 def test_other_responses_are_marked(colour: str, protector: ResourceProtector, send: Send) -> None:
-    """R25: a streamed answer, and one that says no, carry ``Vary`` like any other."""
+    """R25: a streamed response and a refusal have ``Vary``, like all others."""
 
     def sync_view(request: HttpRequest, kind: str) -> HttpResponseBase:
         return StreamingHttpResponse([b"a", b"b"]) if kind == "stream" else HttpResponse(status=409)

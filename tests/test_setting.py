@@ -185,7 +185,7 @@ BAD: list[tuple[str, Any, list[str]]] = [
         ["issuer", "https://", "allow_insecure_http=True"],
     ),
     ("negative lifetime", changed(VALIDATORS=[jwt(jwks_ttl=-1)]), ["jwks_ttl", "0 or more"]),
-    ("negative lifetime of a yes", changed(VALIDATORS=[introspection(cache_ttl=-1)]), ["cache_ttl", "0 or more"]),
+    ("negative cache_ttl", changed(VALIDATORS=[introspection(cache_ttl=-1)]), ["cache_ttl", "0 or more"]),
     ("unknown profile", changed(VALIDATORS=[jwt(profile="keycloack")]), ["profile", "'keycloack'", "'keycloak'"]),
     ("no secret", changed(VALIDATORS=[introspection(client_secret="")]), ["client_secret", "client_secret_basic"]),
     ("parameter outside ASCII", changed(VALIDATORS=[validator("site.OAuth2Token", a="\xe9")]), ["OPTIONS", "a"]),

@@ -97,7 +97,7 @@ def test_rotated_keys(client: Client, server: FakeAuthorizationServer, path: str
 
 
 def test_revoked_tokens(client: Client, server: FakeAuthorizationServer) -> None:
-    """A yes is used for two seconds; who asks each time knows at once that a token was revoked."""
+    """An active result is used for two seconds. With ``fresh=True``, a revoked token is refused at once."""
     token = bearer(server.opaque("profile"))
     assert client.get("/introspection/sync", headers=token).status_code == 200
     server.revoke(token["Authorization"].removeprefix("Bearer "))

@@ -491,8 +491,8 @@ def test_shown_refusal(authority: Authority) -> None:
     assert told.trouble == "The token is refused: wrong_audience."
 
 
-def test_shown_yes(authority: Authority) -> None:
-    """A yes is one line below what was called."""
+def test_shown_acceptance(authority: Authority) -> None:
+    """The output for an accepted token shows its claims and the introspection request."""
     with override_settings(OAUTH_GUARD=introspecting(authority)):
         told = run(authority.opaque(exp=NOW + 86_400), as_json=False)
     assert told.out.startswith("IntrospectTokenValidator accepts the token\n")

@@ -213,7 +213,7 @@ ON_BOUND_VIEWS = {
 
 
 def test_each_client_shows_what_it_is_called_after(page: PageClient) -> None:
-    """Whoever has the key, the certificate or the login is let in, and all others are refused for what they lack."""
+    """Requests with the key, the certificate or the login are let in. All others are refused for what they lack."""
     seen = {
         name: {path: page.visit(path, token) for path in ON_BOUND_VIEWS[name]}
         for name, token in page.specimens(fresh=True, grid="bound").items()

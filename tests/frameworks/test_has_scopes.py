@@ -260,7 +260,7 @@ def test_hooks_of_validators(make: MakeView, send: Send) -> None:
 
 @pytest.mark.parametrize("compose", [lambda a: a, lambda a: ~a, lambda a: a | Granted, lambda a: Granted & a])
 def test_outages(compose: Any, make: MakeView, send: Send) -> None:
-    """An outage is neither a yes nor a no: it is 503 in every composition."""
+    """An outage neither grants nor refuses permission: it is 503 in every composition."""
 
     def check(request: HttpRequest, token: Any) -> bool:
         raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE, retry_after=7)

@@ -589,7 +589,7 @@ def test_failure_is_no_verdict(site: Site, authority: Authority) -> None:
 
 
 def test_stale_if_error(site: Site, authority: Authority) -> None:
-    """A yes may be used longer while the server is down: never past ``exp``, and never for a token that had none."""
+    """An active result is used for longer while the server is down, but never past ``exp``."""
     case = Case(site, authority, cache_ttl=0.1, stale_if_error=60)
     ending = authority.opaque(exp=time.time() + 1.5)
     case.warm_up()

@@ -184,7 +184,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no f
 
 
 def in_child(work: Callable[[], bool]) -> bool:
-    """Whether ``work`` says yes in a forked process."""
+    """Whether ``work`` returns true in a forked process."""
     with warnings.catch_warnings():
         # What Python warns of is what is tested.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -148,7 +148,7 @@ def test_planted_key(site: Site, authority: Authority, shared: Any) -> None:
 
 
 def test_swapped_entries(site: Site, authority: Authority, shared: Any) -> None:
-    """An entry is good under its own name alone: the yes of one token says nothing of another."""
+    """An entry is valid only under its own name: the result of one token does not apply to another."""
     mine, other = authority.opaque(), authority.opaque()
     guarded = worker(site, authority)
     assert guarded.get(mine).status == 200

@@ -13,7 +13,7 @@ export function watch({ gone, back }) {
 
 export const isAway = () => isGone;
 
-// Whoever does not answer is announced to those who watch: here there is nothing to be said of it, or just `otherwise`.
+// Listeners are already told that the server is gone, so this error needs no other message than `otherwise`.
 export async function unlessGone(action, otherwise = () => {}) {
   try {
     await action();

@@ -100,7 +100,7 @@ export class Builder {
   async send() {
     const { view, client } = this;
     const turn = (this.turn += 1);
-    // Whoever has changed the request meanwhile, or sent it again, waits for another answer.
+    // If the request was changed or sent again meanwhile, this answer is ignored.
     const isLatest = () => turn === this.turn;
     if (!this.hasAnswer) this.clear("Asking…");
     say("Sending…");

@@ -89,7 +89,7 @@ export class Grid {
       const answers = await Promise.all(asked.map(({ view, token }) => visit(view, presentedAs(token))));
       const seconds = (performance.now() - began) / 1000;
       const reasons = await reasonsOf(answers);
-      // Whoever asked again meanwhile waits for other answers.
+      // If another round was started meanwhile, these answers are ignored.
       if (round !== this.round) return;
       this.hasTrouble = answers.some(({ status }) => toneOf(status) === "trouble");
       asked.forEach((cell, index) => this.fill(cell, answers[index], reasons[answers[index].name]));

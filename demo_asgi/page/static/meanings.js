@@ -15,7 +15,7 @@ const CHALLENGES = {
 const REASONS = {
   sender_constrained: "The token is bound, and the request shows neither its key nor its certificate: a stolen token is useless.",
   wrong_confirmation: "The request shows another key or certificate than the one that the token is bound to.",
-  replayed_proof: "Each proof is valid once: whoever has read a request cannot send it again.",
+  replayed_proof: "Each proof is valid once: someone who has read a request cannot send it again.",
   binding_required: "This view takes only tokens that are bound to a key or a certificate.",
 };
 

@@ -30,7 +30,7 @@ export class Replay {
     const frame = (now) => {
       began ??= now;
       const share = Math.min(1, (now - began) / LENGTH);
-      // Whoever starts another one ends this one.
+      // A newer run replaces this one.
       if (run !== this.run) return;
       show(start + share * (end - start));
       if (share < 1) requestAnimationFrame(frame);

@@ -225,7 +225,7 @@ def test_not_discovered(metadata: Any) -> None:
 WORDS: dict[str, tuple[Any, bool | None]] = {
     "yes": ({"active": True}, True),
     "no": ({"active": False}, False),
-    "all that a yes may say": ({"active": True, "exp": 1.5, "nbf": 0, "iat": 10**17, "scope": {"a": 1}}, True),
+    "active, with all members": ({"active": True, "exp": 1.5, "nbf": 0, "iat": 10**17, "scope": {"a": 1}}, True),
     "no times": ({"active": True, "exp": None, "nbf": None, "iat": None}, True),
     "no, with other members": ({"active": False, "scope": "admin", "exp": "never"}, False),
     "string true": ({"active": "true"}, None),

@@ -400,8 +400,8 @@ def test_a_request_just_after_a_refresh_starts_no_other() -> None:
     assert site.fetches == 2
 
 
-def test_whoever_comes_just_after_a_failed_refresh_cannot_tell() -> None:
-    """E19: nor do they after a refresh that failed."""
+def test_requests_just_after_a_failed_refresh() -> None:
+    """E19: the same holds after a refresh that failed."""
     site = Site(OLD_SET, DOWN)
     site.candidates(BY_OLD)
     site.world.time.advance(COOLDOWN)
