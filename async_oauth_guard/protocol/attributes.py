@@ -87,8 +87,8 @@ def check_user(token: Any, *, must_be_active: bool) -> tuple[Any, Reason | None]
 
 def _is_usable(token: Any, user: Any) -> bool:
     if user is None:
-        # A client's token needs no user. But refuse the token of a user who was deleted. A claim named `user_id` does not
-        # count: it says nothing about the attribute `user`.
+        # A client's token needs no user. But refuse the token of a user who was deleted. A claim named `user_id` does
+        # not count: it says nothing about the attribute `user`.
         return not hasattr(type(token), "user") or read_optional(token, "user_id") is None
     return is_active(user)
 
