@@ -121,9 +121,11 @@ class ConcurrencyLimit:
     def __call__(
         self, queryset: QuerySet[Any], field: str, keys: Sequence[Any], alias: str
     ) -> list[queries.QueryResult]:
+        # Whoever awaits the arrival may open the gate for the batches after this one.
+        is_open = self.is_open
         self.batches.append(list(keys))
         self.arrivals.release()
-        if not self.is_open:
+        if not is_open:
             assert self.permits.acquire(timeout=PATIENCE)
         self.before()
         return queries.query_all(queryset, field, keys, alias)

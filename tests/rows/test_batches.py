@@ -299,6 +299,7 @@ async def test_stuck_batch_is_given_up_at_its_deadline(
     stuck = start(sqlite, "a")
     await gate.arrival()
     (abandoned,) = reading_threads()
+    monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     gate.is_open = True
     behind = start(sqlite, "b")
     (error,) = await settle(*stuck)
@@ -312,16 +313,23 @@ async def test_stuck_batch_is_given_up_at_its_deadline(
     assert keys_of(await settle(*start(sqlite, "a"))) == [["a"]]
 
 
+def pass_deadline() -> None:
+    """Do what the loop does at the deadline of the batch that is out."""
+    (collector,) = [one for one in batching._collectors.values() if one.loop is asyncio.get_running_loop()]
+    deadline = collector.deadline
+    deadline._run()
+    deadline.cancel()
+
+
 async def test_loop_that_was_blocked_past_the_deadline_still_answers(
     sqlite: str, gate: ConcurrencyLimit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the answers are there when the deadline is noticed, they count, and no thread is given up."""
     lookup = asyncio.create_task(look_up(row(sqlite, "a")))
     await turn(1)
-    (collector,) = [one for one in batching._collectors.values() if one.loop is asyncio.get_running_loop()]
     assert gate.arrivals.acquire(timeout=PATIENCE)
     close()
-    collector.deadline._run()
+    pass_deadline()
     assert keys_of(await settle(lookup)) == [["a"]]
 
 
@@ -349,9 +357,12 @@ async def test_nobody_waits_for_more_than_two_deadlines(
 ) -> None:
     """Who was already waiting when a batch left, and found no place in it, is given up together with it."""
     monkeypatch.setattr(batching, "MAX_KEYS", 1)
-    monkeypatch.setattr(batching, "DEADLINE", 0.02)
     gate.is_open = False
-    errors = await settle(*start(sqlite, "abcd"))
+    lookups = start(sqlite, "abcd")
+    for _ in "ab":
+        await gate.arrival()
+        pass_deadline()
+    errors = await settle(*lookups)
     assert [type(error) for error in errors] == [TemporarilyUnavailableError] * 4
     assert gate.batches == [["a"], ["b"]]
 
@@ -361,14 +372,15 @@ async def test_with_enough_stuck_threads_lookups_are_refused_at_once(
 ) -> None:
     """A database that answers nobody gets no more threads; when it comes back, all is well."""
     monkeypatch.setattr(threads, "MAX_ABANDONED", 2)
-    monkeypatch.setattr(batching, "DEADLINE", 0.02)
     gate.is_open = False
     for key in "ab":
-        (error,) = await settle(*start(sqlite, key))
+        lookups = start(sqlite, key)
+        await gate.arrival()
+        pass_deadline()
+        (error,) = await settle(*lookups)
         assert isinstance(error, TemporarilyUnavailableError)
     stuck = reading_threads()
     assert len(stuck) == 2
-    monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     (error,) = await settle(*start(sqlite, "c"))
     assert isinstance(error, TemporarilyUnavailableError)
     assert gate.batches == [["a"], ["b"]]
@@ -414,15 +426,28 @@ def test_stuck_batch_is_given_up_on_every_kind_of_loop(
     """Deadlines, pauses and wake-ups from another thread are the loop's own."""
     monkeypatch.setattr(batching, "DEADLINE", 0.05)
     gate.is_open = False
+    expire = batching._Collector.expire
+    all_wait = False
+
+    def expire_when_all_wait(collector: Any, *args: Any) -> None:
+        if all_wait:
+            expire(collector, *args)
+        else:
+            collector.loop.call_later(0.01, expire_when_all_wait, collector, *args)
+
+    monkeypatch.setattr(batching._Collector, "expire", expire_when_all_wait)
 
     async def lose_one() -> list[Any]:
+        nonlocal all_wait
         stuck = start(sqlite, "a")
         await gate.arrival()
+        monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
         gate.is_open = True
         behind = start(sqlite, "bc")
         gone = start(sqlite, "d")
         await turn()
         gone[0].cancel()
+        all_wait = True
         return await settle(*stuck, *behind)
 
     error, *answers = run(new_loop, lose_one())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import socket
 import ssl
@@ -397,6 +398,33 @@ class CancelledAt:
         return (yield from self.coroutine.__await__())
 
 
+class WhenAwaited:
+    """A response in three parts. Each is sent when the client waits for it, so that none comes with another one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waits = 0
+        send, resume = Connection.send, Connection._resume
+
+        async def count_anew(connection: Connection, *args: Any) -> Any:
+            self.waits = 0
+            return await send(connection, *args)
+
+        def count(connection: Connection) -> None:
+            self.waits += 1
+            resume(connection)
+
+        monkeypatch.setattr(Connection, "send", count_anew)
+        monkeypatch.setattr(Connection, "_resume", count)
+
+    async def perform(self, exchange: Exchange) -> None:
+        for number, part in enumerate((head(b"Content-Length: 2"), b"{", b"}"), 1):
+            await exchange.wait(PATIENCE, functools.partial(self.is_waiting, number))
+            await exchange.send(part)
+
+    def is_waiting(self, number: int) -> bool:
+        return self.waits >= number
+
+
 @pytest.fixture
 def no_garbage_collection() -> Iterator[None]:
     """It would close what was left open."""
@@ -409,12 +437,14 @@ def no_garbage_collection() -> Iterator[None]:
 @pytest.mark.parametrize("is_over", [False, True])
 @pytest.mark.parametrize("is_kept", [False, True])
 @pytest.mark.usefixtures("no_garbage_collection")
-async def test_cancelled_request_leaves_no_socket(is_kept: bool, is_over: bool, is_tls: bool) -> None:
+async def test_cancelled_request_leaves_no_socket(
+    is_kept: bool, is_over: bool, is_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wherever it was cancelled, while it waited or just afterwards. The next request is not affected."""
     ends: list[str] = []
     number = 0
     with FaultServer(tls=is_tls) as server:
-        server.answer("/", Drip(b"{}", every=0.001))
+        server.answer("/", WhenAwaited(monkeypatch))
         client = ClientOptions(verify=ssl.create_default_context(cafile=server.ca_file or None))
         while "response" not in ends:
             transport = Transport()
