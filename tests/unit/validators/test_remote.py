@@ -13,6 +13,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import ClientOptions, Row
+from async_oauth_guard.validators.authorization import validate_flow
 from async_oauth_guard.validators.remembering import RememberingValidator
 from async_oauth_guard.validators.remote import RemoteTokenValidator, issuers_of
 from async_oauth_guard.validators.users import UserLookup
@@ -49,6 +50,14 @@ def test_no_secret_is_shown(make: Make) -> None:
     validator = make(API)
     shown = repr(validator) + "".join(map(repr, vars(validator).values())) + repr(validator.fingerprint())
     assert SECRET not in shown
+
+
+@both
+def test_state_of_claims(make: Make) -> None:
+    """The state of a token that was found before is in its claims, so that no effect may cost a change of threads."""
+    found = AccessToken({"active": True, **claims(scope="a")})
+    authorization, effects = drive(validate_flow(make(API), found, authorization_context("a")))
+    assert (authorization.token, effects) == (found, [])
 
 
 def test_base_class_cannot_invalidate() -> None:
