@@ -8,7 +8,7 @@ from authlib.oauth2.rfc6749 import TokenValidator as AuthlibTokenValidator
 from authlib.oauth2.rfc6750 import BearerTokenValidator as AuthlibBearerTokenValidator
 
 from async_oauth_guard import BearerTokenValidator, TokenValidator
-from async_oauth_guard.validators.hooks import Hooks, hooks_of, keywords_taken, overridden
+from async_oauth_guard.validators.hooks import Hooks, hooks_of, keywords_named, keywords_taken, overridden
 from tests.site.models import OAuth2Token
 
 HOOKS = ("authenticate_token", "validate_token", "validate_request", "scope_insufficient")
@@ -143,6 +143,20 @@ ASKED = {"roles": ["a"], "groups": ["b"], "level": 7}
 def test_keywords_taken(function: Any, expected: set[str]) -> None:
     """The keywords are the parameters after token, scopes and request, or all with ``**``."""
     assert set(keywords_taken(function, ASKED)) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (names_roles, {"roles", "level"}),
+        (takes_all, set()),
+        (takes_some_and_all, {"roles"}),
+        (named_like_a_keyword, set()),
+    ],
+)
+def test_keywords_named(function: Any, expected: set[str]) -> None:
+    """A parameter ``**`` names no keyword, and the first three parameters are none, whatever their names."""
+    assert set(keywords_named(function, ASKED)) == expected
 
 
 def test_nothing_asked_is_nothing_taken() -> None:
