@@ -469,9 +469,9 @@ def test_doors_on_a_loop() -> None:
     protector = ResourceProtector(Source())
 
     async def main() -> None:
-        with pytest.raises(SynchronousOnlyOperation, match=r"await aacquire_token\(\) instead"):
+        with pytest.raises(SynchronousOnlyOperation, match=r"Use await aacquire_token\(\) instead"):
             protector.acquire_token(request_with())
-        with pytest.raises(SynchronousOnlyOperation, match=r"await avalidate_token\(\) instead"):
+        with pytest.raises(SynchronousOnlyOperation, match=r"Use await avalidate_token\(\) instead"):
             protector.validate_token("good")
 
     asyncio.run(main())
