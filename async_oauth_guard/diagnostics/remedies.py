@@ -29,7 +29,7 @@ REMEDIES: Mapping[Reason, str] = {
     ),
     Reason.UNRECOGNISED_TOKEN: (
         "No validator accepts tokens of this form, or JWTs of this issuer. Compare `iss` with the `issuer` of the "
-        "validators, and the token with their `token_format`. If neither should match, add a validator for this source."
+        "validators, and the token with their `token_format`. Or add a validator for the source of the token."
     ),
     Reason.UNKNOWN_TOKEN: (
         "No row has this token. It was deleted, belongs to another deployment, or is longer than the column. If the "
@@ -53,14 +53,14 @@ REMEDIES: Mapping[Reason, str] = {
     ),
     Reason.WRONG_AUDIENCE: (
         "The token was issued for another resource. Request a token with this site as the audience. Or set `RESOURCE`, "
-        "or the validator's `resource_server` (JWTs) or `audience` (introspection), to the audience that it has."
+        "or the validator's `resource_server` (JWTs) or `audience` (introspection), to the token's audience."
     ),
     Reason.MALFORMED_SCOPE: (
         "The token's scopes must be a string or a list of strings. Correct what the authorization server writes there, "
         "or what the model's `get_scope()` returns."
     ),
     Reason.INSUFFICIENT_SCOPE: (
-        "Request a token with the scopes that the challenge names from the authorization server, or change the scopes "
+        "At the authorization server, request a token with the scopes that the challenge names. Or change the scopes "
         "that the view requires: `require_oauth(scopes)`. If the token has them in another claim, see `profile` and "
         "`scope_claim`."
     ),
@@ -165,8 +165,8 @@ REMEDIES: Mapping[Reason, str] = {
         "token was requested."
     ),
     Reason.UNSUPPORTED_CONFIRMATION: (
-        "`cnf` is empty, malformed, or has a member that cannot be checked here. Only `jkt` and `x5t#S256` can be. "
-        "Configure the server to bind tokens in one of these ways, or to issue plain bearer tokens to this client."
+        "`cnf` is empty, malformed, or has a member that cannot be checked here. Configure the server to bind "
+        "tokens with `jkt` or `x5t#S256`, or to issue plain bearer tokens to this client."
     ),
     Reason.MISSING_PROOF: (
         "Send a DPoP proof in the header `DPoP`, a new one with each request. If the client does, a proxy or server "
@@ -184,8 +184,8 @@ REMEDIES: Mapping[Reason, str] = {
         "Authorization."
     ),
     Reason.UNSUPPORTED_PROOF_ALGORITHM: (
-        "Sign proofs with an algorithm that the challenge names in `algs`, or add the client's to `algorithms` of "
-        "`dpop`."
+        "Sign proofs with an algorithm that the challenge names in `algs`, or add the client's algorithm to "
+        "`algorithms` of `dpop`."
     ),
     Reason.WRONG_PROOF_METHOD: (
         "`htm` must be the method of the request, in upper case. Make a new proof for each request, also after a "
@@ -204,8 +204,8 @@ REMEDIES: Mapping[Reason, str] = {
         "this machine."
     ),
     Reason.PROOF_FOR_ANOTHER_TOKEN: (
-        "`ath` must be the SHA-256 hash of the token that is sent with the proof, in base64url without padding. After "
-        "the client has got a new token, its proofs must have the hash of that one."
+        "`ath` must be the SHA-256 hash of the token that is sent with the proof, in base64url without padding. When "
+        "the client gets a new token, its proofs must contain the hash of the new token."
     ),
     Reason.UNUSABLE_PROOF_KEY: (
         "`jwk` must be the public key of the client, without a member of a private key, and fit `alg`. An RSA key "

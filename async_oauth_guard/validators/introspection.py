@@ -68,7 +68,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     """Validates tokens by introspection at their authorization server (RFC 7662), without blocking an event loop.
 
     Concurrent requests with the same token share one introspection request. The result is used for a short time, and
-    never after ``exp``. Lifetime, audience, scopes and user are checked on every request. If the server cannot be
+    never after ``exp``. Lifetime, audience, scopes and user must be right on every request. If the server cannot be
     reached, the response is 503.
 
     A subclass may define ``introspect_token(token)``, which returns the response as a dictionary; see `TokenValidator`

@@ -45,7 +45,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     """Validates JWT access tokens (RFC 9068 §4): form, signature, issuer, audience, lifetime, and the profile's claims.
 
     Keys are fetched on first use and refreshed in the background. Old keys stay in use while the server is down. The
-    result of verifying a signature is cached. Lifetime, audience, scopes and user are checked on every request.
+    result of verifying a signature is cached. Lifetime, audience, scopes and user must be right on every request.
 
     A subclass may define ``get_jwks()``, which returns a JWK Set, or joserfc's ``KeySet`` or key, and
     ``validate_iss(claims, iss)``; see `TokenValidator` for the other hooks. These hooks are called on every request,
