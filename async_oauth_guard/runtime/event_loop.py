@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import traceback
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,10 +82,11 @@ class _SharedRun:
 
     place: Any
     waiters: list[_Deliver] = field(default_factory=list)
+    task: "asyncio.Task[None]" = field(init=False)
 
 
 class _Outgoing:
-    """The loop, its thread, and the current shared runs. Only the loop uses the attributes of the second group."""
+    """The loop, its thread, and the current shared runs. Only the loop uses the attributes of the last group."""
 
     # Set once the thread has started.
     thread: threading.Thread
@@ -96,8 +98,10 @@ class _Outgoing:
         # Signatures need CPU time. A separate thread keeps them from delaying network I/O.
         self.processor = ThreadPoolExecutor(1, "async_oauth_guard computes")
 
+        # Callers append to it under the lock of this module.
+        self.submitted: deque[tuple[SingleFlight, _Deliver, Any]] = deque()
+
         self.shared_runs: dict[Hashable, _SharedRun] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
         self.transport = Transport()
 
     def serve(self) -> None:
@@ -111,24 +115,31 @@ class _Outgoing:
             self.loop.close()
 
     async def end(self) -> None:
-        for task in self.tasks:
+        tasks = [shared_run.task for shared_run in self.shared_runs.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.transport.aclose()
 
     def submit(self, single_flight: SingleFlight, deliver: _Deliver, place: Any) -> None:
-        # Joins in a new context: a shared run must not see the context variables of the request that started it.
-        if not call_on_loop(self.loop, self.join, single_flight, deliver, place):
+        self.submitted.append((single_flight, deliver, place))
+        # A wake-up is a system call, so those who submit before the loop has woken up share one.
+        if len(self.submitted) == 1 and not call_on_loop(self.loop, self.join_submitted):
             # The loop was closed meanwhile: the process is about to end.
+            self.submitted.clear()
             deliver(_CLOSED)
+
+    def join_submitted(self) -> None:
+        while self.submitted:
+            self.join(*self.submitted.popleft())
 
     def join(self, single_flight: SingleFlight, deliver: _Deliver, place: Any) -> None:
         shared_run = self.shared_runs.get(single_flight.key)
         if shared_run is None:
             shared_run = self.shared_runs[single_flight.key] = _SharedRun(place)
-            task = self.loop.create_task(self.perform(single_flight, shared_run), context=contextvars.Context())
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            run = self.perform(single_flight, shared_run)
+            # In a new context: a shared run must not see the context variables of the request that started it.
+            shared_run.task = self.loop.create_task(run, context=contextvars.Context())
         shared_run.waiters.append(deliver)
 
     async def perform(self, single_flight: SingleFlight, shared_run: _SharedRun) -> None:
@@ -171,12 +182,7 @@ class _Outgoing:
         async def wait_for_shared_run(single_flight: SingleFlight) -> Any:
             future: asyncio.Future[_Outcome] = self.loop.create_future()
             self.join(single_flight, lambda outcome: _settle(future, outcome), place_here())
-            try:
-                async with asyncio.timeout_at(deadline):
-                    outcome = await future
-            except TimeoutError:
-                outcome = _TOO_SLOW
-            return outcome.unpack()
+            return await _result_of(future, deadline)
 
         async def start_shared_run(effect: StartBackground) -> None:
             self.join(effect.single_flight, _ignore, place_here())
@@ -250,11 +256,17 @@ async def arun_single_flight(single_flight: SingleFlight) -> Any:
     future: asyncio.Future[_Outcome] = loop.create_future()
 
     _submit(single_flight, lambda outcome: call_on_loop(loop, _settle, future, outcome))
+    return await _result_of(future, loop.time() + single_flight.timeout + GRACE)
+
+
+async def _result_of(future: "asyncio.Future[_Outcome]", deadline: float) -> Any:
+    # `asyncio.timeout_at` would create more objects for each request.
+    context = contextvars.Context()
+    timer = future.get_loop().call_at(deadline, _settle, future, _TOO_SLOW, context=context)
     try:
-        async with asyncio.timeout(single_flight.timeout + GRACE):
-            outcome = await future
-    except TimeoutError:
-        outcome = _TOO_SLOW
+        outcome = await future
+    finally:
+        timer.cancel()
     return outcome.unpack()
 
 

@@ -210,7 +210,7 @@ def test_flights_end(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -
         assert asked.result(LIMIT) == number
     # The answer may come before the loop has called what forgets its task. Both are scheduled in the same step.
     on_the_loop(lambda: None)
-    assert on_the_loop(lambda: (len(current().shared_runs), len(current().tasks))) == (0, 0)
+    assert on_the_loop(lambda: len(current().shared_runs)) == 0
 
 
 # Errors.
@@ -589,6 +589,28 @@ def test_asking_a_loop_that_has_closed(exchanges: Exchanges) -> None:
     told: list[Any] = []
     closed.submit(single_flight(), told.append, None)
     assert [outcome.error.reason for outcome in told] == [Reason.SERVER_UNREACHABLE]
+
+
+def test_those_who_ask_before_the_loop_wakes_up_wake_it_up_once(
+    exchanges: Exchanges, submitted: threading.Semaphore, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+) -> None:
+    """A wake-up is a system call. Everybody gets a result, also those who ask while the loop is busy with others."""
+    run_single_flight(single_flight(CacheRead("default", "x")))
+    wait_for(submitted)
+    loop, unstuck, wake_ups = current().loop, threading.Event(), []
+    wake_up = loop.call_soon_threadsafe
+    loop.call_soon_threadsafe(unstuck.wait, LIMIT)
+    monkeypatch.setattr(
+        loop, "call_soon_threadsafe", lambda *args, **options: wake_ups.append(wake_up(*args, **options))
+    )
+    asked = [pool.submit(run_single_flight, single_flight(key=str(number))) for number in range(4)]
+    wait_for(submitted, 4)
+    unstuck.set()
+    for number in range(4):
+        exchanges.next().set_result(number)
+    assert sorted(each.result(LIMIT) for each in asked) == [0, 1, 2, 3]
+    # The result of an exchange wakes the loop up too.
+    assert len(wake_ups) == 1 + 4
 
 
 def test_closing_while_somebody_asks(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
