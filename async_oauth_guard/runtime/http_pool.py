@@ -15,7 +15,7 @@ import h11
 import httpx
 
 from .http_clients import Response, user_agent
-from .http_connection import Connection, connect
+from .http_connection import Connection, RequestHead, WholeResponse, connect
 
 __all__ = ["KEPT_ALIVE", "KEPT_ALIVE_SECONDS", "Pool"]
 
@@ -38,7 +38,7 @@ class Pool:
     def __init__(self, context: ssl.SSLContext) -> None:
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
-        self._fields = {"User-Agent": user_agent().encode(), "Connection": b"keep-alive"}
+        self._fields = (("User-Agent", user_agent().encode()), ("Connection", b"keep-alive"))
         # For each origin, the connection that was used last is at the right.
         self._idle: defaultdict[_Origin, deque[Connection]] = defaultdict(deque)
         self._is_closed = False
@@ -47,20 +47,20 @@ class Pool:
         self, method: str, url: str, fields: Mapping[str, bytes], content: bytes | None, seconds: float
     ) -> Response:
         """See `SiteClient.send`. ``seconds`` is not used: the caller cancels the request at its deadline."""
-        parts = _parse_url(url)
-        origin = _origin_of(parts)
-        request = _request(method, parts, {**self._fields, **fields}, content)
+        origin = _origin_of(url)
+        length = None if content is None else len(content)
+        head = _request_head(method, url, (*self._fields, *fields.items()), length)
         connection = self._take(origin)
         if connection is not None:
             try:
-                return await self._exchange(origin, connection, request, content)
+                return await self._exchange(origin, connection, head, content)
             except (httpx.ReadError, httpx.RemoteProtocolError):
                 if connection.has_received:
                     raise
                 # The server closed a connection that was kept.
         scheme, host, port = origin
         connection = await connect(host, port, self._context if scheme == "https" else None)
-        return await self._exchange(origin, connection, request, content)
+        return await self._exchange(origin, connection, head, content)
 
     async def aclose(self) -> None:
         """Close the idle connections. A connection in use is closed after its request."""
@@ -93,35 +93,40 @@ class Pool:
         return None
 
     async def _exchange(
-        self, origin: _Origin, connection: Connection, request: h11.Request, content: bytes | None
+        self, origin: _Origin, connection: Connection, head: RequestHead, content: bytes | None
     ) -> Response:
         try:
-            head = await connection.send(request, content or b"")
+            response = await connection.send(head, content or b"")
         except BaseException:
             # Before another request may take the place of this one.
             await connection.aclose()
             raise
         aclose = functools.partial(self._put_back, origin, connection)
-        return Response(head.status_code, _fields_of(head), _chunks(connection), aclose)
+        if isinstance(response, WholeResponse):
+            return Response(200, response.fields, _chunk(response), aclose)
+        return Response(response.status_code, _fields_of(response), _chunks(connection), aclose)
 
 
 # The URLs of a site's authorization servers are few.
-_parse_url = functools.lru_cache(64)(httpx.URL)
-
-
-def _origin_of(url: httpx.URL) -> _Origin:
+@functools.lru_cache(64)
+def _origin_of(address: str) -> _Origin:
+    url = httpx.URL(address)
     default = _PORTS.get(url.scheme)
     if default is None or not url.host:
         raise httpx.UnsupportedProtocol("the URL must begin with http:// or https://, and have a host")
     return url.scheme, url.raw_host.decode("ascii"), url.port or default
 
 
-def _fields_of(head: h11.Response) -> dict[str, str]:
+def _fields_of(response: h11.Response) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for raw_name, raw_value in head.headers:
+    for raw_name, raw_value in response.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
     return fields
+
+
+async def _chunk(response: WholeResponse) -> AsyncGenerator[bytes, None]:
+    yield response.body
 
 
 async def _chunks(connection: Connection) -> AsyncGenerator[bytes, None]:
@@ -129,11 +134,15 @@ async def _chunks(connection: Connection) -> AsyncGenerator[bytes, None]:
         yield event.data
 
 
-def _request(method: str, url: httpx.URL, fields: Mapping[str, bytes], content: bytes | None) -> h11.Request:
-    headers = [(b"Host", url.netloc), *((name.encode(), value) for name, value in fields.items())]
-    if content is not None:
-        headers.append((b"Content-Length", b"%d" % len(content)))
+# A validator sends the same header fields each time, and most of its tokens have the same length.
+@functools.lru_cache(256)
+def _request_head(method: str, address: str, fields: tuple[tuple[str, bytes], ...], length: int | None) -> RequestHead:
+    url = httpx.URL(address)
+    headers = [(b"Host", url.netloc), *((name.encode(), value) for name, value in fields)]
+    if length is not None:
+        headers.append((b"Content-Length", b"%d" % length))
     try:
-        return h11.Request(method=method, target=url.raw_path, headers=headers)
+        request = h11.Request(method=method, target=url.raw_path, headers=headers)
     except h11.LocalProtocolError as error:
         raise httpx.LocalProtocolError(str(error)) from error
+    return RequestHead(request, h11.Connection(h11.CLIENT).send(request))

@@ -692,6 +692,25 @@ async def test_server_that_does_not_read(transport: Transport) -> None:
         over.set()
 
 
+async def test_usual_response_is_read_without_h11(
+    exchange: Exchanges, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the next one on the connection. One that arrives in parts, on the same connection, is read with h11."""
+    begun: list[Connection] = []
+    begin = Connection._begin_with_h11
+
+    def begin_with_h11(self: Connection, *arguments: Any) -> Any:
+        begun.append(self)
+        return begin(self, *arguments)
+
+    monkeypatch.setattr(Connection, "_begin_with_h11", begin_with_h11)
+    server.answer("/", Kept(ONE), Kept(ONE), Kept(ONE[:-2], ONE[-2:], every=0.05), Kept(ONE))
+    for number in (0, 0, 1, 1):
+        assert body_of(await exchange()) == b"{}"
+        assert len(begun) == number
+    assert [received.connection for received in server.calls] == [1, 1, 1, 1]
+
+
 async def test_loop_is_not_occupied_by_interim_responses(exchange: Exchanges, server: FaultServer) -> None:
     """Other tasks run while a server sends many of them at once."""
     server.answer("/", Kept(b"HTTP/1.1 102 Processing\r\n\r\n" * 2000 + ONE))
@@ -728,7 +747,8 @@ async def test_only_so_much_is_received_before_it_is_read(
     def data_received(self: Connection, data: bytes) -> None:
         nonlocal most
         receive(self, data)
-        most = max(most, len(self._http.trailing_data[0]))
+        unread = self._received if self._http is None else self._http.trailing_data[0]
+        most = max(most, len(unread))
 
     monkeypatch.setattr(Connection, "data_received", data_received)
     server.answer("/", Kept(flood))
