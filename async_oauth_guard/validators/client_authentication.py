@@ -65,7 +65,7 @@ class ClientAuthentication:
         client: Mapping[str, str | Secret[str]] = {} if self.client_id is None else {"client_id": self.client_id}
         match self.method:
             case "client_secret_basic":
-                return {"Authorization": _basic(self.client_id or "", secret)}, {}
+                return {"Authorization": self._basic}, {}
             case "bearer":
                 return {"Authorization": Secret(f"Bearer {secret.reveal()}")}, {}
             case "client_secret_post":
@@ -75,6 +75,10 @@ class ClientAuthentication:
                 return {}, {**client, "client_assertion_type": _JWT_BEARER, "client_assertion": assertion}
             case _:
                 return {}, client
+
+    @cached_property
+    def _basic(self) -> Secret[str]:
+        return _basic(self.client_id or "", self.secret)
 
     @cached_property
     def _signing_key(self) -> SigningKey:
