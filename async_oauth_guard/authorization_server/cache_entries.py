@@ -13,15 +13,12 @@ from ..protocol.copies import own_copy
 from ..protocol.credentials import is_encodable
 from ..protocol.secrets import Secret
 
-__all__ = ["CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry", "size_of_flat_jwt"]
+__all__ = ["CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]
 
 _VERSION = "1"
 
 # Bytes of an entry in addition to its contents: the object with its numbers, its key, and its slots in the tables.
 _OVERHEAD = 340
-# Bytes of a JOSE header, besides its text, and of a name and its value, besides their text.
-_HEADER = 240
-_MEMBER = 112
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -75,14 +72,6 @@ class CacheSigner:
     def _mac(self, name: str, body: str) -> str:
         message = f"{len(name)}.{name}.{body}".encode()
         return hashlib.blake2b(message, digest_size=32, key=self._signing_key.reveal()).hexdigest()
-
-
-def size_of_flat_jwt(length: int, claims: Mapping[str, Any]) -> int:
-    """Return about as many bytes as `size_of_entry`, for a JWT of ``length`` characters without lists and objects.
-
-    Most JWTs are like that. To look at each of their strings takes longer.
-    """
-    return _OVERHEAD + _HEADER + getsizeof(claims) + _MEMBER * len(claims) + length
 
 
 def size_of_entry(*parts: Any) -> int:

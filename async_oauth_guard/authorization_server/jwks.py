@@ -48,7 +48,7 @@ class KeySource(Protocol):
 
     @property
     def settled_keys(self) -> Sequence[VerificationKey]:
-        """The keys that may be used now. None if their refresh is due."""
+        """The keys that may be used now. Empty if a refresh of the keys is due."""
         ...
 
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:

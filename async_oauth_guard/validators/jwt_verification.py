@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..authorization_server.cache_entries import CacheSigner, Remembered, size_of_entry, size_of_flat_jwt
+from ..authorization_server.cache_entries import CacheSigner, Remembered, size_of_entry
 from ..authorization_server.jwks import KeySource, import_called_keys
 from ..errors import InvalidTokenError, Reason, error_of
 from ..protocol.claims import AUDIENCE, HEADER_AND_CLAIMS, CheckedClaims, ClaimPolicy, Lifetime, is_time
@@ -26,13 +26,11 @@ __all__ = ["JWT", "JwtPolicy", "VerifiedJwt", "find_verified_flow", "verify_flow
 class VerifiedJwt(Remembered):
     """A token whose signature was verified with a key that was valid then. Requests share it, so do not change it.
 
-    ``length`` is the number of its characters.
     ``audiences`` are the audiences that its ``aud`` was compared with. ``lifetime`` is what its claims give, if it was
-    checked. The result has a use until ``kept_until``, in seconds since the epoch. ``is_known`` says whether it was
-    used for another request than the first.
+    checked. The result has a use until ``kept_until``, in seconds since the epoch. ``is_known`` says whether a later
+    request has used the result.
     """
 
-    length: int
     header: dict[str, Any]
     claims: Mapping[str, Any] = field(repr=False)
     scope: Any
@@ -45,10 +43,7 @@ class VerifiedJwt(Remembered):
 
     def __post_init__(self) -> None:
         self.changeable = changeable_members(self.claims)
-        if self.changeable:
-            self.size = size_of_entry(self.header, self.claims, self.scope)
-        else:
-            self.size = size_of_flat_jwt(self.length, self.claims)
+        self.size = size_of_entry(self.header, self.claims, self.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +118,6 @@ def verify_flow(
     claims, profile = checked.claims, policy.profile
     expires_at: Any = claims.get("exp")
     return VerifiedJwt(
-        len(token.reveal()),
         dict(checked.header),
         claims,
         read_scope(profile, claims),

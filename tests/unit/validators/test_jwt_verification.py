@@ -291,6 +291,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "nested lists": {"realm_access": [[[], [], [[]]]] * 300},
     "many roles": {"resource_access": {"app": {"roles": [f"role-{number}" for number in range(200)]}}},
     "long text": {"picture": "x" * 5000},
+    "wide text": {"name": "\N{GRINNING FACE}" + "x" * 5000},
 }
 
 
