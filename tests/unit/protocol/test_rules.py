@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from async_oauth_guard import Reason
-from async_oauth_guard.protocol.rules import Rule, first_failure, rules_for, walk_flow
+from async_oauth_guard.protocol.rules import Rule, first_failure, reported, rules_for, walk_flow
 
 
 def _check_flow(number: int) -> Generator[str, Reason | None, Reason | None]:
@@ -55,6 +55,14 @@ def test_walk(reason: Reason | None) -> None:
     with pytest.raises(StopIteration) as stopped:
         flow.send(reason)
     assert stopped.value.value is (reason or Reason.REVOKED)
+
+
+def test_reported() -> None:
+    """A rule is reported when a loop reaches it, and not before."""
+    trace = Trace()
+    for rule in reported((SMALL, EVEN), trace):
+        assert trace.reached[-1] == rule.name
+    assert trace.reached == ["small", "even"]
 
 
 def test_rules_that_apply() -> None:
