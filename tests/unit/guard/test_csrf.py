@@ -13,7 +13,13 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.test import RequestFactory, override_settings
 from django.views.decorators.csrf import csrf_exempt
 
-from async_oauth_guard.guard.csrf import ExemptByGuard, exempt, session_checks_flow, unguarded_callback
+from async_oauth_guard.guard.csrf import (
+    ExemptByGuard,
+    exempt,
+    exemptions_by_guard,
+    session_checks_flow,
+    unguarded_callback,
+)
 from async_oauth_guard.runtime.effects import Call
 from tests.unit.driving import drive
 
@@ -83,6 +89,8 @@ def test_wishes(inner: Any, csrf: bool, login: bool) -> None:
     callback = unguarded_callback(guarded)
     assert (callback.csrf_exempt, callback.login_required) == (csrf, login)  # type: ignore[attr-defined]
     assert callback.__name__ == guarded.__name__
+    by_guard = {"csrf_exempt": not csrf, "login_required": login}
+    assert exemptions_by_guard(guarded) == [name for name, is_by_guard in by_guard.items() if is_by_guard]
 
 
 def test_mark_of_an_optional_guard() -> None:
