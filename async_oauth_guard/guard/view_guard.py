@@ -1,7 +1,7 @@
 """Guards one view: lets a request in and attaches its token, or returns the response that refuses it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
@@ -80,7 +80,7 @@ class ViewGuard:
     keywords: Mapping[str, Any]
     requirements: Requirements
     optional: bool
-    memo: Memo | None = field(default=None, repr=False, compare=False)
+    memo: Memo | None = None
     in_front: bool = False
     alternatives: "tuple[ViewGuard, ...]" = ()
     until_expiry: bool = True

@@ -44,7 +44,7 @@ class TokenState:
     confirmation: Any = None
     token_type: Any = None
     remembered: Any = field(default=None, repr=False, compare=False)
-    leeway: float = field(default=0.0, compare=False)
+    leeway: float = 0.0
 
 
 class AccessToken(dict[str, Any]):
