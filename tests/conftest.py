@@ -38,6 +38,20 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def _once() -> None: ...
+
+
+# pytest-django sets these up for every test, and no test here needs them. That is a quarter of the time of a small one.
+for _unused in (
+    "_dj_autoclear_mailbox",
+    "_django_clear_site_cache",
+    "_django_isolate_apps",
+    "_live_server_helper",
+    "_template_string_if_invalid_marker",
+):
+    globals()[_unused] = pytest.fixture(scope="session", name=_unused)(_once)
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """As pytest-django's. At the end it stops the guard's lookups, so that none reads from a database to be dropped."""
