@@ -42,6 +42,8 @@ from tests.site.models import OAuth2Token
         ({"roles": ["editor"]}, {"roles": "editor"}, 200, None),
         ({"roles": ["editor"]}, {"roles": "owner"}, 403, Reason.INSUFFICIENT_ROLES),
         ({}, {"entitlements": "export"}, 403, Reason.INSUFFICIENT_ENTITLEMENTS),
+        ({"authorization_details": {"type": "pay"}}, {"authorization_details": {"type": "pay"}}, 200, None),
+        ({"authorization_details": [{"type": "pay"}]}, {"authorization_details": {"type": "pay"}}, 200, None),
         ({"tenant": "acme"}, {"check": lambda request, token: token.tenant == "acme"}, 200, None),
         ({"tenant": "acme"}, {"check": lambda request, token: token["tenant"] == "x"}, 403, Reason.CHECK_FAILED),
         ({"expires_at": 1}, {}, 401, Reason.EXPIRED),
