@@ -6,6 +6,7 @@ module. A replacement is returned out of these frames, and raised where no other
 
 import asyncio
 import contextlib
+import functools
 import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,7 +36,9 @@ This applies to the whole process, not to a context: the outbound loop sends req
 # Maximum digits of a Content-Length that is read as a number. With more digits, it exceeds every limit.
 _MAX_LENGTH_DIGITS = 18
 # Header fields that say when a response was generated, for how long it is fresh, and what a client may do with it.
-_KEPT_FIELDS = ("Date", "Age", "Cache-Control", "WWW-Authenticate", "Access-Control-Allow-Origin")
+_KEPT_FIELDS = {
+    name.lower(): name for name in ("Date", "Age", "Cache-Control", "WWW-Authenticate", "Access-Control-Allow-Origin")
+}
 
 
 _Client: TypeAlias = "Pool | SiteClient"
@@ -165,6 +168,8 @@ async def _exchange(client: _Client, call: OutboundRequest, deadline: float) -> 
     return RequestFailedError(Reason.SERVER_TOO_SLOW, "no response within the deadline")
 
 
+# The URLs of a site's authorization servers are few.
+@functools.lru_cache(64)
 def _has_possible_port(url: str) -> bool:
     # With an invalid port, httpx lets through any error that sockets raise.
     try:
@@ -227,7 +232,7 @@ async def _read(response: Response, max_body: int) -> OutboundResponse | Request
     if isinstance(body, RequestFailedError):
         return body
     media_type = fields.get("content-type", "").partition(";")[0].strip().lower()
-    kept = {name: fields[name.lower()] for name in _KEPT_FIELDS if name.lower() in fields}
+    kept = {name: fields[key] for key, name in _KEPT_FIELDS.items() if key in fields}
     return OutboundResponse(response.status, media_type, body, fields.get("retry-after"), kept)
 
 

@@ -133,7 +133,9 @@ class Connection(asyncio.Protocol):
         """
         self._is_idle = self.has_received = False
         self._transport.write(head.text + content)
-        await self._wait_for_more()
+        # A server may respond as soon as there is a connection.
+        if not self._received:
+            await self._wait_for_more()
         whole = read_whole_response(self._received)
         if whole is not None:
             self._received = b""

@@ -25,8 +25,8 @@ from async_oauth_guard.runtime.effects import (
     RequestFailedError,
 )
 from async_oauth_guard.runtime.http import Transport
-from async_oauth_guard.runtime.http_connection import MAX_HEAD, Connection
-from async_oauth_guard.runtime.http_pool import KEPT_ALIVE, Pool
+from async_oauth_guard.runtime.http_connection import MAX_HEAD, Connection, WholeResponse, connect
+from async_oauth_guard.runtime.http_pool import KEPT_ALIVE, Pool, _request_head
 from tests.faults import (
     PATIENCE,
     Behaviour,
@@ -709,6 +709,30 @@ async def test_usual_response_is_read_without_h11(
         assert body_of(await exchange()) == b"{}"
         assert len(begun) == number
     assert [received.connection for received in server.calls] == [1, 1, 1, 1]
+
+
+async def test_response_before_the_request(transport: Transport) -> None:
+    """A server may respond as soon as there is a connection, and then wait."""
+    over = asyncio.Event()
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ONE)
+        await over.wait()
+        writer.close()
+
+    receive = asyncio.Event()
+    server = await asyncio.start_server(respond, "127.0.0.1", 0)
+    connection = await connect("127.0.0.1", server.sockets[0].getsockname()[1], None)
+    data_received = connection.data_received
+    connection.data_received = lambda data: (data_received(data), receive.set())  # type: ignore[method-assign]
+    await receive.wait()
+    request = _request_head("GET", "http://127.0.0.1/", (), None)
+    async with asyncio.timeout(PATIENCE):
+        response = await connection.send(request, b"")
+    assert isinstance(response, WholeResponse)
+    await connection.aclose()
+    over.set()
+    server.close()
 
 
 async def test_loop_is_not_occupied_by_interim_responses(exchange: Exchanges, server: FaultServer) -> None:
