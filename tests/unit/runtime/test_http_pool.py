@@ -711,21 +711,24 @@ async def test_usual_response_is_read_without_h11(
     assert [received.connection for received in server.calls] == [1, 1, 1, 1]
 
 
-async def test_response_before_the_request(transport: Transport) -> None:
+async def test_response_before_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may respond as soon as there is a connection, and then wait."""
-    over = asyncio.Event()
+    over, received = asyncio.Event(), asyncio.Event()
+    receive = Connection.data_received
+
+    def data_received(self: Connection, data: bytes) -> None:
+        receive(self, data)
+        received.set()
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(ONE)
         await over.wait()
         writer.close()
 
-    receive = asyncio.Event()
+    monkeypatch.setattr(Connection, "data_received", data_received)
     server = await asyncio.start_server(respond, "127.0.0.1", 0)
     connection = await connect("127.0.0.1", server.sockets[0].getsockname()[1], None)
-    data_received = connection.data_received
-    connection.data_received = lambda data: (data_received(data), receive.set())  # type: ignore[method-assign]
-    await receive.wait()
+    await received.wait()
     request = _request_head("GET", "http://127.0.0.1/", (), None)
     async with asyncio.timeout(PATIENCE):
         response = await connection.send(request, b"")
