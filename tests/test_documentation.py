@@ -29,7 +29,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.conf import GuardSettings
 from async_oauth_guard.diagnostics.checks import check_settings
-from async_oauth_guard.protocol.profiles import PROFILES
+from async_oauth_guard.protocol.provider_profiles import PROFILES
 from async_oauth_guard.protocol.requirements import parse_requirements
 from demo_asgi.bound import REQUESTS as BOUND
 from demo_asgi.remote import STEPS

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import TemporarilyUnavailableError
 from ..protocol import logs
-from ..runtime.expiry import LONGEST_SLEEP, is_event_stream, report_late_error
+from ..runtime.stream_expiry import LONGEST_SLEEP, is_event_stream, report_late_error
 
 __all__ = ["GRACE", "Lifetime", "run_until_expiry"]
 

@@ -22,7 +22,7 @@ from ..conf import SETTING, GuardSettings
 from ..guard.protector import ALL_PROTECTORS
 from ..protocol import logs
 from ..protocol.challenges import UnfitParameterError
-from ..validators.audience import FROM_PROTECTOR
+from ..validators.audience_option import FROM_PROTECTOR
 from ..validators.client_certificates import MissingTrustedProxiesError
 from ..validators.database import BearerTokenValidator
 from ..validators.django_oauth_toolkit import ToolkitTokenValidator

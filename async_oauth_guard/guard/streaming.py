@@ -6,7 +6,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 
 from ..protocol.access_token import end_of_use
-from ..runtime.expiry import is_event_stream, until_expiry
+from ..runtime.stream_expiry import is_event_stream, until_expiry
 from ..validators.clock import CLOCK
 from .handover import Handover, handovers_on
 

@@ -14,7 +14,7 @@ from .attributes import read_confirmation, read_member
 from .authorization_details import read_details
 from .claims import check_times, is_time
 from .confirmation import is_bound_to_key
-from .profiles import Profile, read_attribute_values
+from .provider_profiles import Profile, read_attribute_values
 from .scopes import read_values
 
 __all__ = [

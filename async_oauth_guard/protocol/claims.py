@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import Reason
-from .profiles import ACCESS_TOKEN_USES, FORBIDDEN_TYPES, OTHER_KINDS, Profile
+from .provider_profiles import ACCESS_TOKEN_USES, FORBIDDEN_TYPES, OTHER_KINDS, Profile
 from .rules import Rule
 
 __all__ = [

@@ -11,7 +11,6 @@ import concurrent.futures
 import contextlib
 import contextvars
 import logging
-import os
 import threading
 import traceback
 from collections import deque
@@ -37,6 +36,7 @@ from .effects import (
     SingleFlight,
     StartBackground,
 )
+from .forking import renew_in_child
 from .http import Transport
 from .observer import enter_shared_run, place_here
 from .workers import call_on_loop, check_threads, start_thread
@@ -320,5 +320,5 @@ def _forget_parent() -> None:
     _outgoing = None
 
 
-os.register_at_fork(after_in_child=_forget_parent)
+renew_in_child(_forget_parent)
 atexit.register(close)

@@ -4,13 +4,14 @@ Each entry says how long it may be used. The caller checks this. Entries that ha
 then, so that the cache does not fill up with them.
 """
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from cachetools import Cache, LRUCache
+
+from .forking import renew_in_child
 
 __all__ = ["SizedLRU"]
 
@@ -117,4 +118,4 @@ def _renew() -> None:
         lru.renew()
 
 
-os.register_at_fork(after_in_child=_renew)
+renew_in_child(_renew)

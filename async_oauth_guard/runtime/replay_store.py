@@ -2,8 +2,9 @@
 
 import enum
 import heapq
-import os
 import threading
+
+from .forking import renew_in_child
 
 __all__ = ["MAX_PER_KEY", "REPLAYS", "Memory", "ReplayStore"]
 
@@ -83,4 +84,4 @@ class ReplayStore:
 REPLAYS = ReplayStore()
 """The proofs that were used in this process."""
 
-os.register_at_fork(after_in_child=REPLAYS.renew)
+renew_in_child(REPLAYS.renew)

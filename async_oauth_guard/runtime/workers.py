@@ -8,7 +8,6 @@ import asyncio
 import atexit
 import contextlib
 import contextvars
-import os
 import queue
 import sys
 import threading
@@ -21,6 +20,8 @@ from typing import Any, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from .forking import renew_in_child
 
 __all__ = [
     "CLOSE_TIMEOUT",
@@ -242,7 +243,7 @@ class WorkerPools(dict[str, Pool]):
         super().__init__()
         self.make = make
         # Threads do not survive a fork, and one of them may have held a lock.
-        os.register_at_fork(after_in_child=self.clear)
+        renew_in_child(self.clear)
         atexit.register(self.close)
 
     def __missing__(self, alias: str) -> Pool:

@@ -19,13 +19,13 @@ from ..protocol.copies import own_copy
 from ..protocol.credentials import is_token68
 from ..protocol.jwk import DEFAULT_ALGORITHMS
 from ..protocol.jwt import peek_issuer
-from ..protocol.profiles import PROFILES, read_attribute_values, read_client
+from ..protocol.provider_profiles import PROFILES, read_attribute_values, read_client
 from ..protocol.rules import Rule, first_failure
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
 from ..runtime.run import arun, run_outside_loop
-from .audience import FROM_PROTECTOR, Audience
+from .audience_option import FROM_PROTECTOR, Audience
 from .authorization import AuthorizationContext
 from .cache_identity import digest_of, repr_of_keys, setdefault_bounded
 from .client_authentication import ClientAuth, ClientAuthentication

@@ -14,13 +14,13 @@ from ..protocol.attributes import read_user
 from ..protocol.claims import TIMES, CheckedClaims
 from ..protocol.copies import own_copy
 from ..protocol.jwk import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from ..protocol.profiles import get_profile, read_attribute_values, read_scope
+from ..protocol.provider_profiles import get_profile, read_attribute_values, read_scope
 from ..protocol.rules import Rule, first_failure
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
 from ..runtime.run import arun, run_outside_loop
-from .audience import FROM_PROTECTOR, Audience
+from .audience_option import FROM_PROTECTOR, Audience
 from .authorization import AuthorizationContext
 from .cache_identity import repr_of_keys, setdefault_bounded
 from .hooks import overridden

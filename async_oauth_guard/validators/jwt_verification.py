@@ -12,7 +12,7 @@ from ..protocol.claims import AUDIENCE, HEADER_AND_CLAIMS, CheckedClaims, ClaimP
 from ..protocol.copies import changeable_members, own_copy
 from ..protocol.jwk import VerificationKey
 from ..protocol.jwt import Jwt, choose_keys, parse_jwt, verify_signature
-from ..protocol.profiles import read_client, read_scope
+from ..protocol.provider_profiles import read_client, read_scope
 from ..protocol.rules import Rule, Trace, first_failure, rules_for, walk_flow
 from ..protocol.secrets import Secret
 from ..runtime.effects import Call, Flow

@@ -19,11 +19,11 @@ from ..errors import Reason
 from ..protocol.access_token import TokenState
 from ..protocol.attributes import is_active, read_user
 from ..protocol.claims import CLAIMS, TIMES, CheckedClaims, ClaimPolicy
-from ..protocol.profiles import Profile, is_client_token
+from ..protocol.provider_profiles import Profile, is_client_token
 from ..protocol.rules import Rule, first_failure, rules_for
 from ..protocol.secrets import Secret
 from ..runtime.effects import ClientOptions, ConcurrencyLimit, Flow
-from .audience import Audience, FromProtector, read_audience
+from .audience_option import Audience, FromProtector, read_audience
 from .authorization import AuthorizationContext
 from .cache_identity import has_stable_name, repr_of, repr_of_issuer, setdefault_bounded
 from .clock import CLOCK

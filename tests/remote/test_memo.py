@@ -26,7 +26,7 @@ from async_oauth_guard.guard.decorators import guard_view
 from async_oauth_guard.guard.handover import presented_by
 from async_oauth_guard.runtime.run import run
 from async_oauth_guard.testing import FakeAuthorizationServer, override_oauth
-from async_oauth_guard.validators.audience import FROM_PROTECTOR
+from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
 from async_oauth_guard.validators.remote import CLOCK
 
 API, OTHER_API = "https://api.example.test", "https://other.example.test"

@@ -8,7 +8,6 @@ another.
 import asyncio
 import contextvars
 import functools
-import os
 import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from django.db.models import Model
 
 from ...protocol.secrets import Secret
 from ..effects import Row
+from ..forking import renew_in_child
 from . import threads
 from .failures import OVERDUE, REFUSED, Failure
 from .queries import QueryResult
@@ -154,4 +154,4 @@ def join(row: Row) -> asyncio.Future[list[Model]]:
     return collector.join(row)
 
 
-os.register_at_fork(after_in_child=_collectors.clear)
+renew_in_child(_collectors.clear)

@@ -5,7 +5,6 @@ lookup never joins a query that was sent before the lookup arrived.
 """
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..effects import Row
+from ..forking import renew_in_child
 from . import batching, threads
 from .failures import OVERDUE, REFUSED
 from .queries import QueryResult
@@ -114,4 +114,4 @@ def read(row: Row, alias: str) -> QueryResult:
 
 
 # Threads do not survive a fork, and one of them may have held a lock.
-os.register_at_fork(after_in_child=_collectors.clear)
+renew_in_child(_collectors.clear)

@@ -11,7 +11,7 @@ import pytest
 
 from async_oauth_guard.asgi.lifetime import GRACE, Lifetime, run_until_expiry
 from async_oauth_guard.errors import TemporarilyUnavailableError
-from async_oauth_guard.runtime.expiry import LONGEST_SLEEP
+from async_oauth_guard.runtime.stream_expiry import LONGEST_SLEEP
 from tests.virtual_time import EPOCH, run_virtually, virtual_loop
 
 Message = dict[str, Any]

@@ -30,7 +30,7 @@ from async_oauth_guard.diagnostics import checks
 from async_oauth_guard.diagnostics.checks import check_guards, check_settings, check_toolkit_rows
 from async_oauth_guard.diagnostics.url_checks import check_site
 from async_oauth_guard.diagnostics.validator_names import name_of_validator
-from async_oauth_guard.validators.audience import FROM_PROTECTOR
+from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
 from tests.site.models import OAuth2Token, TenantToken
 from tests.sites import Urls, Witness
 

@@ -19,7 +19,7 @@ from async_oauth_guard.protocol.claims import (
     check_type,
     check_use,
 )
-from async_oauth_guard.protocol.profiles import FORBIDDEN_TYPES, PROFILES, get_profile
+from async_oauth_guard.protocol.provider_profiles import FORBIDDEN_TYPES, PROFILES, get_profile
 from tests.unit.driving import check_unverified
 
 NOW = 1_700_000_000.0

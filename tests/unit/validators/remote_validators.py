@@ -13,7 +13,7 @@ from async_oauth_guard import (
     JWTBearerTokenValidator,
 )
 from async_oauth_guard.protocol.secrets import Secret
-from async_oauth_guard.validators.audience import FROM_PROTECTOR
+from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
 from async_oauth_guard.validators.authorization import AuthorizationContext
 from tests.unit.driving import ISSUER, SigningKey, World, authorization_context, key_set, ok
 

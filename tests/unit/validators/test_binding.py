@@ -16,7 +16,7 @@ from async_oauth_guard.errors import (
 from async_oauth_guard.protocol.access_token import AccessToken
 from async_oauth_guard.protocol.confirmation import NO_POSSESSION, Possession
 from async_oauth_guard.protocol.dpop import Proof
-from async_oauth_guard.protocol.profiles import get_profile
+from async_oauth_guard.protocol.provider_profiles import get_profile
 from async_oauth_guard.runtime.effects import CacheAdd, SingleFlight
 from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.validators.binding import BINDING, bind_flow, check_before_hook_flow

@@ -19,7 +19,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import CacheDelete
-from async_oauth_guard.validators.audience import FROM_PROTECTOR
+from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
 from async_oauth_guard.validators.cache_identity import has_stable_name, repr_of, setdefault_bounded
 from tests.ids import described
 from tests.unit.driving import ISSUER, World, authorization_context, key_set, ok

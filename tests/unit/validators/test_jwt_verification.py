@@ -11,7 +11,7 @@ from async_oauth_guard.authorization_server.cache_entries import CacheSigner
 from async_oauth_guard.authorization_server.jwks import RefreshPolicy, RemoteKeySource
 from async_oauth_guard.errors import InvalidTokenError, Reason, TemporarilyUnavailableError
 from async_oauth_guard.protocol.jwk import DEFAULT_ALGORITHMS
-from async_oauth_guard.protocol.profiles import get_profile
+from async_oauth_guard.protocol.provider_profiles import get_profile
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import Call, OutboundRequest
 from async_oauth_guard.runtime.lru_cache import SizedLRU

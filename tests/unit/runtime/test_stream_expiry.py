@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from async_oauth_guard.runtime.expiry import LONGEST_SLEEP, ResponseCutOff, is_event_stream, until_expiry
+from async_oauth_guard.runtime.stream_expiry import LONGEST_SLEEP, ResponseCutOff, is_event_stream, until_expiry
 from tests.virtual_time import EPOCH, run_virtually, virtual_loop
 
 

@@ -12,7 +12,7 @@ from async_oauth_guard import (
     ResourceProtector,
 )
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.validators.audience import FROM_PROTECTOR
+from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
 from tests.ids import described
 from tests.unit.driving import World
 from tests.unit.validators.remote_validators import API, OTHER_API, Make, both, context_of, introspection, jwt, token_of

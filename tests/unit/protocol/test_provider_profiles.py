@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from async_oauth_guard.errors import Reason
 from async_oauth_guard.protocol.claims import check_type
-from async_oauth_guard.protocol.profiles import (
+from async_oauth_guard.protocol.provider_profiles import (
     PROFILES,
     get_profile,
     is_client_token,
