@@ -18,7 +18,7 @@ from .errors import (
 )
 from .guard.mixins import AuthenticatedRequest, ProtectedResourceMixin, require_oauth
 from .guard.protector import ResourceProtector
-from .guard.responses import render_json, render_problem
+from .guard.refusal_responses import render_json, render_problem
 from .guard.signals import token_authenticated, token_rejected
 from .protocol.access_token import AccessToken
 from .protocol.dpop import DPoP

@@ -23,16 +23,9 @@ from .handover import Handover, leave_handover, presented_by
 from .memo import Memo, Plan
 from .ninja_operations import PASSED
 from .proofs import NONCE
+from .refusal_responses import complete_refusal, render_json, render_problem, share_refusal
 from .refusals import ChallengeSource, refuse_flow
-from .responses import (
-    Marks,
-    complete_refusal,
-    complete_response,
-    mark_response,
-    render_json,
-    render_problem,
-    share_refusal,
-)
+from .responses import Marks, complete_response, mark_response
 from .streaming import end_with_token
 
 __all__ = ["Protector", "ViewGuard"]

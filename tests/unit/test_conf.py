@@ -59,7 +59,7 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("IMPLIED_SCOPES", {"admin": ["read"]}, {"admin": ["read"]}),
     ("RENDER_ERROR", render_problem, render_problem),
     ("RENDER_ERROR", "async_oauth_guard.render_problem", render_problem),
-    ("RENDER_ERROR", "async_oauth_guard.guard.responses:render_problem", render_problem),
+    ("RENDER_ERROR", "async_oauth_guard.guard.refusal_responses:render_problem", render_problem),
     ("VALIDATORS", (), ()),
     ("UNGUARDED", None, None),
     ("UNGUARDED", [], ()),

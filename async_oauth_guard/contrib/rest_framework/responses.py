@@ -6,7 +6,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ...errors import GuardError
-from ...guard.responses import StoringSuspended, complete_refusal
+from ...guard.refusal_responses import complete_refusal
+from ...guard.responses import StoringSuspended
 from ...guard.view_guard import ViewGuard
 
 __all__ = ["ResponseCompletion", "complete_response_of"]
