@@ -134,12 +134,15 @@ class Memo:
         self, plan: Plan, protector: Any, request: HttpRequest, credentials: Credentials, authorization: Authorization
     ) -> None:
         """Remember that the flow let ``request`` in, if nothing has changed since ``plan``."""
-        token, state, validator = _bearer_token(presented_by(request)), authorization.state, plan.validator
-        if validator is None or token is None or state is None or request.method not in METHODS:
+        state, validator = authorization.state, plan.validator
+        if validator is None or state is None or request.method not in METHODS:
             return
         if authorization.found is not None and state.remembered is None:
             # Another guard has found the token for this request.
             state.remembered = authorization.found.remembered
+        token = None if state.remembered is None else _bearer_token(presented_by(request))
+        if token is None:
+            return
         is_presented = credentials.scheme == "bearer" and credentials.token.reveal() == token.reveal()
         if is_presented and getattr(request, TRACE, None) is None and self._plan is plan and plan.is_current(protector):
             validator.keep(token, (plan, request.method), authorization.token, state)
