@@ -1,6 +1,7 @@
 """Reads the site's tokens and users, which need not have every attribute."""
 
 from collections.abc import Mapping
+from types import MemberDescriptorType
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -87,10 +88,17 @@ def check_user(token: Any, *, must_be_active: bool) -> tuple[Any, Reason | None]
 
 def _is_usable(token: Any, user: Any) -> bool:
     if user is None:
-        # A client's token needs no user. But refuse the token of a user who was deleted. A claim named `user_id` does
-        # not count: it says nothing about the attribute `user`.
-        return not hasattr(type(token), "user") or read_optional(token, "user_id") is None
+        # A client's token needs no user. But refuse the token of a user who was deleted.
+        return not _has_relation(token) or read_member(token, "user_id") is None
     return is_active(user)
+
+
+def _has_relation(token: Any) -> bool:
+    """Whether the class of ``token`` finds its user, so that ``None`` may mean that there is no such user any more."""
+    cls = type(token)
+    # The user of an `AccessToken` is in a slot. Its claim `user_id` may be about anything.
+    is_slot = isinstance(token, Mapping) and isinstance(getattr(cls, "user", None), MemberDescriptorType)
+    return hasattr(cls, "user") and not is_slot
 
 
 def is_lazy(user: Any) -> bool:

@@ -180,6 +180,20 @@ def related(**values: Any) -> Any:
     return Related(**vars(own(**values)))
 
 
+class FoundUser(dict[str, Any]):
+    """The claims of a site, which looks up the user that they name."""
+
+    user = property(lambda self: None)
+
+    def get_scope(self) -> Any:
+        return self["scope"]
+
+    def is_expired(self) -> bool:
+        return False
+
+    is_revoked = is_expired
+
+
 STATES: list[tuple[Any, TokenState]] = [
     (own(), TokenState(None, "a", None, {})),
     (own(is_expired=lambda: True, is_revoked=lambda: 1 / 0), TokenState(Reason.EXPIRED)),
@@ -198,6 +212,8 @@ STATES: list[tuple[Any, TokenState]] = [
     (related(user_id=None), TokenState(None, "a", None, {})),
     (own(user_id=7), TokenState(None, "a", None, {})),
     (AccessToken({"scope": "a", "user_id": 7}), TokenState(None, "a", None, {}, None)),
+    (FoundUser({"scope": "a", "user_id": 7}), TokenState(Reason.INACTIVE_USER, "a", None, {})),
+    (FoundUser({"scope": "a"}), TokenState(None, "a", None, {})),
 ]
 
 
