@@ -131,7 +131,12 @@ class _Outgoing:
 
     def join_submitted(self) -> None:
         while self.submitted:
-            self.join(*self.submitted.popleft())
+            single_flight, deliver, place = self.submitted.popleft()
+            try:
+                self.join(single_flight, deliver, place)
+            except Exception as error:
+                # The loop must go on: while others are left, nobody wakes it up again.
+                deliver(_Outcome(error=error))
 
     def join(self, single_flight: SingleFlight, deliver: _Deliver, place: Any) -> None:
         shared_run = self.shared_runs.get(single_flight.key)

@@ -613,6 +613,32 @@ def test_those_who_ask_before_the_loop_wakes_up_wake_it_up_once(
     assert len(wake_ups) == 1 + 4
 
 
+def test_bug_that_prevents_a_flight(
+    exchanges: Exchanges, submitted: threading.Semaphore, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+) -> None:
+    """Its caller gets an error. Those who asked before the same wake-up, and all later ones, get their results."""
+    run_single_flight(single_flight(CacheRead("default", "x")))
+    wait_for(submitted)
+    join, unstuck = event_loop._Outgoing.join, threading.Event()
+
+    def fail_once(self: Any, flight: SingleFlight, *arguments: Any) -> None:
+        if flight.key == "first":
+            raise MemoryError
+        join(self, flight, *arguments)
+
+    monkeypatch.setattr(event_loop._Outgoing, "join", fail_once)
+    current().loop.call_soon_threadsafe(unstuck.wait, LIMIT)
+    asked = []
+    for key in ("first", "second"):
+        asked.append(pool.submit(run_single_flight, single_flight(key=key, timeout=60)))
+        wait_for(submitted)
+    unstuck.set()
+    exchanges.next().set_result(2)
+    assert asked[1].result(LIMIT) == 2
+    with pytest.raises(RuntimeError, match="MemoryError during a request"):
+        asked[0].result(LIMIT)
+
+
 def test_closing_while_somebody_asks(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flight that is submitted while the loop closes is ended like the others, and is not forgotten."""
     run_single_flight(single_flight(CacheRead("default", "x")))
