@@ -103,6 +103,8 @@ class Connection(asyncio.Protocol):
         # What has arrived while there is no `_http`.
         self._received = b""
         self._has_ended = False
+        # Whether the server sent something before the current request.
+        self._is_early = False
         self._loop = asyncio.get_running_loop()
         self._arrival: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -132,9 +134,10 @@ class Connection(asyncio.Protocol):
             httpx.TransportError: there is no response.
         """
         self._is_idle = self.has_received = False
+        self._is_early = self._received != b""
         self._transport.write(head.text + content)
         # A server may respond as soon as there is a connection.
-        if not self._received:
+        if not self._is_early:
             await self._wait_for_more()
         whole = read_whole_response(self._received)
         if whole is not None:
@@ -187,8 +190,10 @@ class Connection(asyncio.Protocol):
         http, self._http = self._http, None
         is_complete = http is None or (http.states == _DONE and not any(http.trailing_data))
         # Further bytes would be taken for the next response. The server may also have responded before it received
-        # the whole request.
-        if not is_complete or self._received or self._has_ended or self._transport.get_write_buffer_size():
+        # the whole request, or any of it: then it may still respond to the request itself.
+        if not is_complete or self._received or self._has_ended or self._is_early:
+            return False
+        if self._transport.get_write_buffer_size():
             return False
         self._resume()
         self._is_idle = True

@@ -712,7 +712,10 @@ async def test_usual_response_is_read_without_h11(
 
 
 async def test_response_before_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server may respond as soon as there is a connection, and then wait."""
+    """A server may respond as soon as there is a connection, and then wait.
+
+    It may still respond to the request, and the next request must not get that response.
+    """
     over, received = asyncio.Event(), asyncio.Event()
     receive = Connection.data_received
 
@@ -733,6 +736,7 @@ async def test_response_before_the_request(monkeypatch: pytest.MonkeyPatch) -> N
     async with asyncio.timeout(PATIENCE):
         response = await connection.send(request, b"")
     assert isinstance(response, WholeResponse)
+    assert not connection.prepare_next()
     await connection.aclose()
     over.set()
     server.close()
