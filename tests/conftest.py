@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
@@ -34,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """The collected tests stay until the end. To look through them takes a garbage collection a third of a second."""
+    _use_hypothesis()
     gc.collect()
     gc.freeze()
 
@@ -50,6 +52,11 @@ for _unused in (
     "_template_string_if_invalid_marker",
 ):
     globals()[_unused] = pytest.fixture(scope="session", name=_unused)(_once)
+
+
+@hypothesis.given(hypothesis.strategies.none())
+def _use_hypothesis(nothing: None) -> None:
+    """At its first use, an old Hypothesis looks for what refers to its random numbers. It cannot see frozen objects."""
 
 
 @pytest.fixture(scope="session")
