@@ -241,8 +241,7 @@ def _confirmation_messages(validator: BearerTokenValidator) -> Iterator[CheckMes
     try:
         is_missing = field is not None and not hasattr(validator.token_model, field)
     except ImproperlyConfigured:
-        # There is no such model, which is reported already.
-        return
+        return  # There is no such model, which is reported already.
     if is_missing:
         what = f"confirmation must name a field of {validator.token_model._meta.label}, got {field!r}"
         yield Error(what, hint="Correct confirmation=, or remove it.", id=f"{_APP}.E003")
