@@ -76,7 +76,7 @@ def handovers_of(request: HttpRequest | None) -> Sequence[Handover]:
 
 def leave_handover(request: HttpRequest, handover: Handover) -> None:
     """Leave ``handover`` on ``request``."""
-    setattr(request, _ATTRIBUTE, (handover, *getattr(request, _ATTRIBUTE, ())))
+    setattr(request, _ATTRIBUTE, (handover, *handovers_on(request)))
 
 
 def handovers_on(request: HttpRequest | None) -> Sequence[Handover]:

@@ -89,6 +89,18 @@ class Plan:
             and (validator is None or self._has_same_validator(validator))
         )
 
+    def recall(
+        self, request: HttpRequest, presented: Secret[Sequence[str | None]]
+    ) -> tuple[FoundToken, TokenState] | None:
+        """The token of ``request``, if the flow let it in for the same method before, and would now.
+
+        ``presented``: see `presented_by`.
+        """
+        token, validator = _bearer_token(presented), self.validator
+        if token is None or validator is None or getattr(request, TRACE, None) is not None:
+            return None
+        return validator.recall(token, (self, request.method))
+
     def _has_same_validator(self, validator: RemoteTokenValidator) -> bool:
         cls = type(validator)
         return (
@@ -117,18 +129,6 @@ class Memo:
                 return None
             plan = self._plan = _make_plan(protector, requirements)
         return plan if plan.validator is not None and is_unobserved() else None
-
-    def recall(
-        self, plan: Plan, request: HttpRequest, presented: Secret[Sequence[str | None]]
-    ) -> tuple[FoundToken, TokenState] | None:
-        """The token of ``request``, if the flow let it in for the same method before, and would now.
-
-        ``presented``: see `presented_by`.
-        """
-        token, validator = _bearer_token(presented), plan.validator
-        if token is None or validator is None or getattr(request, TRACE, None) is not None:
-            return None
-        return validator.recall(token, (plan, request.method))
 
     def keep(
         self, plan: Plan, protector: Any, request: HttpRequest, credentials: Credentials, authorization: Authorization

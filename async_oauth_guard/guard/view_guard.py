@@ -124,10 +124,10 @@ class ViewGuard:
         return None if self.memo is None else self.memo.plan(self.protector, self.requirements)
 
     def _recall(self, plan: Plan | None, request: HttpRequest, given: Any) -> bool:
-        if plan is None or self.memo is None:
+        if plan is None:
             return False
         presented = presented_by(request)
-        recalled = self.memo.recall(plan, request, presented)
+        recalled = plan.recall(request, presented)
         if recalled is None:
             return False
         found, state = recalled
@@ -252,7 +252,7 @@ def _let_in(request: Any, given: Any, handover: Handover) -> None:
     leave_handover(request, handover)
 
 
-# A flow that has ended. Running it gives ``None``, as often as one likes.
+# A flow that has ended. It can be run any number of times, and returns ``None``.
 _ENDED = _nothing_flow()
 next(_ENDED, None)
 

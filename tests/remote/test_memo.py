@@ -347,7 +347,7 @@ def test_each_change(kind: str, change: str) -> None:
         for scopes, pair in machine.pairs.items():
             plan = pair.memo._plan
             request = RequestFactory().get("/", headers={"Authorization": f"Bearer {token[1]}"})
-            assert scopes[0] != kind or pair.memo.recall(plan, request, presented_by(request)) is not None
+            assert scopes[0] != kind or plan.recall(request, presented_by(request)) is not None
         CHANGES[change](machine, token)
         machine.answers_stay_equal()
     finally:

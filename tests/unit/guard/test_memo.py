@@ -41,11 +41,11 @@ def remembers(protector: ResourceProtector, *, method: str = "GET", header: str 
         assert guarded(request(method, header)).status_code == 200
     guard = guarded._oauth_guard
     plan = guard.memo and guard.memo.plan(protector, guard.requirements)
-    return plan is not None and recalls(guard.memo, plan, request(method, header))
+    return plan is not None and recalls(plan, request(method, header))
 
 
-def recalls(memo: Any, plan: Any, request: Any) -> bool:
-    return memo.recall(plan, request, presented_by(request)) is not None
+def recalls(plan: Any, request: Any) -> bool:
+    return plan.recall(request, presented_by(request)) is not None
 
 
 @pytest.mark.parametrize("scopes", [None, "a", {"GET": "a"}])
@@ -144,7 +144,7 @@ def test_a_change_during_the_flow() -> None:
         if presented == TOKEN:
             protector.register_token_validator(introspection(API))
         guard.memo.keep(plan, protector, request(), credentials, authorization)
-        assert not recalls(guard.memo, plan, request())
+        assert not recalls(plan, request())
 
 
 def _authorize(protector: ResourceProtector, guard: Any) -> Any:
