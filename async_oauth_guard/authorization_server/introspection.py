@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..errors import Reason, TemporarilyUnavailableError
+from ..errors import InvalidTokenError, Reason, TemporarilyUnavailableError
 from ..protocol import logs
 from ..protocol.claims import check_audience, check_issuer, check_times, media_subtype
 from ..protocol.copies import own_copy
+from ..protocol.credentials import is_token68
 from ..protocol.jwt import parse_jwt, verify_signature
 from ..protocol.secrets import Secret
 from ..runtime.effects import (
@@ -107,6 +108,7 @@ class Introspection:
             signer: what `signer` returns, if the caller has it already.
 
         Raises:
+            InvalidTokenError: ``token`` does not have the form of a bearer token, so the server is not asked.
             TemporarilyUnavailableError: there is no usable response and no stale result.
         """
         signer = signer or self.signer()
@@ -114,6 +116,8 @@ class Introspection:
         cached = None if fresh else self.results.cached(key, self.server.clock.steady())
         if cached is not None:
             return cached
+        if not is_token68(token.reveal()):
+            raise InvalidTokenError(reason=Reason.UNRECOGNISED_TOKEN)
         entry = _entry(cache, signer, key)
         try:
             result: IntrospectionResult = yield self._join(token, key, fresh, entry)

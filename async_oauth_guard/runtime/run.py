@@ -1,7 +1,7 @@
 """Runs flows for sync and async callers, and performs their effects on a thread or on an event loop.
 
-This module decides which code runs where, except for lookups (`database`), views (`guard.decorators`) and requests to
-authorization servers (`event_loop`).
+This module decides which code runs where, except for rows and model instances (`database`), views (`guard.decorators`)
+and requests to authorization servers (`event_loop`).
 """
 
 import asyncio
@@ -9,21 +9,20 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 
 from ..protocol.secrets import Secret
+from .database.instances import aread_model, read_model
 from .database.lookup import aread_rows, read_rows
 from .drivers import adrive, drive
 from .effects import Call, Effect, Flow, Notify, ReadModel, Row, SingleFlight, StartBackground
 from .event_loop import arun_single_flight, run_single_flight, start
+from .request_thread import in_request_thread
 
 __all__ = ["arun", "is_async", "is_in_loop", "run", "run_outside_loop"]
 
 T = TypeVar("T")
-
-# Models whose methods query the database. All reads of them run on the request's thread.
-_QUERYING_MODELS: set[type] = set()
 
 
 def run(flow: Flow[T]) -> T:
@@ -71,7 +70,7 @@ def _call(call: Call) -> Any:
 async def _acall(call: Call) -> Any:
     if is_async(call.function):
         return await _invoke(call)
-    result, is_awaitable = await _in_request_thread(_invoke_on_thread, call)
+    result, is_awaitable = await in_request_thread(_invoke_on_thread, call)
     return await result if is_awaitable else result
 
 
@@ -79,18 +78,6 @@ def _invoke_on_thread(call: Call) -> tuple[Any, bool]:
     result = _invoke(call)
     # Check on this thread, since the check resolves a lazy object, which may query.
     return result, inspect.isawaitable(result)
-
-
-async def _in_request_thread(perform: Callable[[Any], Any], effect: Effect) -> Any:
-    return await sync_to_async(_perform_safely, thread_sensitive=True)(perform, effect)
-
-
-def _perform_safely(perform: Callable[[Any], Any], effect: Effect) -> Any:
-    try:
-        return perform(effect)
-    except StopIteration as error:
-        # A future cannot hold a StopIteration: under Python 3.11 and early 3.12 the request would wait forever.
-        raise RuntimeError("StopIteration was raised outside a generator") from error
 
 
 def is_async(function: Any) -> bool:
@@ -103,20 +90,6 @@ def is_async(function: Any) -> bool:
 def is_in_loop() -> bool:
     """Whether an event loop is running in this thread."""
     return asyncio._get_running_loop() is not None
-
-
-def _read_model(effect: ReadModel) -> Any:
-    return effect.read(effect.instance)
-
-
-async def _aread_model(effect: ReadModel) -> Any:
-    model = type(effect.instance)
-    if not effect.blocking and model not in _QUERYING_MODELS:
-        try:
-            return _read_model(effect)
-        except SynchronousOnlyOperation:
-            _QUERYING_MODELS.add(model)
-    return await _in_request_thread(_read_model, effect)
 
 
 def _run_single_flight(single_flight: SingleFlight) -> Any:
@@ -141,7 +114,7 @@ async def _anotify(effect: Notify) -> None:
 _PERFORM: Mapping[type[Effect], Callable[[Any], Any]] = {
     Row: read_rows,
     Call: _call,
-    ReadModel: _read_model,
+    ReadModel: read_model,
     Notify: _notify,
     SingleFlight: _run_single_flight,
     StartBackground: start,
@@ -149,7 +122,7 @@ _PERFORM: Mapping[type[Effect], Callable[[Any], Any]] = {
 _APERFORM: Mapping[type[Effect], Callable[[Any], Awaitable[Any]]] = {
     Row: aread_rows,
     Call: _acall,
-    ReadModel: _aread_model,
+    ReadModel: aread_model,
     Notify: _anotify,
     SingleFlight: arun_single_flight,
     StartBackground: _astart,

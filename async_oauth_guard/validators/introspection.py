@@ -16,9 +16,7 @@ from ..protocol.access_token import AccessToken, TokenState
 from ..protocol.attributes import read_user
 from ..protocol.claims import CheckedClaims
 from ..protocol.copies import own_copy
-from ..protocol.credentials import is_token68
 from ..protocol.jwk import DEFAULT_ALGORITHMS
-from ..protocol.jwt import peek_issuer
 from ..protocol.provider_profiles import PROFILES, read_attribute_values, read_client
 from ..protocol.rules import Rule, first_failure
 from ..protocol.secrets import PresentedToken, Secret
@@ -250,14 +248,11 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             "jwks": repr_of_keys(self._own_keys, self._jwks),
         }
 
-    def recognises(self, token: str) -> bool:
-        """Whether ``token`` has the right form, and is not a JWT from another issuer than ``issuer``."""
-        if self._token_format is not None and self._token_format.fullmatch(token) is None:
-            return False
-        if not self._overrides.introspect_token and not is_token68(token):
-            return False
-        issuer = peek_issuer(Secret(token)) if self.issuer is not None else None
-        return issuer is None or issuer == self.issuer
+    @property
+    def _only_issuer(self) -> str | None:
+        # JWTs from other issuers are not sent to this server.
+        issuer: str | None = self.issuer
+        return issuer
 
     def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
         """Introspect ``token``, or use an earlier result. `read_state` refuses inactive tokens later."""
@@ -383,6 +378,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         """Introspect a token. Returns the response as a dictionary, which contains at least ``active``.
 
         Raises:
+            InvalidTokenError: ``token_string`` does not have the form of a bearer token (RFC 6750 §2.1).
             TemporarilyUnavailableError: the server could not be reached.
             SynchronousOnlyOperation: an event loop is running in this thread.
         """

@@ -35,7 +35,7 @@ def _check_form(presented: tuple[Any, Secret[str]]) -> Reason | None:
     recognises: Callable[[str], bool] | None = getattr(validator, "recognises", None)
     if recognises is None:
         return None
-    if getattr(recognises, "__func__", None) is recognises_format and validator._token_format is None:
+    if getattr(recognises, "__func__", None) is recognises_format and _takes_every_form(validator):
         return None
     is_recognised = recognises(token.reveal())
     if is_recognised is True:
@@ -44,9 +44,20 @@ def _check_form(presented: tuple[Any, Secret[str]]) -> Reason | None:
     return Reason.UNRECOGNISED_TOKEN
 
 
+def _takes_every_form(validator: Any) -> bool:
+    return validator._token_format is None and getattr(validator, "_only_issuer", None) is None
+
+
 def recognises_format(self: Any, token: str) -> bool:
-    """Whether this validator may accept ``token``. If not, it is not called for the token. Does no I/O."""
-    return self._token_format is None or self._token_format.fullmatch(token) is not None
+    """Whether this validator may accept ``token``. If not, it is not called for the token. Does no I/O.
+
+    The token must match ``token_format``. If it is a JWT, it must not be from another issuer than the validator's only
+    issuer.
+    """
+    if self._token_format is not None and self._token_format.fullmatch(token) is None:
+        return False
+    only_issuer = getattr(self, "_only_issuer", None)
+    return only_issuer is None or peek_issuer(Secret(token)) in (None, only_issuer)
 
 
 RECOGNISED: Rule[tuple[Any, Secret[str]], Any] = Rule("form that this validator takes", _check_form)

@@ -31,7 +31,7 @@ from async_oauth_guard import (
     token_rejected,
 )
 from async_oauth_guard.errors import HookError, Reason
-from async_oauth_guard.runtime import run as runtime
+from async_oauth_guard.runtime.database import instances
 from tests.conftest import MakeToken
 from tests.rfc9110 import Challenge, read_challenges
 from tests.site.models import OAuth2Token
@@ -498,7 +498,7 @@ def source_of(token: Any, **attributes: Any) -> TokenValidator:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_QUERYING_MODELS", set())
+    monkeypatch.setattr(instances, "_QUERYING_MODELS", set())
 
 
 @pytest.mark.parametrize("method", ["is_expired", "is_revoked"])

@@ -17,6 +17,7 @@ from async_oauth_guard.errors import Reason
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime import event_loop
 from async_oauth_guard.runtime import run as runtime
+from async_oauth_guard.runtime.database import instances
 from async_oauth_guard.runtime.effects import (
     CacheRead,
     Call,
@@ -269,7 +270,7 @@ class Other:
 def querying(monkeypatch: pytest.MonkeyPatch) -> set[type]:
     """The models that are remembered to query; none at first."""
     models: set[type] = set()
-    monkeypatch.setattr(runtime, "_QUERYING_MODELS", models)
+    monkeypatch.setattr(instances, "_QUERYING_MODELS", models)
     return models
 
 
