@@ -83,6 +83,7 @@ class ResourceProtector(TokenChecks):
     """
 
     csrf_exempt: bool = False
+    _options: Options | None = None
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class ResourceProtector(TokenChecks):
         implied_scopes: ImpliedScopesLike | None = None,
         metadata: bool | Mapping[str, Any] | None = None,
     ) -> None:
-        self._options: Options | None = Options(
+        self._options = Options(
             (),
             realm,
             resource,
@@ -125,14 +126,15 @@ class ResourceProtector(TokenChecks):
     def from_settings(cls) -> "ResourceProtector":
         """Return a protector that reads ``OAUTH_GUARD`` at first use, and again after the setting has changed."""
         protector = cls()
-        protector._options = None
         protector._reads_settings = True
+        protector.forget_settings()
         return protector
 
     def forget_settings(self) -> None:
         """Read the setting again at the next use, if this protector is configured by it."""
         if self._reads_settings:
-            self._options = self._schemes = None
+            vars(self).pop("_options", None)
+            self._schemes = None
 
     def register_token_validator(self, validator: Any) -> None:
         """Add a validator. Several validators may support the same scheme.
@@ -163,10 +165,8 @@ class ResourceProtector(TokenChecks):
         Raises:
             ImproperlyConfigured: a key of ``OAUTH_GUARD`` has an invalid value.
         """
-        options = self._options
-        if options is None:
-            options = self._options = GuardSettings().options()
-        return options
+        # Several threads may read the setting at once. All must use the same validators: `invalidate` must reach them.
+        return self._options or vars(self).setdefault("_options", GuardSettings().options())
 
     @property
     def validators(self) -> Sequence[Any]:

@@ -1,6 +1,8 @@
 """``ResourceProtector``: the arguments that it accepts and refuses, and the methods that validate tokens."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from django.views import View
 from async_oauth_guard import (
     GuardError,
     InsufficientScopeError,
+    IntrospectTokenValidator,
     InvalidRequestError,
     InvalidTokenError,
     MissingAuthorizationError,
@@ -749,6 +752,43 @@ def test_validators_of_code_survive_a_change_of_settings() -> None:
         assert protector.validators[1:] == [registered]
         assert len(protector.validators) == 2
         assert len(plain.validators) == 1
+
+
+class Remembering(IntrospectTokenValidator):
+    """Caches what its hook says. The first instance is ready only after ``may_be_ready`` is set."""
+
+    active = True
+    instances = 0
+    is_building, may_be_ready = threading.Event(), threading.Event()
+
+    def __init__(self) -> None:
+        super().__init__(audience=None)
+        Remembering.instances += 1
+        if Remembering.instances == 1:
+            self.is_building.set()
+            assert self.may_be_ready.wait(10)
+
+    def introspect_token(self, token_string: str) -> Any:
+        return {"active": self.active}
+
+    def cache_identity(self) -> str:
+        return "one"
+
+
+def test_first_requests_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If several threads read the setting at once, all use the same validators, so ``invalidate`` reaches them."""
+    protector = ResourceProtector.from_settings()
+    with override_settings(OAUTH_GUARD={"VALIDATORS": [{"BACKEND": f"{__name__}.Remembering"}]}):
+        with ThreadPoolExecutor(1) as slow:
+            response = slow.submit(protector.acquire_token, request_with())
+            assert Remembering.is_building.wait(10)
+            protector.acquire_token(request_with())
+            Remembering.may_be_ready.set()
+            response.result()
+        monkeypatch.setattr(Remembering, "active", False)
+        protector.invalidate("good")
+        with pytest.raises(InvalidTokenError):
+            protector.acquire_token(request_with())
 
 
 @pytest.mark.parametrize("value", [{"REALMS": 1}, None, {"SET_USER": 1, **SOURCE_IN_SETTINGS}])
