@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -22,6 +23,7 @@ from async_oauth_guard import (
     TokenValidator,
 )
 from async_oauth_guard.protocol.access_token import AccessToken, end_of_use
+from async_oauth_guard.runtime.run import is_in_loop
 from async_oauth_guard.testing import FakeAuthorizationServer
 from async_oauth_guard.validators.clock import CLOCK
 from tests.sites import serving
@@ -369,3 +371,35 @@ def test_refused(protector: ResourceProtector, endless: Endless) -> None:
     with serving(ResourceProtector(Refusing())(async_view(endless, EVENTS))):
         sent, _ = run_virtually(exchange("5"))
     assert sent[0]["status"] == 401
+
+
+class SlowRow:
+    """A row whose expiry is elsewhere: in another table, unless ``error`` says that Django would not notice."""
+
+    user = None
+    get_scope = str
+    is_revoked = is_expired = bool
+
+    def __init__(self, expires_at: float, error: type[Exception]) -> None:
+        self.expires_at, self.error = expires_at, error
+
+    def get_expires_at(self) -> float:
+        if is_in_loop():
+            raise self.error("this blocks the event loop")
+        return self.expires_at
+
+
+@both_kinds
+@pytest.mark.parametrize("blocking", [False, True])
+def test_expiry_that_needs_io(blocking: bool, kind: Any, endless: Endless) -> None:
+    """A model's methods may run queries, or with ``blocking_methods`` do other I/O, but not on the event loop."""
+
+    class SlowRows(TokenValidator):
+        TOKEN_TYPE = "bearer"
+        blocking_methods = blocking
+
+        async def authenticate_token(self, token: str) -> Any:
+            return SlowRow(EPOCH + float(token), AssertionError if blocking else SynchronousOnlyOperation)
+
+    with serving(ResourceProtector(SlowRows())(kind(endless, EVENTS))):
+        assert get("2.5") == ([b"1 ", b"2 "], True, 2.5)

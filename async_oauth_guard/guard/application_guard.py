@@ -1,6 +1,6 @@
 """Guards an ASGI application with the same decision as a view's guard, before Django has made a request."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +12,13 @@ from django.http.response import HttpResponseBase
 from ..asgi.application import Admission
 from ..asgi.request import ScopeRequest
 from ..errors import GuardError, TemporarilyUnavailableError
-from ..runtime.effects import Call, Flow, ReadModel
+from ..runtime.effects import Call, Flow
 from ..validators.hooks import overridden
 from .handover import hand_over, handovers_of
 from .header_lines import COMPLETED, complete_lines
 from .keywords import check_acquire_token
 from .refusal_memo import RefusalMemo
-from .streaming import end_of_tokens
+from .streaming import end_of_claims, end_of_tokens_flow
 from .view_guard import ViewGuard
 
 __all__ = ["ApplicationGuard"]
@@ -54,7 +54,7 @@ class ApplicationGuard:
         """What `admit_flow` would return, if memos know it. Does no I/O."""
         refusal = self.refusals.recall(self.guard.protector, request)
         if refusal is None and self.guard.recall(request):
-            return self._admit(request, end_of_tokens(request))
+            return self._admit(request, end_of_claims(request))
         return refusal
 
     def admit_flow(self, request: ScopeRequest) -> Flow[HttpResponseBase | Admission]:
@@ -74,11 +74,7 @@ class ApplicationGuard:
     def _admission_flow(self, request: Any) -> Flow[Admission]:
         if request.oauth_token is None:
             return Admission({"oauth_token": None}, has_token=False)
-        if isinstance(request.oauth_token, Mapping):
-            expires_at = end_of_tokens(request)
-        else:
-            expires_at = yield ReadModel(lambda token: end_of_tokens(request), request.oauth_token, blocking=False)
-        return self._admit(request, expires_at)
+        return self._admit(request, (yield from end_of_tokens_flow(request)))
 
     def _admit(self, request: Any, expires_at: float | None) -> Admission:
         handover = handovers_of(request)[0]

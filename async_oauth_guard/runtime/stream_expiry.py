@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -61,21 +61,27 @@ class _Timer:
 
 
 async def until_expiry(
-    content: AsyncIterator[T], expires_at: float, clock: Callable[[], float], *, cut_off: bool
+    content: AsyncIterator[T],
+    read_expiry: Callable[[], Awaitable[float | None]],
+    clock: Callable[[], float],
+    *,
+    cut_off: bool,
 ) -> AsyncIterator[T]:
-    """Yield the parts of ``content`` until ``clock`` reaches ``expires_at``. Then ``content`` is closed.
+    """Yield the parts of ``content`` until the token expires. Then ``content`` is closed.
 
     Args:
         content: it is cancelled if it is awaited when the token expires, and must end then.
-        expires_at: seconds since the epoch.
+        read_expiry: returns when that is, in seconds since the epoch; ``None`` if it is not known.
+        clock: returns seconds since the epoch.
         cut_off: whether the response must not look complete if the token expires before the content ends.
 
     Raises:
         ResponseCutOff: the token has expired, and ``cut_off`` is true.
     """
     try:
-        while clock() < expires_at:
-            yield await _next_part(content, expires_at, clock)
+        expires_at = await read_expiry()
+        while expires_at is None or clock() < expires_at:
+            yield await (anext(content) if expires_at is None else _next_part(content, expires_at, clock))
     except StopAsyncIteration:
         return
     except _ExpiredError:

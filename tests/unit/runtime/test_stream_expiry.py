@@ -1,7 +1,7 @@
 """Content that ends when a token expires."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -30,11 +30,20 @@ class Content:
             self.ends.append("closed")
 
 
+def at(expires_at: float) -> Callable[[], Awaitable[float]]:
+    """What reads the expiry of a token that expires then."""
+
+    async def read() -> float:
+        return expires_at
+
+    return read
+
+
 async def collect(content: AsyncIterator[Any], lifetime: float, *, cut_off: bool) -> tuple[list[Any], str]:
     """The parts that a client gets, and what ended them."""
     received = []
     try:
-        parts = until_expiry(content, EPOCH + lifetime, virtual_loop().wall, cut_off=cut_off)
+        parts = until_expiry(content, at(EPOCH + lifetime), virtual_loop().wall, cut_off=cut_off)
         # Not a comprehension, which would lose the parts before an error.
         async for part in parts:
             received.append(part)  # noqa: PERF401
@@ -62,7 +71,7 @@ def test_expires_while_the_client_reads(cut_off: bool, end: str) -> None:
 
     async def scenario() -> None:
         content, received = Content(), []
-        parts = until_expiry(content.stream(), EPOCH + 2.5, virtual_loop().wall, cut_off=cut_off)
+        parts = until_expiry(content.stream(), at(EPOCH + 2.5), virtual_loop().wall, cut_off=cut_off)
         try:
             async for part in parts:
                 received.append(part)
@@ -159,7 +168,7 @@ def test_content_that_fails_to_close(cut_off: bool, caplog: pytest.LogCaptureFix
             raise ValueError("in the cleanup")
 
     async def slowly() -> None:
-        parts = until_expiry(stream(), EPOCH + 2.5, virtual_loop().wall, cut_off=cut_off)
+        parts = until_expiry(stream(), at(EPOCH + 2.5), virtual_loop().wall, cut_off=cut_off)
         try:
             async for _ in parts:
                 virtual_loop().now += 2
@@ -191,7 +200,9 @@ def test_client_that_disconnects() -> None:
 
     async def scenario() -> None:
         content = Content()
-        task = asyncio.create_task(_drain(until_expiry(content.stream(), EPOCH + 9, virtual_loop().wall, cut_off=True)))
+        task = asyncio.create_task(
+            _drain(until_expiry(content.stream(), at(EPOCH + 9), virtual_loop().wall, cut_off=True))
+        )
         await asyncio.sleep(1.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
@@ -212,7 +223,7 @@ def test_abandoned_content() -> None:
 
     async def scenario() -> None:
         content = Content()
-        parts = until_expiry(content.stream(), EPOCH + 9, virtual_loop().wall, cut_off=True)
+        parts = until_expiry(content.stream(), at(EPOCH + 9), virtual_loop().wall, cut_off=True)
         assert await anext(parts) == 1.0
         await parts.aclose()  # type: ignore[attr-defined]
         assert content.ends == ["GeneratorExit", "closed"]
