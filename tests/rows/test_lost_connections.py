@@ -63,6 +63,22 @@ def test_connections_of_sync_callers_are_replaced(server: str) -> None:
     connections[server].close()
 
 
+@pytest.mark.parametrize("server", ["postgres", "postgres-pool"], indirect=True)
+def test_connection_of_a_tenant_is_not_replaced(server: str) -> None:
+    """A new connection would not have the ``search_path``, so the token of another tenant would be let in."""
+    with connections[server].cursor() as cursor:
+        cursor.execute("CREATE SCHEMA tenant")
+        cursor.execute("CREATE TABLE tenant.site_oauth2token (LIKE public.site_oauth2token)")
+        cursor.execute("SET search_path TO tenant, public")
+    assert read_rows(row(server, "a", group=None)) == []
+    assert end_connections(server)
+    try:
+        with pytest.raises(TemporarilyUnavailableError):
+            read_rows(row(server, "a", group=None))
+    finally:
+        connections[server].close()
+
+
 def hold_tokens(alias: str) -> tuple[threading.Thread, threading.Event]:
     """Lock the tokens on a thread and connection of their own, until the event is set."""
     locked, release = threading.Event(), threading.Event()

@@ -60,7 +60,8 @@ def _read(row: Row, *, may_share: bool) -> QueryResult:
         return failure_of(error)
     if may_share and not _has_connection(alias) and not _is_in_memory(alias):
         return sync_batching.read(row, alias)
-    return query_one(row.queryset, row.field, row.key.reveal(), alias)
+    # A lookup that shares no query may depend on what the site has set on this connection, such as a `search_path`.
+    return query_one(row.queryset, row.field, row.key.reveal(), alias, may_reconnect=row.group is not None)
 
 
 def _may_share(row: Row) -> bool:

@@ -1,4 +1,4 @@
-"""Runs one query for one or more keys on this thread: rows match exactly, and a dead connection is replaced once.
+"""Runs one query for one or more keys on this thread: rows match exactly, and a dead connection may be replaced once.
 
 Errors are returned, not raised: a traceback gives access to the locals of each frame, and these hold the keys.
 """
@@ -24,10 +24,12 @@ _TypedKey: TypeAlias = tuple[type, Any]
 _MOST_ROWS = 2
 
 
-def query_one(queryset: QuerySet[Model], field: str, key: Any, alias: str) -> QueryResult:
+def query_one(
+    queryset: QuerySet[Model], field: str, key: Any, alias: str, *, may_reconnect: bool = True
+) -> QueryResult:
     """Return the first two rows of database ``alias`` whose ``field`` is exactly ``key``."""
     try:
-        rows = _read(queryset, field, [key], alias)
+        rows = _read(queryset, field, [key], alias, may_reconnect=may_reconnect)
         name = _attribute_name(queryset, field)
         return [row for row in rows if _is_exactly(getattr(row, name), key)][:_MOST_ROWS]
     except OUTAGES as error:
@@ -83,12 +85,14 @@ def _hand_out(
     return handed_out
 
 
-def _read(queryset: QuerySet[Model], field: str, keys: list[Any], alias: str) -> list[Model]:
+def _read(
+    queryset: QuerySet[Model], field: str, keys: list[Any], alias: str, *, may_reconnect: bool = True
+) -> list[Model]:
     connection = connections[alias]
     try:
         return _rows(queryset, field, keys, alias)
     except OUTAGES:
-        if not _is_dead(connection):
+        if not (may_reconnect and _is_dead(connection)):
             raise
         _replace(connection)
     return _rows(queryset, field, keys, alias)
