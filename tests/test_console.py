@@ -179,8 +179,8 @@ SAMPLES = [
     (TOKEN, "explain.md"),
     # `tests.test_metadata_over_http` and `tests.proxies` compare these.
     ("curl https://api.example.com/.well-known/oauth-protected-resource/v1", "metadata.md"),
-    (f'{CURL} -H "X-SSL-Client-Cert: $CERT" https://api.example.com/notes/', "sender-constrained.md"),
-    (f"{CURL} --cert client.pem --key client.key https://api.example.com/notes/", "sender-constrained.md"),
+    (f'{CURL} -H "X-SSL-Client-Cert: $CERT" https://api.example.com/notes/', "client-certificates.md"),
+    (f"{CURL} --cert client.pem --key client.key https://api.example.com/notes/", "client-certificates.md"),
     # `tests.commands` compares these, each with a separate site.
     ('python manage.py oauth_explain --url /notes/ --method POST --dpop "$PROOF" < token.txt', "explain.md"),
     ("python manage.py oauth_doctor", "doctor.md"),

@@ -530,7 +530,7 @@ NO_ADDRESS = [
 def test_recipe_of_addresses(missing: Claims, ask: Ask) -> None:
     """The documented lookup by address takes one verified address of one user, and nothing else."""
     claims = {"sub": "x", "email": "ann@example.com", "email_verified": True, **missing}
-    assert ask(claims, recipes()["remote-tokens.md"]).status == (401 if missing else 200)
+    assert ask(claims, recipes()["users.md"]).status == (401 if missing else 200)
 
 
 def test_recipe_of_several_issuers() -> None:
@@ -549,7 +549,7 @@ def test_recipe_of_several_issuers() -> None:
 
 def test_every_recipe_is_tested() -> None:
     """No other page shows a lookup, and none queries the users in another way."""
-    assert set(recipes()) == {"remote-tokens.md", "several-sources.md"}
+    assert set(recipes()) == {"users.md", "several-sources.md"}
     queries = [page.name for page in PAGES for block in blocks(page) if "get_user_model().objects" in block["code"]]
     assert sorted(queries) == sorted(recipes())
 

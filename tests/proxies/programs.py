@@ -12,7 +12,7 @@ from pathlib import Path
 from tests import programs
 from tests.servers import READY_WITHIN, stop
 
-PAGE = Path(__file__).parents[2] / "docs" / "sender-constrained.md"
+PAGE = Path(__file__).parents[2] / "docs" / "client-certificates.md"
 PROGRAMS = ("nginx", "haproxy")
 
 # What the documentation does not show, so that nginx runs without root's folders.
