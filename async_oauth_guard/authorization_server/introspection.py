@@ -222,7 +222,7 @@ class Introspection:
         if response.status in (401, 403):
             # RFC 7662 §2.3: the server does not accept our credentials. This says nothing about the token.
             reason = Reason.SERVER_REFUSES_US
-            what = "%s refuses our own credentials (status %d)"
+            what = "%s refuses the credentials of this site (status %d)"
             logs.write(logger, logging.ERROR, what, url, response.status, extra={"reason": reason})
             raise TemporarilyUnavailableError(reason=reason)
         signed = self.signed

@@ -297,8 +297,8 @@ def _remote_messages(validator: RemoteTokenValidator) -> Iterator[CheckMessage]:
         )
     if validator.allow_insecure_http and not settings.DEBUG:
         yield checks.Warning(
-            f"{name} may use http, so anyone who can listen on the network can read the tokens, and anyone who can "
-            "respond can let anybody in.",
+            f"{name} may use http, so anyone who can read the network traffic can steal tokens, and anyone who can "
+            "change it can let any token in.",
             hint="Use https, with verify= for your own certificate authority, and remove allow_insecure_http.",
             id=f"{_APP}.W006",
         )

@@ -254,7 +254,7 @@ REMEDIES: Mapping[Reason, str] = {
         "status."
     ),
     Reason.SERVER_REFUSES_US: (
-        "The introspection endpoint refuses our own credentials. Correct `client_id`, `client_secret` and "
+        "The introspection endpoint refuses the credentials of this site. Correct `client_id`, `client_secret` and "
         "`client_auth`, and allow this client to introspect tokens."
     ),
     Reason.METADATA_UNUSABLE: (

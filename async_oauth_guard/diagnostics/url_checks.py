@@ -215,7 +215,7 @@ def _copied_exemption_messages(routes: Iterable[Route]) -> Iterator[CheckMessage
             yield checks.Warning(
                 f"{route.path} ({route.view}) is exempt from {' and '.join(exemptions)}, because it copied the "
                 "attributes of a guarded view, but it may respond to some requests without that guard.",
-                hint="Guard this outer view too, or put what is above the guard below it; or set csrf_exempt and "
+                hint="Guard this outer view too, or move its outer decorator below the guard; or set csrf_exempt and "
                 "login_required on the outer view yourself.",
                 id=f"{_APP}.W019",
             )

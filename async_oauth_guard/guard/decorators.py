@@ -179,7 +179,9 @@ def _guard_generator(view: Callable[..., Any], guard: Guard) -> Callable[..., An
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         request, given, rest = _split(args, kwargs)
         if await arun(guard.check_flow(request, given, guarded, rest, kwargs)) is not None:
-            raise PermissionDenied("the guard of an async generator must be next to it or to Django Ninja's decorator")
+            raise PermissionDenied(
+                "require_oauth must be directly above the async generator, or next to Django Ninja's decorator"
+            )
         async for item in view(*args, **kwargs):
             yield item
 

@@ -72,7 +72,7 @@ class Result:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        return {each["examination"]: each["verdict"] for each in self.document["examinations"]}
+        return {each["examination"]: each["severity"] for each in self.document["examinations"]}
 
 
 def doctor(*arguments: str, **options: Any) -> Result:
@@ -398,7 +398,7 @@ class Fault:
     name: str
     found: str
     remedy: str
-    severity: str = "trouble"
+    severity: str = "problem"
 
 
 FAULTS = [
@@ -410,10 +410,10 @@ FAULTS = [
     Fault(no_usable_key, "keys", "no-usable-key", "no usable key", "EC on P-256"),
     Fault(weak_key, "keys", "no-usable-key", "has 1024 bits", "RSA with 2048 bits"),
     Fault(disjoint_algorithms, "keys", "algorithms", "accepts: RS256", "out of ES256"),
-    Fault(clock_skew, "clock", "clock", "ahead of ours by", "NTP"),
-    Fault(refused_credentials, "introspection", "credentials", "refuses our credentials", "client_secret="),
+    Fault(clock_skew, "clock", "clock", "ahead of that of this machine by", "NTP"),
+    Fault(refused_credentials, "introspection", "credentials", "refuses the site's credentials", "client_secret="),
     Fault(invalid_client, "introspection", "credentials", "status 400", "client_id="),
-    Fault(active_to_anything, "introspection", "active-to-anything", "that cannot exist", "it lets anybody in"),
+    Fault(active_to_anything, "introspection", "active-to-anything", "a random token is active", "it lets anybody in"),
     Fault(local_cache, "cache", "local", "local to one worker", "Redis", "warning"),
     Fault(dummy_cache, "cache", "dummy", "stores nothing", "Redis", "warning"),
     Fault(broken_cache, "cache", "cache", "(BrokenCache) cannot be reached (ConnectionError).", "CACHES['broken']"),
@@ -458,11 +458,11 @@ def test_planted_fault(fault: Fault, planted: Site) -> None:
         for each in result.document["examinations"]
         if each["examination"] == fault.about and each["facts"].get("fault") == fault.name
     ]
-    assert found["verdict"] == fault.severity
+    assert found["severity"] == fault.severity
     assert fault.found in found["found"]
     assert fault.remedy in found["remedy"]
     assert found["milliseconds"] >= 0
-    assert result.status == shown.status == (1 if fault.severity == "trouble" else 0)
+    assert result.status == shown.status == (1 if fault.severity == "problem" else 0)
     assert re.sub(r"\d+", "N", f"What to do: {found['remedy']}") in re.sub(r"\d+", "N", shown.output)
     assert not [secret for secret in SECRETS for text in (result.output, shown.output) if secret in text]
 
@@ -473,10 +473,10 @@ def test_healthy_site(planted: Site) -> None:
     result, shown = doctor("--json"), doctor()
     assert (result.status, result.error) == (0, "")
     assert (shown.status, shown.output.splitlines()[-1]) == (0, "No problems were found.")
-    assert {each["verdict"] for each in result.document["examinations"]} == {"ok", "not applicable"}
-    assert result.document["verdict"] == "ok"
+    assert {each["severity"] for each in result.document["examinations"]} == {"ok", "not applicable"}
+    assert result.document["severity"] == "ok"
     assert [
-        (each["examination"], each["verdict"], each["subject"].partition(" of ")[0])
+        (each["examination"], each["severity"], each["subject"].partition(" of ")[0])
         for each in result.document["examinations"]
     ] == [
         ("versions", "ok", "the site"),
@@ -521,15 +521,15 @@ def test_nothing_is_disturbed(planted: Site) -> None:
     planted.guard(validator)
     planted.server.answer(METADATA, Status(503))
     planted.server.answer(OPENID_METADATA, Status(503))
-    assert doctor("--json").found("discovery")["verdict"] == "trouble"
+    assert doctor("--json").found("discovery")["severity"] == "problem"
     planted.authority.recover()
     assert validator.authenticate_token(planted.authority.jwt())["sub"] == "subject-5cT1"
     assert planted.authority.fetches == 1
-    assert doctor("--json").found("keys")["verdict"] == "ok"
+    assert doctor("--json").found("keys")["severity"] == "ok"
     assert planted.authority.fetches == 2
 
 
-@pytest.mark.parametrize(("patience", "severity", "status"), [(5.0, "ok", 0), (1.5, "warning", 0), (0.9, "trouble", 1)])
+@pytest.mark.parametrize(("patience", "severity", "status"), [(5.0, "ok", 0), (1.5, "warning", 0), (0.9, "problem", 1)])
 def test_slow(patience: float, severity: str, status: int, planted: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that takes half of what a request waits is worth a warning; one that takes all of it is trouble."""
     ticks = itertools.count(1000.0)
@@ -537,7 +537,7 @@ def test_slow(patience: float, severity: str, status: int, planted: Site, monkey
     planted.guard(planted.authority.introspecting(timeout=patience))
     result = doctor("--json", "--timeout", "5")
     found = result.found("introspection")
-    assert (found["verdict"], result.status) == (severity, status)
+    assert (found["severity"], result.status) == (severity, status)
     assert found["facts"].get("fault") == (None if severity == "ok" else "slow")
     assert ("longer timeout=" in (found["remedy"] or "")) is (severity != "ok")
 
@@ -572,7 +572,7 @@ def test_counts(planted: Site) -> None:
     no_index(planted)
     result = doctor("--json")
     counts = result.document["counts"]
-    assert (counts["trouble"], result.document["verdict"]) == (1, "trouble")
+    assert (counts["problem"], result.document["severity"]) == (1, "problem")
     assert result.error == f"Problems were found: 1. Warnings: {counts['warning']}."
 
 
@@ -603,7 +603,7 @@ def test_url_that_is_none(url: str, planted: Site) -> None:
     result = doctor("--url", url)
     assert (result.status, result.error) == (
         2,
-        "--url must be a whole http or https URL, without user name and fragment.",
+        "--url must be an absolute http or https URL, without user name and fragment.",
     )
 
 
@@ -613,7 +613,7 @@ def test_url(planted: Site) -> None:
     planted.guard(planted.authority.verifying())
     result = doctor("--json", "--url", f"{planted.issuer}/notes/?key=query-9bQ4")
     assert result.found("challenge")["facts"] == {"fault": "status", "status": 200}
-    assert result.found("proofs")["verdict"] == "not applicable"
+    assert result.found("proofs")["severity"] == "not applicable"
     assert planted.server.calls_to("/notes/")[0].query == "key=query-9bQ4"
     assert (result.status, "query-9bQ4" in result.output) == (1, False)
 

@@ -399,7 +399,7 @@ def test_reason(reason: Reason, authority: Authority, caplog: pytest.LogCaptureF
     assert (guard["reason"], guard["remedy"]) == (reason, REMEDIES[reason])
     assert [(step["rule"], step["reason"]) for step in told.failed_steps()] == [(case.step, reason)]
     is_outage = guard["status"] == 503
-    assert guard["verdict"] == ("unavailable" if is_outage else "refused")
+    assert guard["outcome"] == ("unavailable" if is_outage else "refused")
     assert told.status == (3 if is_outage else 1)
     assert (guard["challenge"] is None) == (is_outage or guard["error"] == "access_denied")
     assert reason in told.trouble
@@ -434,7 +434,7 @@ def test_let_in(url: str | None, authority: Authority) -> None:
     with override_settings(OAUTH_GUARD=in_model(), ROOT_URLCONF=URLS):
         told = run(PROFILE(authority), *(("--url", url) if url else ()))
     assert told.status == 0
-    assert [guard["verdict"] for guard in told.guards] == ["accepted"]
+    assert [guard["outcome"] for guard in told.guards] == ["accepted"]
     assert told.guards[0]["status"] == 200
     assert told.failed_steps() == []
 
@@ -444,7 +444,7 @@ def test_nested_guards(authority: Authority) -> None:
     with override_settings(OAUTH_GUARD=in_model(), ROOT_URLCONF=URLS):
         told = run(row(scope="profile")(authority), "--url", "/nested/")
         shown = run(row(user=None, scope="profile")(authority), "--url", "/nested/", as_json=False).out
-    assert [guard["verdict"] for guard in told.guards] == ["accepted", "refused"]
+    assert [guard["outcome"] for guard in told.guards] == ["accepted", "refused"]
     assert (told.status, told.guards[1]["reason"]) == (1, Reason.INSUFFICIENT_SCOPE)
     assert "Guard 1 of 2 requires: profile\n" in shown
     assert "Guard 2 of 2 requires: email\n" in shown

@@ -159,7 +159,7 @@ def test_flaws(reason: Reason, server: FakeAuthorizationServer) -> None:
     assert proof_steps(told, "failed") == [(rule, reason)]
     assert [rule for rule, _ in proof_steps(told, "not_reached")] == RULES[RULES.index(rule) + 1 :]
     assert (guard["reason"], guard["remedy"], guard["error"]) == (reason, REMEDIES[reason], "invalid_dpop_proof")
-    assert [(each["verdict"], each["steps"]) for each in guard["validators"]] == [("not_asked", [])]
+    assert [(each["outcome"], each["steps"]) for each in guard["validators"]] == [("not_asked", [])]
     assert (told.status, told.trouble) == (1, f"The token is refused: {reason}.")
     assert "secret-4bF7" not in told.out
     assert server.calls == []
@@ -217,7 +217,7 @@ def test_other_validators(server: FakeAuthorizationServer) -> None:
     protector = ResourceProtector(second, first, dpop=True, public_origin=ORIGIN)
     token = bound(server)
     explanation = explain(protector, f"DPoP {token}", proof=KEY.proof("GET", URI, token), uri="/notes/")
-    assert [(each.verdict, each.asked) for each in explanation.validators] == [("refused", False), ("accepted", True)]
+    assert [(each.outcome, each.asked) for each in explanation.validators] == [("refused", False), ("accepted", True)]
 
 
 def test_nested_guards(server: FakeAuthorizationServer) -> None:
@@ -249,10 +249,10 @@ def test_in_code(is_async: bool) -> None:
     call = async_to_sync(aexplain) if is_async else explain
     for _ in range(2):
         explanation = call(protector, "DPoP t", proof=KEY.proof("GET", URI, "t"), uri="/notes/", method="GET")
-        assert (explanation.verdict, explanation.reason) == ("refused", Reason.WRONG_PROOF_URI)
+        assert (explanation.outcome, explanation.reason) == ("refused", Reason.WRONG_PROOF_URI)
         proof = KEY.proof("GET", "http://testserver/notes/", "t")
         explanation = call(protector, "DPoP t", proof=proof, uri="http://testserver/notes/")
-        assert explanation.verdict == "accepted"
+        assert explanation.outcome == "accepted"
         assert proof not in repr(explanation)
     with pytest.raises(ValueError, match="certificate must be the DER"):
         call(protector, "Bearer t", certificate=b"none")
@@ -355,7 +355,7 @@ def test_called_in_code(server: FakeAuthorizationServer) -> None:
     token, out = bound(server), StringIO()
     proof = KEY.proof("GET", URI, token)
     call_command("oauth_explain", stdin=StringIO(token), stdout=out, url="/notes/", dpop=proof, json=True)
-    assert json.loads(out.getvalue())["verdict"] == "accepted"
+    assert json.loads(out.getvalue())["outcome"] == "accepted"
 
 
 # --- certificates ----------------------------------------------------------------------------------------------------

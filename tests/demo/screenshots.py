@@ -36,7 +36,7 @@ def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> No
     fill(page, origin)
     play_half(page)
     page.screenshot(path=FOLDER / f"demo-start-{theme}.png")
-    for part, cell in (("verdicts", "Rows of the database, Bob, on /profile"), ("more", "No nonce, on /nonce/sync")):
+    for part, cell in (("results", "Rows of the database, Bob, on /profile"), ("more", "No nonce, on /nonce/sync")):
         to_top(page, part)
         page.get_by_role("button", name=cell).hover()
         page.screenshot(path=FOLDER / f"demo-{part}-{theme}.png")
@@ -49,7 +49,7 @@ def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> No
 def take_narrow(browser: "Browser", origin: str) -> None:
     page = browser.new_page(viewport={"width": NARROW, "height": HEIGHT}, color_scheme="light", reduced_motion="reduce")
     fill(page, origin)
-    to_top(page, "verdicts")
+    to_top(page, "results")
     page.screenshot(path=FOLDER / "demo-narrow.png")
     page.close()
 

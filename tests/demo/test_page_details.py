@@ -139,8 +139,8 @@ def test_no_cookie_goes_with_a_request(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("view", "token", "verdicts"),
     [
-        ("GET /any/sync", "jwt", ["not asked; it would say: refused", "accepted", "not asked"]),
-        ("GET /any/sync", "opaque", ["refused", "not asked; it would say: refused", "accepted"]),
+        ("GET /any/sync", "jwt", ["not asked; its result would be: refused", "accepted", "not asked"]),
+        ("GET /any/sync", "opaque", ["refused", "not asked; its result would be: refused", "accepted"]),
         ("GET /profile", "row-expired", ["refused"]),
     ],
 )

@@ -89,8 +89,8 @@ def test_correct_setup(view: str, folder: Path, port: int, get_site: GetSite, do
     """Of a correct deployment, nothing is reported."""
     with running("nginx", folder, f"http://127.0.0.1:{get_site({}).port}", port=port):
         status, report = doctor("--url", f"https://127.0.0.1:{port}{view}?a=b")
-    assert (status, report["verdict"]) == (0, "ok"), report["examinations"]
-    verdicts = {each["examination"]: each["verdict"] for each in report["examinations"] if "//127" in each["subject"]}
+    assert (status, report["severity"]) == (0, "ok"), report["examinations"]
+    verdicts = {each["examination"]: each["severity"] for each in report["examinations"] if "//127" in each["subject"]}
     assert verdicts == {"metadata": "ok", "challenge": "ok", "proofs": "ok", "clock": "ok"}
 
 
@@ -110,7 +110,7 @@ class Fault:
     site: Mapping[str, str] = field(default_factory=dict)
     doctor: Mapping[str, str] = field(default_factory=dict)
     nginx: Mapping[str, str] = field(default_factory=dict)
-    severity: str = "trouble"
+    severity: str = "problem"
     prefix: str = ""
 
 
@@ -166,17 +166,25 @@ FAULTS = {
         nginx={HOST: f'{HOST} proxy_set_header Authorization "";'},
     ),
     "clock of this machine ahead": Fault(
-        "clock", "clock", "behind ours by 1", "with NTP", doctor={"TESTS_CLOCK_AHEAD": "120"}
+        "clock", "clock", "behind that of this machine by 1", "with NTP", doctor={"TESTS_CLOCK_AHEAD": "120"}
     ),
     "clock of this machine behind": Fault(
-        "clock", "clock", "ahead of ours by 1", "with NTP", doctor={"TESTS_CLOCK_AHEAD": "-120"}
+        "clock", "clock", "ahead of that of this machine by 1", "with NTP", doctor={"TESTS_CLOCK_AHEAD": "-120"}
     ),
     # The proxy replaces the header Date.
     "clock of the site ahead": Fault(
-        "proofs", "clock", "60 to 130 s ahead of ours", "all machines of the site", site={"TESTS_CLOCK_AHEAD": "120"}
+        "proofs",
+        "clock",
+        "60 to 130 s ahead of that of this machine",
+        "all machines of the site",
+        site={"TESTS_CLOCK_AHEAD": "120"},
     ),
     "clock of the site behind": Fault(
-        "proofs", "clock", "80 to 150 s behind ours", "all machines of the site", site={"TESTS_CLOCK_AHEAD": "-120"}
+        "proofs",
+        "clock",
+        "80 to 150 s behind that of this machine",
+        "all machines of the site",
+        site={"TESTS_CLOCK_AHEAD": "-120"},
     ),
     "no shared cache": Fault(
         "replay store",
@@ -273,12 +281,12 @@ def test_planted_fault(
     with running("nginx", folder, f"http://127.0.0.1:{site.port}", fault.nginx, port):
         status, report = doctor("--url", f"{origin}{fault.prefix}{view}", **filled(fault.doctor))
     found = [
-        (each["verdict"], each["found"], each["remedy"])
+        (each["severity"], each["found"], each["remedy"])
         for each in report["examinations"]
         if (each["examination"], each["facts"].get("fault")) == (fault.about, fault.name)
     ]
     assert len(found) == 1, report["examinations"]
     [(verdict, sentence, remedy)] = found
-    assert (verdict, status) == (fault.severity, 1 if fault.severity == "trouble" else 0)
+    assert (verdict, status) == (fault.severity, 1 if fault.severity == "problem" else 0)
     assert fault.found.format(origin=origin, port=port) in sentence
     assert fault.remedy.format(origin=origin) in remedy

@@ -28,13 +28,13 @@ def examine_clock(exchanges: Iterable[Exchange], leeway: float, what: str = "tok
     # The shortest exchange limits the server's time most tightly.
     _, skew = min(skews)
     remedy = _SYNCHRONIZE.format(what=what)
-    ahead = f"The server's clock is {'ahead of' if skew > 0 else 'behind'} ours by {abs(skew):.1f} s"
+    ahead = f"The server's clock is {'ahead of' if skew > 0 else 'behind'} that of this machine by {abs(skew):.1f} s"
     if abs(skew) > leeway:
         yield problem(f"{ahead}, but only {leeway:g} s are allowed.", remedy, fault="clock", skew=round(skew, 1))
     elif abs(skew) > NOTICEABLE_SKEW:
         yield warning(f"{ahead}; up to {leeway:g} s are allowed.", remedy, fault="clock", skew=round(skew, 1))
     else:
-        yield ok("The server's clock and ours show the same time.", skew=round(skew, 1))
+        yield ok("The clocks of the server and of this machine show the same time.", skew=round(skew, 1))
 
 
 def skew_of(exchange: Exchange) -> float | None:

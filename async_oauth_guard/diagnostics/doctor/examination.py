@@ -33,7 +33,7 @@ class Severity(enum.StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    ERROR = "trouble"
+    ERROR = "problem"
     NOT_APPLICABLE = "not applicable"
 
 
@@ -96,7 +96,7 @@ class Examination:
         return {
             "examination": self.about,
             "subject": self.subject,
-            "verdict": finding.severity.value,
+            "severity": finding.severity.value,
             "found": finding.found,
             "remedy": finding.remedy,
             "milliseconds": self.milliseconds,

@@ -89,5 +89,5 @@ def _fault_of_status(status: int, sentence: str) -> Finding:
     if status == 429 or status >= 500:
         remedy = "Check the server's own log and load: the status says that the server cannot respond now."
     else:
-        remedy = "Correct the URL in the settings: the server does not serve there what is needed."
+        remedy = "Correct the URL in the settings: this URL does not serve what the guard needs."
     return problem(sentence, remedy, fault="status", status=status)

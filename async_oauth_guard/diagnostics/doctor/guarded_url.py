@@ -124,7 +124,8 @@ class GuardedUrl:
             if offset < 0:
                 at_least, at_most, where = -at_most, -at_least, "behind"
             return problem(
-                f"The site refuses a DPoP proof of now: its clock is {at_least:g} to {at_most:g} s {where} ours.",
+                f"The site refuses a DPoP proof that was made now: its clock is {at_least:g} to {at_most:g} s {where} "
+                "that of this machine.",
                 "Synchronize the clocks of this machine and of all machines of the site with NTP.",
                 fault="clock",
                 at_least=at_least,

@@ -70,7 +70,7 @@ class ServerExaminer:
         """Report whether the server's metadata can be fetched, and names the URLs that are needed."""
         needed = self._needed_urls()
         if not needed:
-            yield not_applicable("Nothing needs to be discovered: every URL that is needed is configured.")
+            yield not_applicable("Nothing needs to be discovered: all URLs are configured.")
             return
         metadata = Metadata(self._server, METADATA_TTL)
         results = [self._probe(metadata.address_flow(name)) for name in needed]
@@ -174,13 +174,13 @@ class ServerExaminer:
             yield self._fault_of_introspection(result, url)
         elif result.value.is_active:
             yield problem(
-                f"{shown(url)} says that a token that cannot exist is active.",
+                f"{shown(url)} says that a random token is active.",
                 "Stop using this endpoint until it is fixed: it lets anybody in. If the URL belongs to a test server "
                 "or a proxy, correct introspection_endpoint=.",
                 fault="active-to-anything",
             )
         else:
-            finding = ok(f"{shown(url)} accepts our credentials, and says that a token that cannot exist is inactive.")
+            finding = ok(f"{shown(url)} accepts the site's credentials, and says that a random token is inactive.")
             yield self._with_speed(finding, result)
 
     def _endpoint(self) -> str | Metadata | None:
@@ -217,7 +217,7 @@ class ServerExaminer:
         if result.reason is Reason.SERVER_REFUSES_US or (response is not None and response.status == 400):
             status = None if response is None else response.status
             return problem(
-                f"{shown(url)} refuses our credentials (status {status}).",
+                f"{shown(url)} refuses the site's credentials (status {status}).",
                 "Set client_id=, client_secret= and client_auth= as they are registered at the server, and allow this "
                 "client to introspect tokens there.",
                 fault="credentials",

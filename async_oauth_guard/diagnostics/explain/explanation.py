@@ -56,7 +56,7 @@ class ValidatorExplanation:
 
     Attributes:
         validator: its class, with a number if there are several of that class.
-        verdict: the outcome. ``"not_asked"``: the guard would not try this validator, and trying it would send the
+        outcome: the outcome. ``"not_asked"``: the guard would not try this validator, and trying it would send the
             token to a server or to the site's own code; or the proof of the request is refused.
         asked: whether the guard tries it for this token. Otherwise its outcome decides nothing.
         reason: why the token is refused, or could not be validated.
@@ -66,7 +66,7 @@ class ValidatorExplanation:
     """
 
     validator: str
-    verdict: Literal["accepted", "refused", "unavailable", "not_asked"]
+    outcome: Literal["accepted", "refused", "unavailable", "not_asked"]
     asked: bool = False
     reason: Reason | None = None
     steps: tuple[Step, ...] = ()
@@ -79,7 +79,7 @@ class Explanation:
     """The outcome of one guard, and the rules that led to it.
 
     Attributes:
-        verdict: the outcome. ``"unavailable"``: the token could not be validated.
+        outcome: the outcome. ``"unavailable"``: the token could not be validated.
         status: of the response; 200 if the view would run.
         error: the code in the response's body; ``None`` if the view would run.
         challenge: the response's ``WWW-Authenticate``, if it has one.
@@ -94,7 +94,7 @@ class Explanation:
         asked: the names of the validators that the guard tries for this token.
     """
 
-    verdict: Outcome
+    outcome: Outcome
     status: int
     error: str | None
     challenge: str | None
@@ -207,7 +207,7 @@ def _explain_flow(
         validators = yield from _validators_flow(serving[credentials.scheme], credentials, context, trace)
     reason = None if error is None else reason_of(error)
     return Explanation(
-        verdict=_outcome_of(error),
+        outcome=_outcome_of(error),
         status=200 if error is None else int(error.status_code),
         error=None if error is None else str(error.error),
         challenge=None if error is None else dict(error.get_headers()).get("WWW-Authenticate"),
@@ -291,7 +291,7 @@ def _validator_flow(
         context = replace(context, requirements=replace(context.requirements, checks=()))
     return ValidatorExplanation(
         validator=name,
-        verdict=_outcome_of(error),
+        outcome=_outcome_of(error),
         asked=notes.is_asked,
         reason=None if error is None else reason_of(error),
         steps=steps_of(_rules_of(notes.validator, context), notes.rule, error),

@@ -62,11 +62,11 @@ class Command(ReportCommand):
             if url is not None:
                 check_url(url, allow_insecure_http=True)
         except ValueError:
-            raise cannot_look("--url must be a whole http or https URL, without user name and fragment.") from None
+            raise cannot_look("--url must be an absolute http or https URL, without user name and fragment.") from None
         examinations = diagnose(timeout, url, is_local=options["local"])
         counts = Counter(each.finding.severity for each in examinations)
         document = {
-            "verdict": _worst(counts).value,
+            "severity": _worst(counts).value,
             "counts": {severity.value: counts[severity] for severity in Severity},
             "examinations": [each.as_json() for each in examinations],
         }

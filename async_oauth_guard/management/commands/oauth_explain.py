@@ -101,12 +101,12 @@ class Command(ReportCommand):
         explanations = [
             _explain_any(protector, presented, guard, options["method"], options["url"]) for protector, guard in guards
         ]
-        decisive = next((each for each in explanations if each.verdict != "accepted"), explanations[0])
+        decisive = next((each for each in explanations if each.outcome != "accepted"), explanations[0])
         return Report(
-            {"verdict": decisive.verdict, "guards": [each.as_json() for each in explanations]},
+            {"outcome": decisive.outcome, "guards": [each.as_json() for each in explanations]},
             lambda printer: _show(printer, explanations),
             _error(decisive),
-            _STATUSES.get(decisive.verdict, _REFUSED),
+            _STATUSES.get(decisive.outcome, _REFUSED),
         )
 
 
@@ -152,7 +152,7 @@ def _explain_any(protector: Any, presented: Presented, guard: ViewGuard | None, 
     """What the guard decides; if it refuses the token, the first of its alternatives that accepts it, or the last."""
     explanation = _explain(protector, presented, guard, *where)
     for other in () if guard is None else guard.alternatives:
-        if explanation.verdict != "accepted":
+        if explanation.outcome != "accepted":
             explanation = _explain_any(other.protector, presented, other, *where)
     return explanation
 
@@ -181,9 +181,9 @@ def _explain(
 
 
 def _error(explanation: Explanation) -> str | None:
-    if explanation.verdict == "accepted":
+    if explanation.outcome == "accepted":
         return None
-    outcome = "is refused" if explanation.verdict == "refused" else "cannot be validated"
+    outcome = "is refused" if explanation.outcome == "refused" else "cannot be validated"
     return f"The token {outcome}: {explanation.reason}."
 
 
@@ -203,11 +203,11 @@ def _show_one(printer: Printer, explanation: Explanation) -> None:
         _show_proof(printer, explanation)
     for validator in explanation.validators:
         _show_validator(printer, validator)
-    if explanation.verdict == "accepted":
+    if explanation.outcome == "accepted":
         condition = ", if its proof was not used before" if explanation.proof else ""
         printer.line(f"Status 200: the request is let in{condition}.", "good")
         return
-    tone: Tone = "bad" if explanation.verdict == "refused" else "warning"
+    tone: Tone = "bad" if explanation.outcome == "refused" else "warning"
     printer.line(f"Status {explanation.status}: {explanation.error}, for {explanation.reason}", tone)
     if explanation.challenge is not None:
         printer.line(f"WWW-Authenticate: {explanation.challenge}")
@@ -224,8 +224,8 @@ def _show_proof(printer: Printer, explanation: Explanation) -> None:
 
 
 def _show_validator(printer: Printer, validator: ValidatorExplanation) -> None:
-    words, tone = _RESULTS[validator.verdict]
-    aside = "" if validator.asked or validator.verdict == "not_asked" else " (the guard does not try it for this token)"
+    words, tone = _RESULTS[validator.outcome]
+    aside = "" if validator.asked or validator.outcome == "not_asked" else " (the guard does not try it for this token)"
     printer.line(f"{validator.validator} {words}{aside}", tone)
     if validator.steps:
         _table(printer, validator.steps)
@@ -236,7 +236,7 @@ def _show_validator(printer: Printer, validator: ValidatorExplanation) -> None:
 
 def _lines_about(validator: ValidatorExplanation) -> Iterator[str]:
     if validator.claims:
-        is_verified = validator.verdict == "accepted"
+        is_verified = validator.outcome == "accepted"
         yield f"{'claims' if is_verified else 'claims, unverified'}: {_listed(validator.claims)}"
     yield from validator.calls
 

@@ -212,7 +212,7 @@ class _Row:
         # A bound token is valid: nobody has proved possession here.
         is_bound = read_confirmation(row, self._validator._thumbprint_field) is not None
         self._is_bound = is_bound and explanation.reason is Reason.SENDER_CONSTRAINED
-        if explanation.verdict != "accepted" and not self._is_bound:
+        if explanation.outcome != "accepted" and not self._is_bound:
             raise cannot_look(
                 f"The row was removed: the validator refuses its token ({explanation.reason}). {explanation.remedy}"
             )

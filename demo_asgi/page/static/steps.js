@@ -10,7 +10,7 @@ const OUTCOMES = {
   not_checked: { glyph: "–", word: "not checked", tone: "quiet" },
 };
 
-const VERDICTS = {
+const TONES = {
   accepted: "good",
   refused: "broken",
   unavailable: "trouble",
@@ -35,7 +35,7 @@ function drawGuard(told) {
       "p",
       { class: `outcome tone-${toneOf(told.status)}` },
       element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(told.status)),
-      element("strong", {}, ` ${told.status} ${told.verdict}`),
+      element("strong", {}, ` ${told.status} ${told.outcome}`),
       told.reason ? `: ${spoken(told.reason)}` : "",
     ),
     told.remedy ? element("p", { class: "remedy" }, ...withCode(told.remedy)) : null,
@@ -63,9 +63,9 @@ function judge(title, validator, steps) {
   );
 }
 
-function badge({ verdict, asked }) {
-  const words = verdict === "not_asked" || asked ? spoken(verdict) : `not asked; it would say: ${spoken(verdict)}`;
-  return element("span", { class: `badge tone-${asked ? VERDICTS[verdict] : "quiet"}` }, words);
+function badge({ outcome, asked }) {
+  const words = outcome === "not_asked" || asked ? spoken(outcome) : `not asked; its result would be: ${spoken(outcome)}`;
+  return element("span", { class: `badge tone-${asked ? TONES[outcome] : "quiet"}` }, words);
 }
 
 function drawStep({ rule, outcome, reason, detail }) {

@@ -409,7 +409,7 @@ def test_our_credentials_are_refused(code: int, caplog: pytest.LogCaptureFixture
     assert site.refusal().reason == Reason.SERVER_REFUSES_US
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("async_oauth_guard.introspection", logging.ERROR)
-    assert record.getMessage() == f"{ENDPOINT} refuses our own credentials (status {code})"
+    assert record.getMessage() == f"{ENDPOINT} refuses the credentials of this site (status {code})"
     assert vars(record)["reason"] is Reason.SERVER_REFUSES_US
     for _ in range(10):
         site.refusal()

@@ -103,7 +103,7 @@ def test_report_is_without_secrets() -> None:
     assert found.as_json() == {
         "examination": "keys",
         "subject": "https://as.example.com/",
-        "verdict": "trouble",
+        "severity": "problem",
         "found": "https://as.example.com/",
         "remedy": "https://as.example.com/",
         "milliseconds": found.milliseconds,
@@ -485,11 +485,11 @@ LEEWAY = 10.0
     [
         (0, LEEWAY, Severity.OK, "the same time"),
         (4, LEEWAY, Severity.OK, "the same time"),
-        (8, LEEWAY, Severity.WARNING, "ahead of ours by 8.0 s; up to 10 s"),
-        (-9, LEEWAY, Severity.WARNING, "behind ours by 8.0 s; up to 10 s"),
-        (11, LEEWAY, Severity.ERROR, "ahead of ours by 11.0 s, but only 10 s"),
-        (-12, LEEWAY, Severity.ERROR, "behind ours by 11.0 s, but only 10 s"),
-        (2, 0, Severity.ERROR, "ahead of ours by 2.0 s, but only 0 s"),
+        (8, LEEWAY, Severity.WARNING, "ahead of that of this machine by 8.0 s; up to 10 s"),
+        (-9, LEEWAY, Severity.WARNING, "behind that of this machine by 8.0 s; up to 10 s"),
+        (11, LEEWAY, Severity.ERROR, "ahead of that of this machine by 11.0 s, but only 10 s"),
+        (-12, LEEWAY, Severity.ERROR, "behind that of this machine by 11.0 s, but only 10 s"),
+        (2, 0, Severity.ERROR, "ahead of that of this machine by 2.0 s, but only 0 s"),
     ],
 )
 def test_clock(ahead: float, leeway: float, severity: Severity, words: str) -> None:

@@ -68,44 +68,44 @@ def document(server: FaultServer, **members: Any) -> dict[str, Any]:
 METADATA: dict[str, tuple[Callable[[FaultServer], Behaviour], str, str | None, str, str]] = {
     "correct": (lambda server: Json(document(server), headers=CORS), "ok", None, "as these settings say", ""),
     "scopes differ": (lambda server: Json(document(server, x=1), headers=CORS), "ok", None, "", ""),
-    "missing": (lambda server: Status(404), "trouble", "status", "status 404.", "metadata_urls()"),
-    "forbidden": (lambda server: Status(403), "trouble", "status", "status 403.", "without a login"),
-    "redirect": (lambda server: Redirect("/login"), "trouble", "redirect", "a redirect.", "login page"),
-    "broken": (lambda server: Status(502), "trouble", "status", "status 502.", "logs of the proxy and of the site"),
-    "busy": (lambda server: Status(429), "trouble", "status", "status 429.", "logs of the proxy and of the site"),
+    "missing": (lambda server: Status(404), "problem", "status", "status 404.", "metadata_urls()"),
+    "forbidden": (lambda server: Status(403), "problem", "status", "status 403.", "without a login"),
+    "redirect": (lambda server: Redirect("/login"), "problem", "redirect", "a redirect.", "login page"),
+    "broken": (lambda server: Status(502), "problem", "status", "status 502.", "logs of the proxy and of the site"),
+    "busy": (lambda server: Status(429), "problem", "status", "status 429.", "logs of the proxy and of the site"),
     "html": (
         lambda server: Status(200, {"Content-Type": "text/html"}, b"<html>"),
-        "trouble",
+        "problem",
         "answer",
         f"a JSON object of the content type {JSON}",
         f"let the proxy pass {WELL_KNOWN} on",
     ),
     "type": (
         lambda server: Status(200, {"Content-Type": "text/plain"}, json.dumps(document(server)).encode()),
-        "trouble",
+        "problem",
         "answer",
         "got something else",
         "page of a frontend",
     ),
-    "list": (lambda server: Json([], headers=CORS), "trouble", "answer", "got something else", "frontend"),
+    "list": (lambda server: Json([], headers=CORS), "problem", "answer", "got something else", "frontend"),
     "resource": (
         lambda server: Json(document(server, resource=f"{server.url}/"), headers=CORS),
-        "trouble",
+        "problem",
         "resource",
         "resource in the metadata",
         "Restart the site",
     ),
-    "no resource": (lambda server: Json({}, headers=CORS), "trouble", "resource", "got None.", "another site"),
+    "no resource": (lambda server: Json({}, headers=CORS), "problem", "resource", "got None.", "another site"),
     "servers": (
         lambda server: Json(document(server, authorization_servers=["https://old.example.com"]), headers=CORS),
-        "trouble",
+        "problem",
         "authorization-servers",
         f"must be ['{ISSUER}'], got ['https://old.example.com'].",
         "Restart the site",
     ),
     "long": (
         lambda server: Json(document(server, resource="x" * 9000), headers=CORS),
-        "trouble",
+        "problem",
         "resource",
         f"got '{'x' * 199}.",
         "",
@@ -118,9 +118,9 @@ METADATA: dict[str, tuple[Callable[[FaultServer], Behaviour], str, str | None, s
         "Access-Control-Allow-Origin: *",
         "",
     ),
-    "hangs": (lambda server: Hang(), "trouble", "timeout", "did not respond in time", "--timeout"),
-    "hangs up": (lambda server: HangUp(), "trouble", "unreachable", "closed", "with --local"),
-    "huge": (lambda server: Huge(1), "trouble", "answer", "more than 65536 bytes", "with --local"),
+    "hangs": (lambda server: Hang(), "problem", "timeout", "did not respond in time", "--timeout"),
+    "hangs up": (lambda server: HangUp(), "problem", "unreachable", "closed", "with --local"),
+    "huge": (lambda server: Huge(1), "problem", "answer", "more than 65536 bytes", "with --local"),
 }
 
 
@@ -153,7 +153,7 @@ def test_unreachable(make_url: Any, fault: str, remedy: str, server: FaultServer
     with FaultServer(tls=True) as tls:
         url = make_url(server.port) or tls.url
         finding = only(PublicAddress(url, [guarding(url)]).metadata())
-    assert summary(finding) == ("trouble", fault)
+    assert summary(finding) == ("problem", fault)
     assert remedy in str(finding.remedy)
     assert "with --local" in str(finding.remedy)
 
@@ -166,7 +166,7 @@ def test_timeout(server: FaultServer) -> None:
 # --- the clock ---
 
 
-@pytest.mark.parametrize(("ahead", "verdict"), [(0, "ok"), (120, "trouble"), (-120, "trouble"), (20, "warning")])
+@pytest.mark.parametrize(("ahead", "verdict"), [(0, "ok"), (120, "problem"), (-120, "problem"), (20, "warning")])
 @pytest.mark.parametrize("has_metadata", [True, False])
 def test_clock(has_metadata: bool, ahead: float, verdict: str, server: FaultServer) -> None:
     """The clock is that of the responses: of the document, or else of a request for nothing but the time."""
@@ -190,7 +190,7 @@ def test_clock_of_an_address_without_a_response(server: FaultServer) -> None:
     """If nothing responds, that is the finding."""
     server.stop()
     finding = only(PublicAddress(server.url, [guarding(server.url, metadata=None)]).clock())
-    assert summary(finding) == ("trouble", "refused")
+    assert summary(finding) == ("problem", "refused")
 
 
 # --- the challenge and proofs ---
@@ -260,11 +260,36 @@ PROOFS: dict[str, tuple[Callable[[FaultServer], Any], str | None, str, str]] = {
     "no port": (lambda server: Site(server, "http://127.0.0.1"), "origin", "it takes http://127.0.0.1 for", "restart"),
     "configured": (lambda server: Site(server, "http://intern:8000"), "origin", "takes http://intern:8000", "restart"),
     "unknown": (lambda server: Site(server, "http://unknown:8000"), "proof", "refuses a DPoP proof", 'to "{url}"'),
-    "ahead": (lambda server: Site(server, ahead=120), "clock", "its clock is 60 to 130 s ahead of ours", "with NTP"),
-    "far ahead": (lambda server: Site(server, ahead=250), "clock", "200 to 270 s ahead of ours", "with NTP"),
-    "a little ahead": (lambda server: Site(server, ahead=100), "clock", "60 to 130 s ahead of ours", "with NTP"),
-    "behind": (lambda server: Site(server, ahead=-120), "clock", "its clock is 80 to 150 s behind ours", "with NTP"),
-    "a little behind": (lambda server: Site(server, ahead=-45), "clock", "10 to 80 s behind ours", "with NTP"),
+    "ahead": (
+        lambda server: Site(server, ahead=120),
+        "clock",
+        "its clock is 60 to 130 s ahead of that of this machine",
+        "with NTP",
+    ),
+    "far ahead": (
+        lambda server: Site(server, ahead=250),
+        "clock",
+        "200 to 270 s ahead of that of this machine",
+        "with NTP",
+    ),
+    "a little ahead": (
+        lambda server: Site(server, ahead=100),
+        "clock",
+        "60 to 130 s ahead of that of this machine",
+        "with NTP",
+    ),
+    "behind": (
+        lambda server: Site(server, ahead=-120),
+        "clock",
+        "its clock is 80 to 150 s behind that of this machine",
+        "with NTP",
+    ),
+    "a little behind": (
+        lambda server: Site(server, ahead=-45),
+        "clock",
+        "10 to 80 s behind that of this machine",
+        "with NTP",
+    ),
     "an hour ahead": (lambda server: Site(server, ahead=3600), "proof", "refuses a DPoP proof", "missing_proof"),
 }
 
@@ -276,7 +301,7 @@ def test_proof_that_is_refused(case: str, server: FaultServer) -> None:
     server.answer(VIEW, behave(server))
     other = guarding("http://intern:8000", metadata=None)
     _, finding = examine(server, guarding(None, metadata=None), other)
-    assert summary(finding) == ("trouble", fault)
+    assert summary(finding) == ("problem", fault)
     assert found.format(port=server.port) in finding.found
     assert remedy.format(url=server.url) in str(finding.remedy)
 
@@ -319,34 +344,34 @@ def test_token_that_is_not_judged(case: str, server: FaultServer) -> None:
     behaviour, fault, found, remedy = TOKENS[case]
     server.answer(VIEW, with_token(behaviour))
     _, finding = examine(server, guarding(server.url, metadata=None))
-    assert summary(finding) == ("trouble", fault)
+    assert summary(finding) == ("problem", fault)
     assert found in finding.found
     assert remedy in str(finding.remedy)
 
 
 CHALLENGES: dict[str, tuple[Behaviour, str, str | None, str, str]] = {
-    "open": (Status(200), "trouble", "status", "status 200", "without optional=True"),
-    "not there": (Status(404), "trouble", "status", "status 404", "Give --url"),
-    "redirect": (Redirect("/login"), "trouble", "redirect", "a redirect", "login page"),
-    "no challenge": (Status(401), "trouble", "challenge", "without the challenge", "WWW-Authenticate"),
+    "open": (Status(200), "problem", "status", "status 200", "without optional=True"),
+    "not there": (Status(404), "problem", "status", "status 404", "Give --url"),
+    "redirect": (Redirect("/login"), "problem", "redirect", "a redirect", "login page"),
+    "no challenge": (Status(401), "problem", "challenge", "without the challenge", "WWW-Authenticate"),
     "of a proxy": (
         Status(401, {"WWW-Authenticate": 'Basic realm="staging"'}),
-        "trouble",
+        "problem",
         "challenge",
         "without the challenge",
         "no other login",
     ),
-    "hangs up": (HangUp(), "trouble", "unreachable", "closed", "--local"),
+    "hangs up": (HangUp(), "problem", "unreachable", "closed", "--local"),
     "other metadata": (
         Status(401, {"WWW-Authenticate": f'{CHALLENGE}, resource_metadata="https://old.example.com/x"'}),
-        "trouble",
+        "problem",
         "resource-metadata",
         "got https://old.example.com/x.",
         "Restart the site",
     ),
     "no metadata": (
         Status(401, {"WWW-Authenticate": CHALLENGE}),
-        "trouble",
+        "problem",
         "resource-metadata",
         "got none.",
         "unchanged",
@@ -371,8 +396,8 @@ METADATA_URLS = [
     ([{"metadata": True}, {"metadata": None}], [], "ok", ""),
     ([{"metadata": True}, {"metadata": None}], [WELL_KNOWN], "ok", ""),
     ([{"metadata": None}], [], "ok", ""),
-    ([{"metadata": None}], [WELL_KNOWN], "trouble", "must name the metadata none, got"),
-    ([{"metadata": True}], [WELL_KNOWN, "/x"], "trouble", "/x."),
+    ([{"metadata": None}], [WELL_KNOWN], "problem", "must name the metadata none, got"),
+    ([{"metadata": True}], [WELL_KNOWN, "/x"], "problem", "/x."),
     ([{"metadata": True, "dpop": None, "compat": "authlib"}], [], "ok", ""),
 ]
 

@@ -237,7 +237,7 @@ def judge(draft: Draft, kind: str = "jwt", colour: str = "def") -> Explanation:
 def test_the_whole_ladder(kind: str, colour: str) -> None:
     """A good token passes every rule there is, in the order of the ladder."""
     explanation = judge(Draft(), kind, colour)
-    assert explanation.verdict == "accepted"
+    assert explanation.outcome == "accepted"
     steps = explanation.validators[0].steps
     assert [(step.rule, step.outcome) for step in steps] == [(rule, "passed") for rule in RULES[kind]]
 
@@ -298,7 +298,7 @@ def test_issuer_that_is_not_told() -> None:
     draft.claims["iss"] = None
     assert failed(judge(draft, "introspection")) == [("issuer", Reason.MISSING_CLAIM)]
     del draft.claims["iss"]
-    assert judge(draft, "introspection").verdict == "accepted"
+    assert judge(draft, "introspection").outcome == "accepted"
 
 
 def test_headers_of_jwts() -> None:
@@ -426,13 +426,13 @@ def test_routing_is_told(asking: AnswersItself) -> None:
     protector = ResourceProtector(verifying(), asking)
     own = explain(protector, f"Bearer {Draft().token()}")
     assert own.asked == ("JWTBearerTokenValidator",)
-    assert [each.verdict for each in own.validators] == ["accepted", "not_asked"]
+    assert [each.outcome for each in own.validators] == ["accepted", "not_asked"]
     assert asking.heard == []
     opaque = explain(protector, "Bearer opaque")
     assert opaque.asked == ("AnswersItself",)
-    assert [(each.verdict, each.asked) for each in opaque.validators] == [("refused", False), ("accepted", True)]
+    assert [(each.outcome, each.asked) for each in opaque.validators] == [("refused", False), ("accepted", True)]
     assert asking.heard == ["opaque"]
-    assert opaque.verdict == "accepted"
+    assert opaque.outcome == "accepted"
 
 
 def test_the_first_yes_ends_it(asking: AnswersItself) -> None:
@@ -484,7 +484,7 @@ def test_checks_are_the_views(asking: AnswersItself) -> None:
     protector = ResourceProtector(verifying(), verifying())
     guard = guard_of(protector, check=lambda request, token: seen.append((request.path, request.method)) or True)
     explanation = explain(protector, f"Bearer {Draft().token()}", guard=guard, method="PUT", uri="/a/b?c=d")
-    assert [each.verdict for each in explanation.validators] == ["accepted", "accepted"]
+    assert [each.outcome for each in explanation.validators] == ["accepted", "accepted"]
     assert seen == [("/a/b", "PUT")]
 
 
@@ -567,7 +567,7 @@ def test_methods_of_any_size() -> None:
     """A method is what Django makes of it."""
     seen: list[str] = []
     guard = guard_of(ResourceProtector(Own()), check=lambda request, token: seen.append(request.method) or True)
-    assert explain(ResourceProtector(Own()), "Bearer good", guard=guard, method="post").verdict == "accepted"
+    assert explain(ResourceProtector(Own()), "Bearer good", guard=guard, method="post").outcome == "accepted"
     assert seen == ["POST"]
 
 
@@ -672,11 +672,11 @@ def test_own_acquire_token() -> None:
         for signal, receive in receivers.items():
             signal.disconnect(receive)
     assert heard == []
-    assert (asked.verdict, asked.asked) == ("accepted", ("JWTBearerTokenValidator",))
+    assert (asked.outcome, asked.asked) == ("accepted", ("JWTBearerTokenValidator",))
     assert (narrow.reason, narrow.asked) == (Reason.INSUFFICIENT_SCOPE, ("JWTBearerTokenValidator",))
     assert narrow.challenge is not None
     assert 'scope="email"' in narrow.challenge
-    assert (alone.verdict, alone.asked, alone.validators[0].verdict) == ("accepted", (), "accepted")
+    assert (alone.outcome, alone.asked, alone.validators[0].outcome) == ("accepted", (), "accepted")
     assert (closed.status, closed.reason, closed.asked) == (401, Reason.REFUSED_BY_HOOK, ())
     assert (other.status, other.reason) == (401, Reason.UNSUPPORTED_SCHEME)
 
@@ -711,7 +711,7 @@ def test_second_thoughts(cls: Any, colour: str) -> None:
     refused = EXPLAIN[colour](protector, token, guard=guard_of(protector, groups="guests"))
     assert (refused.reason, failed(refused)) == (Reason.INSUFFICIENT_GROUPS, [("groups", Reason.INSUFFICIENT_GROUPS)])
     let_in = EXPLAIN[colour](protector, token, guard=guard_of(protector, "profile"))
-    assert (let_in.verdict, let_in.validators[0].verdict, failed(let_in)) == ("accepted", "accepted", [])
+    assert (let_in.outcome, let_in.validators[0].outcome, failed(let_in)) == ("accepted", "accepted", [])
 
 
 class Shy(Own):
@@ -758,7 +758,7 @@ def test_optional() -> None:
     """An optional guard lets a request without credentials in, and says that it is one."""
     protector = ResourceProtector(verifying())
     explanation = explain(protector, None, guard=guard_of(protector, "profile", optional=True))
-    assert (explanation.verdict, explanation.status, explanation.requirement) == (
+    assert (explanation.outcome, explanation.status, explanation.requirement) == (
         "accepted",
         200,
         "optional: profile",
@@ -789,7 +789,7 @@ def test_stand_ins_do_not_count(compat: Any) -> None:
     finally:
         layer.end()
     assert explanation.asked == ("JWTBearerTokenValidator",)
-    assert explanation.verdict == "accepted"
+    assert explanation.outcome == "accepted"
     assert own.reason is Reason.MISSING_CREDENTIALS
 
 
@@ -831,7 +831,7 @@ def test_request_that_django_has_read() -> None:
     guard = guard_of(ResourceProtector(Own()), check=lambda request, token: seen.append(request.resolver_match) or True)
     with override_settings(ROOT_URLCONF=Urls(path("users/<name>", view))):
         for uri in ("/users/alice", "/nowhere", None):
-            assert explain(ResourceProtector(Own()), "Bearer good", guard=guard, uri=uri).verdict == "accepted"
+            assert explain(ResourceProtector(Own()), "Bearer good", guard=guard, uri=uri).outcome == "accepted"
     assert [match and match.kwargs for match in seen] == [{"name": "alice"}, None, None]
 
 
@@ -850,7 +850,7 @@ async def test_event_loop(asking: AnswersItself) -> None:
     guard = guard_of(protector, "email", check=lambda request, token: True)
     explanation = await aexplain(protector, token, guard=guard)
     assert (explanation.status, failed(explanation)) == (403, [("scopes", Reason.INSUFFICIENT_SCOPE)])
-    assert (await aexplain(protector, "Bearer opaque")).verdict == "accepted"
+    assert (await aexplain(protector, "Bearer opaque")).outcome == "accepted"
     with pytest.raises(SynchronousOnlyOperation, match="aexplain"):
         explain(protector, token)
 
@@ -870,7 +870,7 @@ async def test_row_on_an_event_loop() -> None:
 async def test_own_acquire_token_on_an_event_loop() -> None:
     """An ``async def acquire_token`` is awaited."""
     explanation = await aexplain(AsyncProtector(verifying()), f"Bearer {Draft().token()}")
-    assert (explanation.verdict, explanation.asked) == ("accepted", ("JWTBearerTokenValidator",))
+    assert (explanation.outcome, explanation.asked) == ("accepted", ("JWTBearerTokenValidator",))
 
 
 def test_no_validator() -> None:

@@ -291,7 +291,7 @@ def test_async_generators() -> None:
         yield "never"
 
     assert inspect.isasyncgenfunction(lines)
-    with pytest.raises(PermissionDenied, match="next to it or to Django Ninja's decorator"):
+    with pytest.raises(PermissionDenied, match="directly above the async generator, or next to Django Ninja's"):
         asyncio.run(lines(HttpRequest()).__anext__())
 
 

@@ -285,7 +285,7 @@ def test_explain(scope: str, verdict: str, make_token: MakeToken) -> None:
         output = io.StringIO()
         with contextlib.suppress(SystemExit, CommandError):
             call_command("oauth_explain", url="/notes", json=True, stdin=io.StringIO(token.access_token), stdout=output)
-    assert json.loads(output.getvalue())["verdict"] == verdict
+    assert json.loads(output.getvalue())["outcome"] == verdict
 
 
 def test_protector_without_validators(no_other_protectors: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -553,7 +553,7 @@ def test_exemptions_of_views_that_may_skip_the_guard(make: Any, optional: bool) 
     assert (type(message), message.id) == (checks.Warning, f"{NAME}.W019")
     assert message.msg.startswith("/a (")
     assert "Django's CSRF check, " in message.msg
-    assert "or put what is above the guard below it" in message.hint
+    assert "or move its outer decorator below the guard" in message.hint
     assert ids(messages(view, MIDDLEWARE=LOGIN_REQUIRED)) == ["W019"]
     (both,) = messages(view, MIDDLEWARE=[*LOGIN_REQUIRED, CSRF])
     assert "Django's CSRF check and LoginRequiredMiddleware, " in both.msg
