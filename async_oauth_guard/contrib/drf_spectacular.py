@@ -128,7 +128,7 @@ class _Scheme:
 
 
 def _component(name: str, kind: str, schema: Any) -> ResolvedComponent:
-    # Any class of ours distinguishes our components from others with the same names.
+    # One of our classes distinguishes our components from others with the same names.
     return ResolvedComponent(name=name, type=kind, schema=schema, object=_Scheme)  # type: ignore[no-untyped-call]
 
 

@@ -96,7 +96,7 @@ REMEDIES: Mapping[Reason, str] = {
     ),
     Reason.NO_USER: (
         "The view has `require_user=True`, and the token has no user. Use a token that was issued for a user, not one "
-        "that a client got for itself. A remote validator also needs `user_lookup`."
+        "that a client got for itself. For JWTs and introspection, set `user_lookup`."
     ),
     Reason.CHECK_FAILED: "The view's `check` returned False. Read that function to see why.",
     Reason.REFUSED_BY_HOOK: (

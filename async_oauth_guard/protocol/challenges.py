@@ -74,7 +74,7 @@ def check_parameters(realm: str | None, attributes: Mapping[str, Any]) -> None:
 
 
 def misleading_parameters(realm: str | None, attributes: Mapping[str, Any]) -> list[str]:
-    """The names of the parameters that a client may take for one of ours, because it does not parse the header."""
+    """The parameters that a client may find in this text, if it searches the header instead of parsing it."""
     parameters = {"realm": realm or "", **attributes}
     return [name for name, value in parameters.items() if _SOUGHT.search(f"{name}={value}")]
 

@@ -52,7 +52,7 @@ class _OAuth:
 
         Args:
             dpop: bind the token to a new key, or to this one, unless ``confirmation`` or ``token`` says otherwise. Each
-                request is sent with the scheme ``DPoP`` and a new proof, which the guard checks. If the site wants a
+                request is sent with the scheme ``DPoP`` and a new proof, which the guard checks. If the site requires a
                 nonce, the request is sent once more. A request that has a header ``DPoP`` already is sent as it is.
         """
         client = copy.copy(self)

@@ -122,7 +122,7 @@ class ProofSender:
 
 
 class Exchange:
-    """The requests that a client sends for one call: two if the site wants a nonce. The client sets each response.
+    """The requests that a client sends for one call: two if the site requires a nonce. The client sets each response.
 
     ``make`` creates a request with a new proof, or the request of the test if there is no proof to make.
     """

@@ -1,4 +1,4 @@
-"""DPoP proofs at the token endpoint of the server (RFC 9449 §5), and the nonces that it wants in them (§8)."""
+"""DPoP proofs at the token endpoint of the server (RFC 9449 §5), and the nonces that it requires in them (§8)."""
 
 import base64
 import json

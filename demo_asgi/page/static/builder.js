@@ -45,7 +45,7 @@ export class Builder {
     this.preview();
   }
 
-  // A verdict of the grid was chosen.
+  // A result of the grid was chosen.
   show(view, token) {
     byId("view").value = named(view);
     byId("token").value = token.name;

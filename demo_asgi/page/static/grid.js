@@ -1,4 +1,4 @@
-// Views × tokens: each verdict with its status, challenge and reason.
+// Views × tokens: each result with its status, challenge and reason.
 
 import { reasonsOf } from "./api.js";
 import { presentedAs, visit } from "./client.js";
@@ -37,7 +37,7 @@ export class Grid {
   }
 
   draw() {
-    // What keeps its shape is not drawn again: verdicts stay in sight until there are others, and so does the focus.
+    // A grid of the same shape is not drawn again, so results and focus stay until there are new results.
     const shape = JSON.stringify([this.views, this.tokens.map((token) => ({ ...token, token: token.token !== null }))]);
     if (shape === this.shape) return this.rename();
     this.shape = shape;
@@ -136,7 +136,7 @@ export class Grid {
     if (this.shown === cell) show();
   }
 
-  // One verdict is on the way of the Tab key; the arrows lead from it to the others.
+  // The Tab key reaches one result; the arrow keys move to the others.
   setCurrent(cell) {
     const before = this.current?.holder.querySelector("button");
     if (before) before.tabIndex = -1;

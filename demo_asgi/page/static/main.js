@@ -81,7 +81,7 @@ watch({
   },
 });
 
-// A guard whose server failed waits before it asks again: once that is well, its verdicts are asked for until they come.
+// A guard whose server failed backs off: once the server works, the page requests the results until they arrive.
 const isUnsettled = () => switches.isWell && (rounds > 0 || grids.some((grid) => grid.trouble || grid.hasTrouble));
 
 async function settle() {

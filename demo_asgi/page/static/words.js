@@ -26,7 +26,7 @@ export function gistOf(challenge) {
   return error ? error[1] : "bare challenge";
 }
 
-// Words of ours, beside the codes, have a space.
+// Our own words have a space; codes have none.
 export const isCode = (gist) => gist !== "" && !gist.includes(" ");
 
 // The value of the Authorization header; `null` for none.
