@@ -6,21 +6,20 @@ never a client. Other guards leave it on the request.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django.http import HttpRequest
 
 from ..asgi.request import read_credential_fields
 from ..protocol.access_token import TokenState
 from ..protocol.confirmation import Possession
-from ..protocol.requirements import Requirements
 from ..protocol.secrets import Secret
+from ..validators.authorization import AuthorizationContext
 from ..validators.binding import POSSESSION
 from ..validators.found_token import FoundToken
 
 __all__ = [
     "Handover",
-    "ReusingContext",
     "hand_over",
     "handover_of",
     "handovers_of",
@@ -99,15 +98,7 @@ def handover_of(request: HttpRequest, protector: Any) -> Handover | None:
     return None
 
 
-class ReusingContext(Protocol):
-    """The part of an `AuthorizationContext` that a handover completes."""
-
-    requirements: Requirements
-    possession: Possession | None
-    found: FoundToken | None
-
-
-def reuse_handover(request: HttpRequest, protector: Any, context: ReusingContext) -> bool:
+def reuse_handover(request: HttpRequest, protector: Any, context: AuthorizationContext) -> bool:
     """Whether a guard of ``protector`` handed something over and the request still presents the same.
 
     If so, ``context`` gets the possession that was proved, and the token, unless it must be found anew.

@@ -1,28 +1,20 @@
 """Checks that each keyword of a guard is enforced: one that no hook accepts would be lost, and more tokens let in."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import Options
 from ..protocol.requirements import Requirements
 from ..validators.hooks import keywords_named, keywords_taken, overridden
+from .interface import Protector
 
-__all__ = ["Enforcer", "UnenforceableError", "check_acquire_token", "check_flags", "check_requirements"]
+__all__ = ["UnenforceableError", "check_acquire_token", "check_flags", "check_requirements"]
 
 
 class UnenforceableError(ImproperlyConfigured):
     """A requirement that the options of a protector do not allow."""
-
-
-class Enforcer(Protocol):
-    """The part of a `ResourceProtector` that decides which requirements it can enforce."""
-
-    @property
-    def options(self) -> Options: ...
-    @property
-    def validators(self) -> Sequence[Any]: ...
 
 
 def check_flags(**flags: object) -> None:
@@ -36,7 +28,7 @@ def check_flags(**flags: object) -> None:
             raise TypeError(f"{name} must be True or False, got {type(flag).__name__}")
 
 
-def check_requirements(enforcer: Enforcer, requirements: Requirements) -> None:
+def check_requirements(protector: Protector, requirements: Requirements) -> None:
     """Check that a protector can enforce ``requirements``.
 
     Raises:
@@ -44,9 +36,9 @@ def check_requirements(enforcer: Enforcer, requirements: Requirements) -> None:
         UnenforceableError: the protector has neither ``dpop`` nor ``mtls``, so no bound token could be let in.
     """
     if requirements.sender_constrained:
-        _check_binding(enforcer.options)
+        _check_binding(protector.options)
     if requirements.extra:
-        _check_validators(enforcer.validators, requirements.extra)
+        _check_validators(protector.validators, requirements.extra)
 
 
 def _check_validators(validators: Iterable[Any], keywords: Mapping[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """Serves protected resource metadata (RFC 9728): one public document about the API of a protector."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -14,23 +14,17 @@ from django.urls import URLPattern, URLResolver, get_resolver, re_path
 from ..protocol.resource_metadata import build_document
 from ..validators.remote import issuers_of
 from .decorators import MAX_LAYERS
+from .interface import Protector
 from .ninja_operations import operations_of
 from .rest_permissions import guards_named_by
-from .view_guard import Protector, ViewGuard
+from .view_guard import ViewGuard
 
-__all__ = ["MetadataSource", "make_document", "metadata_patterns"]
+__all__ = ["make_document", "metadata_patterns"]
 
 _METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-class MetadataSource(Protector, Protocol):
-    """The part of a `ResourceProtector` that its document is made from."""
-
-    @property
-    def validators(self) -> Sequence[Any]: ...
-
-
-def metadata_patterns(protector: MetadataSource) -> list[URLPattern]:
+def metadata_patterns(protector: Protector) -> list[URLPattern]:
     """The URL pattern of the document. It matches exactly one path.
 
     Raises:
@@ -44,7 +38,7 @@ def metadata_patterns(protector: MetadataSource) -> list[URLPattern]:
     return [re_path(rf"^{re.escape(unquote(parts.path[1:]))}\Z", _make_view(protector, parts.query))]
 
 
-def _make_view(protector: MetadataSource, query: str) -> Callable[..., Any]:
+def _make_view(protector: Protector, query: str) -> Callable[..., Any]:
     async def protected_resource_metadata(request: HttpRequest) -> HttpResponse:
         if request.META.get("QUERY_STRING", "") != query:
             # RFC 9728 §3.1: a resource identifier with another query is another resource.
@@ -63,7 +57,7 @@ def _make_view(protector: MetadataSource, query: str) -> Callable[..., Any]:
     return view  # type: ignore[no-any-return]
 
 
-def _respond(protector: MetadataSource, request: HttpRequest) -> HttpResponse:
+def _respond(protector: Protector, request: HttpRequest) -> HttpResponse:
     if request.method == "OPTIONS":
         response = HttpResponse(status=204)
         del response.headers["Content-Type"]
@@ -76,7 +70,7 @@ def _respond(protector: MetadataSource, request: HttpRequest) -> HttpResponse:
     return JsonResponse(make_document(protector), headers={"Cache-Control": "public, max-age=300"})
 
 
-def make_document(protector: MetadataSource) -> dict[str, Any]:
+def make_document(protector: Protector) -> dict[str, Any]:
     """The document, computed from the protector, its validators and the guards in the URL configuration."""
     options = protector.options
     issuers = [issuer for validator in protector.validators for issuer in sorted(issuers_of(validator))]

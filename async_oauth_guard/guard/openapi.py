@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from ..authorization_server.metadata import METADATA_TTL, Metadata, Server, check_url
@@ -10,13 +10,13 @@ from ..errors import TemporarilyUnavailableError
 from ..runtime.effects import Flow, SingleFlight
 from ..runtime.run import run
 from ..validators.remote import RemoteTokenValidator
+from .interface import Protector
 from .view_guard import ViewGuard
 
 __all__ = [
     "ERROR_RESPONSES",
     "ERROR_SCHEMA",
     "Security",
-    "Validated",
     "combine",
     "find_urls",
     "security_of",
@@ -47,17 +47,10 @@ ERROR_RESPONSES: Final[Mapping[int, Mapping[str, Any]]] = {
 """By status: the shared error responses. They refer to `ERROR_SCHEMA` as ``OAuthError``."""
 
 
-class Validated(Protocol):
-    """The part of a `ResourceProtector` that its authorization server is found by."""
-
-    @property
-    def validators(self) -> Sequence[Any]: ...
-
-
 _METADATA: "WeakKeyDictionary[RemoteTokenValidator, Metadata]" = WeakKeyDictionary()
 
 
-def find_urls(protector: Validated) -> tuple[str | None, str | None]:
+def find_urls(protector: Protector) -> tuple[str | None, str | None]:
     """The URLs of the authorization and token endpoints, from the metadata of the first validator with an issuer.
 
     They are ``None`` if the metadata is not available or does not name them.

@@ -1,11 +1,10 @@
 """Refuses a request: completes the error with its challenge, logs the refusal and sends the signal."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Iterator
+from typing import Any, cast
 
 from django.http import HttpRequest
 
-from ..conf import Options
 from ..errors import GuardError, InsufficientUserAuthenticationError, OAuth2Error, Reason, adopt_error
 from ..protocol.challenges import Protection, has_challenge, write_challenges
 from ..protocol.credentials import Credentials
@@ -16,22 +15,15 @@ from ..runtime.effects import Flow
 from ..validators.authorization import TRACE
 from ..validators.hooks import attributes_of, realm_of
 from .authlib_compat import respond_as_authlib
+from .interface import Protector
 from .proofs import NONCE
 from .signals import log_refusal_flow, notify_flow, token_rejected
 
-__all__ = ["ChallengeSource", "complete_error", "refuse_flow"]
-
-
-class ChallengeSource(Protocol):
-    """The part of a `ResourceProtector` that its challenges are made from."""
-
-    @property
-    def options(self) -> Options: ...
-    def by_scheme(self) -> Mapping[str, Sequence[Any]]: ...
+__all__ = ["complete_error", "refuse_flow"]
 
 
 def refuse_flow(
-    protector: ChallengeSource,
+    protector: Protector,
     refusal: OAuth2Error,
     request: HttpRequest,
     requirements: Requirements,
@@ -57,7 +49,7 @@ def refuse_flow(
     return error
 
 
-def complete_error(protector: ChallengeSource, error: GuardError, scopes: Requirement | None) -> GuardError:
+def complete_error(protector: Protector, error: GuardError, scopes: Requirement | None) -> GuardError:
     """``error`` with its challenge, or with Authlib's response. Authlib has none for step-up authentication."""
     error.vary = protector.options.vary
     _name_scope(error, scopes)
@@ -79,7 +71,7 @@ def _name_scope(error: GuardError, scopes: Requirement | None) -> None:
     error.scope = error._named_scope = () if to_name is None else to_name.nearest_alternative()
 
 
-def _protections(protector: ChallengeSource, refusing: Any) -> Iterator[Protection]:
+def _protections(protector: Protector, refusing: Any) -> Iterator[Protection]:
     """What to put into the challenge of each scheme, from the validator that refused or else the first one."""
     url = protector.options.metadata_url
     advertised = {} if url is None else {PARAMETER: url}

@@ -1,9 +1,7 @@
 """Validates tokens that come without a request, and removes revoked ones from caches."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from ..conf import Options
 from ..errors import InvalidTokenError, Reason, errors_of_hooks
 from ..protocol.credentials import MAX_TOKEN_LENGTH
 from ..protocol.requirements import Requirements, parse_requirements
@@ -14,27 +12,17 @@ from ..runtime.observer import watch_validation
 from ..runtime.run import arun, run_outside_loop
 from ..validators.authorization import Authorization, authorize_flow
 from .context import make_context
+from .interface import Protector
 from .proofs import Presentation
 
-__all__ = ["TokenChecks", "TokenSource"]
-
-
-class TokenSource(Protocol):
-    """The part of a `ResourceProtector` that these methods use."""
-
-    @property
-    def options(self) -> Options: ...
-    @property
-    def validators(self) -> Sequence[Any]: ...
-    def by_scheme(self) -> Mapping[str, Sequence[Any]]: ...
-    def check_keywords(self, requirements: Requirements) -> None: ...
+__all__ = ["TokenChecks"]
 
 
 class TokenChecks:
     """The methods of a `ResourceProtector` that take a token instead of a request."""
 
     def validate_token(
-        self: TokenSource,
+        self: Protector,
         token: str,
         scopes: ScopesLike = None,
         *,
@@ -71,7 +59,7 @@ class TokenChecks:
             return run_outside_loop(watch_validation(flow, None), "await avalidate_token()").token
 
     async def avalidate_token(
-        self: TokenSource,
+        self: Protector,
         token: str,
         scopes: ScopesLike = None,
         *,
@@ -88,7 +76,7 @@ class TokenChecks:
         with errors_of_hooks():
             return (await arun(watch_validation(flow, None))).token
 
-    def invalidate(self: TokenSource, token: str) -> None:
+    def invalidate(self: Protector, token: str) -> None:
         """Remove a revoked token from all caches: those of this process, and the cache that workers share.
 
         Database tokens do not need this, because they are looked up for each request.
@@ -99,7 +87,7 @@ class TokenChecks:
         token = present_token(token)
         run_outside_loop(_invalidate_flow(self, Secret(token)), "await ainvalidate()")
 
-    async def ainvalidate(self: TokenSource, token: str) -> None:
+    async def ainvalidate(self: Protector, token: str) -> None:
         """See `invalidate`."""
         token = present_token(token)
         await arun(_invalidate_flow(self, Secret(token)))
@@ -109,20 +97,20 @@ def _present_proof(proof: Any) -> Any:
     return PresentedToken(proof) if isinstance(proof, str) else proof
 
 
-def _invalidate_flow(source: TokenSource, token: Secret[str]) -> Flow[None]:
-    for validator in source.validators:
+def _invalidate_flow(protector: Protector, token: Secret[str]) -> Flow[None]:
+    for validator in protector.validators:
         invalidate_flow = getattr(validator, "invalidate_flow", None)
         if invalidate_flow is not None:
-            yield from invalidate_flow(token, source.options.cache)
+            yield from invalidate_flow(token, protector.options.cache)
 
 
 def _validate_flow(
-    source: TokenSource, presented: PresentedToken, requirements: Requirements, presentation: Presentation
+    protector: Protector, presented: PresentedToken, requirements: Requirements, presentation: Presentation
 ) -> Flow[Authorization]:
-    source.check_keywords(requirements)
+    protector.check_keywords(requirements)
     token = Secret(presented)
     if len(presented) > MAX_TOKEN_LENGTH:
         raise InvalidTokenError(reason=Reason.TOKEN_TOO_LONG)
-    context = make_context(source.options, requirements, None, lambda: presentation.uri)
-    context.possession, validators = presentation.prove(token, source.options.dpop, source.by_scheme())
+    context = make_context(protector.options, requirements, None, lambda: presentation.uri)
+    context.possession, validators = presentation.prove(token, protector.options.dpop, protector.by_scheme())
     return (yield from authorize_flow(validators, token, context))

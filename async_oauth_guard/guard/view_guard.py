@@ -1,8 +1,8 @@
 """Guards one view: lets a request in and attaches its token, or returns the response that refuses it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
@@ -20,39 +20,22 @@ from ..validators.clock import CLOCK
 from ..validators.hooks import keywords_taken, overridden
 from .csrf import session_checks_flow
 from .handover import Handover, leave_handover, presented_by
+from .interface import Protector
 from .memo import Memo, Plan
 from .ninja_operations import PASSED
 from .proofs import NONCE
 from .refusal_responses import complete_refusal, render_json, render_problem, share_refusal
-from .refusals import ChallengeSource, refuse_flow
+from .refusals import refuse_flow
 from .responses import Marks, complete_response, mark_response
 from .streaming import end_with_token
 
-__all__ = ["Protector", "ViewGuard"]
+__all__ = ["ViewGuard"]
 
 # These do no I/O. A renderer of the site may, so a driver calls it.
 _OWN_RENDERERS = (render_json, render_problem)
 
 # Browsers store the credentials of these schemes and send them automatically, like cookies.
 _SENT_BY_BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
-
-
-class Protector(ChallengeSource, Protocol):
-    """The part of a `ResourceProtector` that a view's guard uses."""
-
-    csrf_exempt: bool
-
-    @property
-    def validators(self) -> Sequence[Any]: ...
-    def check_keywords(self, requirements: Requirements) -> None: ...
-    def by_scheme(self) -> Mapping[str, Sequence[Any]]: ...
-    def read_credentials(self, request: HttpRequest) -> Credentials | GuardError: ...
-    def authorize_flow(
-        self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
-    ) -> Flow[Authorization]: ...
-    def adopt_token_flow(
-        self, acquire: Call, request: HttpRequest, requirements: Requirements
-    ) -> Flow[Authorization]: ...
 
 
 @dataclass(frozen=True, slots=True)
