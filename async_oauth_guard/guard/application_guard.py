@@ -1,13 +1,14 @@
 """Guards an ASGI application with the same decision as a view's guard, before Django has made a request."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.handlers.exception import response_for_exception
 from django.http import Http404
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
 
 from ..asgi.application import Admission
 from ..asgi.request import ScopeRequest
@@ -15,9 +16,9 @@ from ..errors import GuardError, TemporarilyUnavailableError
 from ..runtime.effects import Call, Flow
 from ..validators.hooks import overridden
 from .handover import hand_over, handovers_of
-from .header_lines import COMPLETED, complete_lines
 from .keywords import check_acquire_token
 from .refusal_memo import RefusalMemo
+from .responses import Marks, complete_response
 from .streaming import end_of_claims, end_of_tokens_flow
 from .view_guard import ViewGuard
 
@@ -25,6 +26,9 @@ __all__ = ["ApplicationGuard"]
 
 # Raised by hooks and by Django to refuse a request. Django's handler does the same with them for a view.
 _REFUSALS = (BadRequest, PermissionDenied, SuspiciousOperation, Http404)
+
+# The headers that a guard changes, in lower case.
+_COMPLETED = frozenset({b"vary", b"cache-control", b"dpop-nonce"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,9 @@ class ApplicationGuard:
     def complete(self, request: ScopeRequest, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """The headers of the application's response, with those that the response of a guarded view has."""
         lines = [(bytes(name), bytes(value)) for name, value in headers]
-        changed = tuple(line for line in lines if line[0].lower() in COMPLETED)
+        changed = tuple(line for line in lines if line[0].lower() in _COMPLETED)
         kept = [line for line in lines if line not in changed] if changed else lines
-        return [*kept, *complete_lines(changed, self.guard.marks_for(request))]
+        return [*kept, *_complete_lines(changed, self.guard.marks_for(request))]
 
     def still_valid_flow(self, request: Any) -> Flow[bool]:
         """Whether a request that was let in would be again, without cached results and apart from its proof.
@@ -106,3 +110,24 @@ class ApplicationGuard:
         except (GuardError, *_REFUSALS):
             return False
         return True
+
+
+# An application sends only few different ones.
+@lru_cache(maxsize=256)
+def _complete_lines(lines: tuple[tuple[bytes, bytes], ...], marks: Marks) -> Sequence[tuple[bytes, bytes]]:
+    """What to send instead of ``lines``, which are those of `_COMPLETED`."""
+    response = _Headers(lines)
+    complete_response(response, marks)
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+
+
+class _Headers(HttpResponseBase):
+    """Some headers of a response, in the form in which Django's functions change them."""
+
+    def __init__(self, lines: tuple[tuple[bytes, bytes], ...]) -> None:
+        # Not the constructor of the base class, which adds a Content-Type.
+        self.headers = ResponseHeaders({})
+        for raw_name, raw_value in lines:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            # RFC 9110 §5.3: lines with the same name are combined with commas.
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
