@@ -19,14 +19,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ..guard.csrf import ExemptByGuard, exemptions_by_guard, kinds_of_checks
 from ..guard.keywords import UnenforceableError
-from .ninja_checks import check_operations
-from .rest_framework_checks import check_rest_views
+from .framework_checks import check_operations, check_rest_views
 from .routes import TO_GUARD, Route, is_allowed, is_excused, iter_routes, patterns_of_allowed
 from .view_analysis import Step
 
 __all__ = ["check_site"]
-
-_APP = "async_oauth_guard"
 
 # All other methods that Django's views support are safe (RFC 9110 §9.2.1), and Django's CSRF check ignores those.
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
@@ -80,7 +77,7 @@ def _transaction_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
             f"Each request to {_listed(refused)} gets 500, because a database has ATOMIC_REQUESTS, and Django cannot "
             "run async views in a transaction.",
             hint="Set @transaction.non_atomic_requests on these views, or do not use ATOMIC_REQUESTS.",
-            id=f"{_APP}.E005",
+            id="async_oauth_guard.E005",
         )
 
 
@@ -94,7 +91,7 @@ def _keyword_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
                     f"Each request to {route.view} gets 500: {error}.",
                     hint="Correct the keyword, add it to the signature of that validate_token, or set "
                     "the option that the message names.",
-                    id=f"{_APP}.E006",
+                    id="async_oauth_guard.E006",
                 )
             except ImproperlyConfigured:
                 # E002 reports this.
@@ -109,7 +106,7 @@ def _middleware_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
             f"MIDDLEWARE contains sync-only middleware: {_listed(sync_only)}. Under ASGI, each request to a guarded "
             "async view holds its own thread until its response.",
             hint="Use only middleware with async_capable = True, or sync views.",
-            id=f"{_APP}.W010",
+            id="async_oauth_guard.W010",
         )
 
 
@@ -136,14 +133,14 @@ def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
             yield checks.Warning(
                 f"{route.path} ({route.view}) {_lack(route)}.",
                 hint=TO_GUARD,
-                id=f"{_APP}.W011",
+                id="async_oauth_guard.W011",
             )
     for pattern in patterns:
         if routes and not any(is_allowed(route, [pattern]) for route in unguarded):
             yield checks.Warning(
                 f"The pattern {pattern!r} in OAUTH_GUARD['UNGUARDED'] matches no unguarded route.",
                 hint="Remove it, because it would excuse a route that is added later.",
-                id=f"{_APP}.W012",
+                id="async_oauth_guard.W012",
             )
 
 
@@ -160,7 +157,7 @@ def _exemption_messages(route: Route) -> Iterator[CheckMessage]:
             f"csrf_exempt has no effect above the guard of {route.view}, because that guard itself runs Django's CSRF "
             "check on requests that a browser may send by itself.",
             hint="Put @csrf_exempt below the guard, next to the view, if these requests should be exempt.",
-            id=f"{_APP}.W004",
+            id="async_oauth_guard.W004",
         )
 
 
@@ -196,7 +193,7 @@ def _csrf_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
                 "although they have a token.",
                 hint="Guard the class or its dispatch(); or set csrf_exempt, if none of its other methods relies on a "
                 "session.",
-                id=f"{_APP}.W013",
+                id="async_oauth_guard.W013",
             )
 
 
@@ -217,7 +214,7 @@ def _copied_exemption_messages(routes: Iterable[Route]) -> Iterator[CheckMessage
                 "attributes of a guarded view, but it may respond to some requests without that guard.",
                 hint="Guard this outer view too, or move its outer decorator below the guard; or set csrf_exempt and "
                 "login_required on the outer view yourself.",
-                id=f"{_APP}.W019",
+                id="async_oauth_guard.W019",
             )
 
 

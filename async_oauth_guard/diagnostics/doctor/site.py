@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from ...conf import SETTING
 from ...guard.protector import ALL_PROTECTORS, ResourceProtector
 from ...validators.database import BearerTokenValidator
 from ...validators.remote import RemoteTokenValidator
+from ..protector_checks import readable, validators_of
 from ..validator_names import name_of_validator
 from .cache import examine_cache
 from .database import examine_rows
@@ -44,7 +44,6 @@ __all__ = [
     "examine_versions",
     "name_of",
     "protectors_of_site",
-    "validators_of",
 ]
 
 _PREFIX = "async_oauth_guard."
@@ -76,7 +75,7 @@ def diagnose(timeout: float | None = None, url: str | None = None, *, is_local: 
         *examine("validators", SITE, lambda: examine_validators(protectors)),
         *_examine_caches(protectors),
         *([] if is_local else _examine_addresses(_in_use(protectors), timeout, url)),
-        *(each for validator in validators_of(protectors) for each in _examine_validator(validator, timeout)),
+        *(each for validator in _validators_of(protectors) for each in _examine_validator(validator, timeout)),
     ]
 
 
@@ -103,7 +102,7 @@ def _examine_validator(validator: object, timeout: float | None) -> list[Examina
 def _examine_caches(protectors: list[ResourceProtector]) -> list[Examination]:
     """Examine each cache that is used, once. ``None`` means no cache."""
     aliases: dict[str | None, bool] = {}
-    for protector in _readable(protectors):
+    for protector in readable(protectors):
         alias = protector.options.cache
         has_remote = any(isinstance(validator, RemoteTokenValidator) for validator in protector.validators)
         aliases[alias] = aliases.get(alias, False) or has_remote
@@ -201,27 +200,18 @@ def protectors_of_site() -> list[ResourceProtector]:
     return [each for each in ALL_PROTECTORS if each.is_used or (each._reads_settings and has_setting)]
 
 
-def _readable(protectors: Iterable[ResourceProtector]) -> Iterator[ResourceProtector]:
-    """Those whose options and validators can be read. The system checks report the others."""
-    for protector in protectors:
-        with suppress(ImproperlyConfigured):
-            _ = protector.validators
-            yield protector
-
-
 def _in_use(protectors: Iterable[ResourceProtector]) -> list[ResourceProtector]:
-    return [each for each in _readable(protectors) if each.is_used and each.validators]
+    return [each for each in readable(protectors) if each.is_used and each.validators]
 
 
-def validators_of(protectors: Iterable[ResourceProtector]) -> list[Any]:
+def _validators_of(protectors: Iterable[ResourceProtector]) -> list[Any]:
     """The validators of ``protectors``, each once, in a stable order."""
-    found = {id(validator): validator for protector in _readable(protectors) for validator in protector.validators}
-    return sorted(found.values(), key=name_of)
+    return sorted(validators_of(readable(protectors)), key=name_of)
 
 
 def examine_validators(protectors: Iterable[ResourceProtector]) -> Iterator[Finding]:
     """Report whether there is a validator at all."""
-    names = [name_of(validator) for validator in validators_of(protectors)]
+    names = [name_of(validator) for validator in _validators_of(protectors)]
     if names:
         yield ok(f"{', '.join(names)}.", validators=names)
     else:

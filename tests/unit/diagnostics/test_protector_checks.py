@@ -1,4 +1,4 @@
-"""The system check of client certificates."""
+"""The system checks of protectors, here of client certificates."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 
 from async_oauth_guard import MutualTLS, ResourceProtector
-from async_oauth_guard.diagnostics.certificate_checks import certificate_messages
+from async_oauth_guard.diagnostics.protector_checks import protector_messages, readable
 from tests.sites import Witness
 
 
@@ -14,7 +14,7 @@ def ids(mtls: Any, *, used: bool = True) -> list[str]:
     protector = ResourceProtector(mtls=mtls)
     if used:
         protector("a")(Witness().view("def"))
-    found = list(certificate_messages(protector))
+    found = list(protector_messages([protector]))
     assert all(message.hint for message in found)
     return [str(message.id) for message in found]
 
@@ -38,4 +38,4 @@ def test_all_is_well() -> None:
 def test_errors_that_others_report() -> None:
     """E007 reports a setting without trusted proxies."""
     with override_settings(OAUTH_GUARD={"MTLS": {"source": "nginx"}}):
-        assert list(certificate_messages(ResourceProtector.from_settings())) == []
+        assert list(protector_messages(readable([ResourceProtector.from_settings()]))) == []
