@@ -163,14 +163,13 @@ def iter_routes(urlconf: Any = None) -> Iterator[Route]:
         yield found.route()
 
 
-def import_urls() -> None:
-    """Import all modules that the site's URLs name, so that all guards exist.
+def import_urls() -> int:
+    """Import all modules that the site's URLs name, so that all guards exist. Returns the number of URL patterns.
 
     Raises:
         ImproperlyConfigured: the URL configuration cannot be loaded.
     """
-    for _ in _walk(_resolver(None), _Trail()):
-        pass
+    return len(list(_walk(_resolver(None), _Trail())))
 
 
 def route_of(path: str, urlconf: Any = None) -> Route:

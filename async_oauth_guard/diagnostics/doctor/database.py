@@ -17,12 +17,7 @@ from ...runtime.run import run
 from ...validators.remote import CLOCK
 from ...validators.token_lookup import find_row_flow, lookup_key
 from ...validators.token_table import RowSource, is_indexed
-from .examination import (
-    Finding,
-    ok,
-    problem,
-    warning,
-)
+from .examination import Finding, ok, problem, warning
 
 __all__ = ["examine_rows"]
 

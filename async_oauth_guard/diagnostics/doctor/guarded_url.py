@@ -1,29 +1,57 @@
 """Examines one guarded view as clients see it: the challenge that they get, and whether their DPoP proofs count."""
 
+import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from ...authorization_server.responses import shown
 from ...guard.protector import ResourceProtector
+from ...protocol.base64url import encode_base64url
 from ...protocol.dpop import DPoP
+from ...protocol.jwk import import_signing_key
+from ...protocol.jwt import sign_jwt
 from ...protocol.resource_metadata import PARAMETER
 from ...protocol.secrets import Secret
 from ...validators.remote import CLOCK
 from .examination import Finding, not_applicable, ok, problem
 from .probe import ProbeResult
-from .proofs import ALGORITHM, ProofMaker
 from .public import PublicAddress, fault_of_address, fault_of_status, origin_of
 
-__all__ = ["GuardedUrl"]
+__all__ = ["GuardedUrl", "ProofMaker"]
 
+_ALGORITHM = "ES256"
 _GUARDED = "Give --url the address of a view that a guard without optional=True protects, and that has a method GET."
 _REFUSED = "invalid_dpop_proof"
 # What a guard says of a token that does not exist, after it has accepted the proof.
 _ACCEPTED = ("invalid_token", "use_dpop_nonce")
 # How many times the window for `iat` is moved in each direction, to find the server's clock.
 _MOVES = 4
+
+
+class ProofMaker:
+    """Makes DPoP proofs (RFC 9449 §4.2) with a key that is thrown away, for tokens that do not exist."""
+
+    def __init__(self) -> None:
+        private = ec.generate_private_key(ec.SECP256R1())
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        self._key = import_signing_key(Secret(pem), _ALGORITHM)
+
+    def make(self, method: str, uri: str, token: Secret[str], issued_at: float) -> Secret[str]:
+        """The proof for one request with ``token``. ``uri`` has no query and no fragment."""
+        claims = {
+            "jti": secrets.token_urlsafe(16),
+            "htm": method,
+            "htu": uri,
+            "iat": int(issued_at),
+            "ath": encode_base64url(hashlib.sha256(token.reveal().encode()).digest()).decode(),
+        }
+        public = self._key.key.as_dict(private=False)
+        return Secret(sign_jwt(claims, self._key, {"typ": "dpop+jwt", "jwk": public}))
 
 
 class GuardedUrl:
@@ -91,8 +119,8 @@ class GuardedUrl:
             yield not_applicable("It is not known whether the view accepts DPoP proofs: see challenge.")
             return
         algorithms = " ".join(_values("algs", self._challenge)).split()
-        if ALGORITHM not in algorithms:
-            yield not_applicable(f"The view accepts no DPoP proofs with the algorithm {ALGORITHM}.")
+        if _ALGORITHM not in algorithms:
+            yield not_applicable(f"The view accepts no DPoP proofs with the algorithm {_ALGORITHM}.")
             return
         maker = ProofMaker()
         result = self._present(maker, self._uri)

@@ -8,21 +8,14 @@ from typing import Any
 from ...authorization_server.cache_entries import CacheSigner
 from ...authorization_server.introspection import Introspection, SignedResponses
 from ...authorization_server.introspection_cache import CachePolicy, IntrospectionCache
-from ...authorization_server.jwks import (
-    CallableKeySource,
-    KeySource,
-    RemoteKeySource,
-    StaticKeySource,
-)
+from ...authorization_server.jwks import CallableKeySource, KeySource, RemoteKeySource, StaticKeySource
 from ...authorization_server.metadata import METADATA_TTL, Metadata, Server
 from ...authorization_server.responses import shown
 from ...errors import Reason
 from ...protocol.jwk import DEFAULT_ALGORITHMS
 from ...protocol.secrets import Secret
 from ...protocol.strict_json import read_json
-from ...runtime.effects import (
-    ConcurrencyLimit,
-)
+from ...runtime.effects import ConcurrencyLimit
 from ...runtime.lru_cache import SizedLRU
 from ...validators.introspection import IntrospectTokenValidator
 from ...validators.jwt import JWTBearerTokenValidator

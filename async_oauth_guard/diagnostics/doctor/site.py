@@ -10,30 +10,19 @@ from django.conf import settings
 from django.core.checks import CheckMessage, registry
 from django.core.checks.messages import ERROR, WARNING
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import get_resolver
 
 from ...conf import SETTING
 from ...guard.protector import ALL_PROTECTORS, ResourceProtector
 from ...validators.database import BearerTokenValidator
 from ...validators.remote import RemoteTokenValidator
 from ..protector_checks import readable, validators_of
+from ..routes import import_urls
 from ..validator_names import name_of_validator
-from .cache import examine_cache
+from .cache import examine_cache, examine_replay_store
 from .database import examine_rows
-from .examination import (
-    SITE,
-    Examination,
-    Finding,
-    Severity,
-    examine,
-    not_applicable,
-    ok,
-    problem,
-    warning,
-)
+from .examination import SITE, Examination, Finding, Severity, examine, not_applicable, ok, problem, warning
 from .guarded_url import GuardedUrl
 from .public import PublicAddress, origin_of
-from .replay_store import examine_replay_store
 from .servers import ServerExaminer
 
 __all__ = [
@@ -145,27 +134,20 @@ def _examine_addresses(
 
 def examine_urls() -> Iterator[Finding]:
     """Import every view, so that its guards are known."""
-    name = getattr(settings, "ROOT_URLCONF", None)
-    if not name:
+    if not getattr(settings, "ROOT_URLCONF", None):
         yield not_applicable("There is no ROOT_URLCONF.")
         return
     try:
-        number = _count_views(get_resolver().url_patterns)
-    except Exception as error:
-        # Importing runs the site's own code. Only the messages of these two classes are known to contain no secrets.
-        message = f": {error}" if isinstance(error, ImportError | SyntaxError) else ""
+        number = import_urls()
+    except ImproperlyConfigured as error:
         yield problem(
-            f"The URL configuration cannot be imported: {type(error).__name__}{message}.",
+            f"The views cannot be imported: {error}.",
             "Run `manage.py check`: its traceback shows the line. The rest of this report leaves out the views that "
             "were not imported.",
             fault="urlconf",
         )
     else:
         yield ok(f"Imported views: {number}.", views=number)
-
-
-def _count_views(patterns: Iterable[Any]) -> int:
-    return sum(_count_views(pattern.url_patterns) if hasattr(pattern, "url_patterns") else 1 for pattern in patterns)
 
 
 def examine_checks() -> Iterator[Finding]:

@@ -700,7 +700,8 @@ def test_views_that_cannot_be_imported() -> None:
 
     with override_settings(ROOT_URLCONF=Broken()):
         finding = only(site.examine_urls())
-    assert finding.found == "The URL configuration cannot be imported: LookupError."
+    what = "The views cannot be imported: the URL configuration Broken cannot be loaded: LookupError"
+    assert re.fullmatch(rf"{what} \(test_doctor\.py, line [0-9]+\)\.", finding.found)
     assert finding.facts["fault"] == "urlconf"
 
 

@@ -11,8 +11,7 @@ import pytest
 from async_oauth_guard import DPoP, JWTBearerTokenValidator, ResourceProtector, TokenValidator
 from async_oauth_guard.authorization_server.responses import JSON
 from async_oauth_guard.diagnostics.doctor import Finding, Severity, site
-from async_oauth_guard.diagnostics.doctor.guarded_url import GuardedUrl
-from async_oauth_guard.diagnostics.doctor.proofs import ProofMaker
+from async_oauth_guard.diagnostics.doctor.guarded_url import GuardedUrl, ProofMaker
 from async_oauth_guard.diagnostics.doctor.public import PublicAddress
 from async_oauth_guard.protocol.base64url import decode_base64url
 from async_oauth_guard.protocol.dpop import PresentedProof, Proof, check_proof

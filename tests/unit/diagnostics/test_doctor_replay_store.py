@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import override_settings
 
 from async_oauth_guard.diagnostics.doctor import Severity
-from async_oauth_guard.diagnostics.doctor.replay_store import examine_replay_store
+from async_oauth_guard.diagnostics.doctor.cache import examine_replay_store
 from tests.remote.conftest import redis_caches, redis_prefix, redis_url, sharing
 
 __all__ = ["redis_prefix", "redis_url"]
