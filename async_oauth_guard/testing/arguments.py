@@ -1,4 +1,7 @@
-"""Checks the arguments that tests pass to the authorization server; errors say what to write instead."""
+"""Checks the arguments that tests pass to the authorization server; errors say what to write instead.
+
+Each function raises `TypeError` or `ValueError` for an argument that cannot be used.
+"""
 
 import difflib
 import json
@@ -32,11 +35,7 @@ def kind_of(given: Any) -> str:
 
 
 def choose(argument: str, name: Any, names: Collection[str]) -> None:
-    """Refuse a name that is not in ``names``, and suggest a similar one.
-
-    Raises:
-        ValueError: ``names`` does not contain it.
-    """
+    """Refuse a name that is not in ``names``, and suggest a similar one."""
     if name in names:
         return
     by_lower_case = {each.lower(): each for each in names}
@@ -46,31 +45,19 @@ def choose(argument: str, name: Any, names: Collection[str]) -> None:
 
 
 def check_issuer(issuer: Any) -> None:
-    """Refuse an issuer without a host.
-
-    Raises:
-        ValueError: ``issuer`` is not a URL.
-    """
+    """Refuse an issuer without a host."""
     if not isinstance(issuer, str) or not urlsplit(issuer).netloc:
         raise ValueError("issuer must be a URL such as 'https://sso.example.test'")
 
 
 def check_name(argument: str, name: Any, example: str) -> None:
-    """Refuse anything except a string or ``None``.
-
-    Raises:
-        TypeError: ``name`` is neither.
-    """
+    """Refuse anything except a string or ``None``."""
     if name is not None and not isinstance(name, str):
         raise TypeError(f"{argument} must be a string such as {example}, got {kind_of(name)}; others go into claims=")
 
 
 def read_members(argument: str, given: Any) -> dict[str, Any]:
-    """The members of a JSON object. ``None`` has no members.
-
-    Raises:
-        TypeError: ``given`` is not a mapping, or JSON cannot hold its values.
-    """
+    """The members of a JSON object. ``None`` has no members."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -85,11 +72,7 @@ def read_members(argument: str, given: Any) -> dict[str, Any]:
 
 
 def read_audience(audience: Any) -> str | list[str]:
-    """One audience as a string, several as a list.
-
-    Raises:
-        TypeError: ``audience`` is neither a string nor a list of strings.
-    """
+    """One audience as a string, several as a list."""
     if isinstance(audience, str):
         return audience
     if not _are_strings(audience):
@@ -98,11 +81,7 @@ def read_audience(audience: Any) -> str | list[str]:
 
 
 def read_scope(scopes: Any) -> str | None:
-    """``scopes`` as the claim of a token; ``None`` leaves out the claim.
-
-    Raises:
-        TypeError: ``scopes`` is neither a string nor a list of strings.
-    """
+    """``scopes`` as the claim of a token; ``None`` leaves out the claim."""
     if scopes is None or isinstance(scopes, str):
         return scopes
     if not _are_strings(scopes):
@@ -111,12 +90,7 @@ def read_scope(scopes: Any) -> str | None:
 
 
 def read_lifetime(expires_in: Any) -> int:
-    """Whole seconds. They may be negative.
-
-    Raises:
-        TypeError: ``expires_in`` is not a number.
-        ValueError: it is not finite.
-    """
+    """Whole seconds. They may be negative."""
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
         raise TypeError(f"expires_in must be seconds or None, got {kind_of(expires_in)}")
     if not math.isfinite(expires_in):
@@ -125,12 +99,7 @@ def read_lifetime(expires_in: Any) -> int:
 
 
 def read_port(port: Any) -> int:
-    """The number of a port; ``0`` means any free port.
-
-    Raises:
-        TypeError: ``port`` is not an integer.
-        ValueError: ``port`` is out of range.
-    """
+    """The number of a port; ``0`` means any free port."""
     if isinstance(port, bool) or not isinstance(port, int):
         raise TypeError(f"port must be a number such as 8001, or 0 for any free port, got {kind_of(port)}")
     if not 0 <= port <= _LAST_PORT:
@@ -139,11 +108,7 @@ def read_port(port: Any) -> int:
 
 
 def read_username(user: Any) -> str | None:
-    """The user name of a Django user, or the given name; ``None`` for no user.
-
-    Raises:
-        TypeError: ``user`` is neither, or is anonymous.
-    """
+    """The user name of a Django user, or the given name; ``None`` for no user."""
     if user is None or isinstance(user, str):
         return user
     # On a class, `is_authenticated` is a property object, which is true.

@@ -1,4 +1,7 @@
-"""Checks the options of validators. Any other keyword becomes a challenge parameter, unless it looks like a mistake."""
+"""Checks the options of validators. Any other keyword becomes a challenge parameter, unless it looks like a mistake.
+
+Each function raises `TypeError` or `ValueError` for a value that cannot be used.
+"""
 
 import difflib
 import inspect
@@ -57,11 +60,7 @@ def known_options(validator: type[T]) -> type[T]:
 
 
 def check_attributes(attributes: Mapping[str, Any], kind: str) -> None:
-    """Refuse challenge parameters that were probably meant as options, because every client would see their values.
-
-    Raises:
-        TypeError: a name is an option of another validator, is similar to an option, or may be a secret.
-    """
+    """Refuse challenge parameters that were probably meant as options, because every client would see their values."""
     for name in attributes:
         fault = _fault_of_attribute(name, kind)
         if fault is not None:
@@ -94,12 +93,7 @@ def argument_context(argument: str) -> Iterator[None]:
 
 
 def check_text(**texts: Any) -> None:
-    """Refuse values that are not strings or that are empty.
-
-    Raises:
-        TypeError: a value is not a string.
-        ValueError: a value is empty.
-    """
+    """Refuse values that are not strings or that are empty."""
     for name, value in texts.items():
         if not isinstance(value, str):
             raise TypeError(f"{name} must be a string, got {type(value).__name__}")
@@ -113,23 +107,14 @@ def check_optional_text(**texts: Any) -> None:
 
 
 def check_encodable(**texts: Any) -> None:
-    """Refuse strings that cannot be sent. The message does not show the string, because it may be a secret.
-
-    Raises:
-        ValueError: a string contains half of a surrogate pair.
-    """
+    """Refuse strings that cannot be sent. The message does not show the string, because it may be a secret."""
     for name, value in texts.items():
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError(f"{name} must not contain half of a surrogate pair, because that cannot be sent")
 
 
 def check_seconds(**seconds: Any) -> None:
-    """Refuse values that are not a number of seconds.
-
-    Raises:
-        TypeError: a value is not a number.
-        ValueError: a value is negative or not finite.
-    """
+    """Refuse values that are not a number of seconds."""
     for name, value in seconds.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number of seconds, got {type(value).__name__}")
@@ -138,12 +123,7 @@ def check_seconds(**seconds: Any) -> None:
 
 
 def check_timeout(timeout: Any) -> None:
-    """Refuse a timeout that is not a positive number of seconds, or is longer than an hour.
-
-    Raises:
-        TypeError: it is not a number.
-        ValueError: it is out of range.
-    """
+    """Refuse a timeout that is not a positive number of seconds, or is longer than an hour."""
     check_seconds(timeout=timeout)
     if timeout == 0:
         raise ValueError("timeout must be more than 0 seconds")
@@ -152,32 +132,19 @@ def check_timeout(timeout: Any) -> None:
 
 
 def check_max_concurrency(max_concurrency: Any) -> None:
-    """Refuse a limit that is not a whole number of requests.
-
-    Raises:
-        ValueError: it is not an integer, or less than 1.
-    """
+    """Refuse a limit that is not a whole number of requests."""
     if type(max_concurrency) is not int or max_concurrency < 1:
         raise ValueError(f"max_concurrency must be a whole number, 1 or more, got {max_concurrency!r}")
 
 
 def check_hashable(name: str, value: Any) -> None:
-    """Refuse a callable that cannot be a dictionary key.
-
-    Raises:
-        TypeError: it is not hashable.
-    """
+    """Refuse a callable that cannot be a dictionary key."""
     if not isinstance(value, Hashable):
         raise TypeError(f"{name} must be hashable, got {type(value).__name__}")
 
 
 def resolve_http_client(http_client: Any) -> Callable[[], Any] | None:
-    """The factory of the option ``http_client``, imported if it is a dotted path.
-
-    Raises:
-        ValueError: the path cannot be imported.
-        TypeError: it is not a hashable callable.
-    """
+    """The factory of the option ``http_client``, imported if it is a dotted path."""
     if isinstance(http_client, str):
         try:
             http_client = pkgutil.resolve_name(http_client)
@@ -195,12 +162,7 @@ def resolve_http_client(http_client: Any) -> Callable[[], Any] | None:
 
 
 def check_verify(verify: Any) -> str | ssl.SSLContext | None:
-    """The option ``verify``.
-
-    Raises:
-        ValueError: the file has no CA certificates.
-        TypeError: it is neither a path nor an ``ssl.SSLContext``.
-    """
+    """The option ``verify``."""
     if isinstance(verify, str):
         try:
             ssl.create_default_context(cafile=verify)
@@ -212,11 +174,7 @@ def check_verify(verify: Any) -> str | ssl.SSLContext | None:
 
 
 def fixed_keys(jwks: Any, algorithms: Collection[str]) -> StaticKeySource:
-    """The keys of the option ``jwks``.
-
-    Raises:
-        TypeError: it is not a key set.
-    """
+    """The keys of the option ``jwks``."""
     if isinstance(jwks, str) and jwks.startswith(("https://", "http://")):
         raise TypeError("jwks must be the keys themselves; pass a URL as jwks_uri=")
     with argument_context("jwks"):
@@ -224,11 +182,7 @@ def fixed_keys(jwks: Any, algorithms: Collection[str]) -> StaticKeySource:
 
 
 def check_key_options(keys: KeySource | None, jwks: Any, jwks_uri: str | None) -> None:
-    """Refuse two sources of keys, and a key set in which no key can verify a signature.
-
-    Raises:
-        ValueError: both options are given, or no key can be used.
-    """
+    """Refuse two sources of keys, and a key set in which no key can verify a signature."""
     if jwks is not None and jwks_uri is not None:
         raise ValueError("jwks and jwks_uri must not both be given")
     if isinstance(keys, StaticKeySource) and not keys.keys:
@@ -236,7 +190,7 @@ def check_key_options(keys: KeySource | None, jwks: Any, jwks_uri: str | None) -
 
 
 def check_metadata(metadata: bool | Mapping[Any, Any]) -> None:
-    """Check the option ``metadata`` of a protector. Raises the errors of `resource_metadata.check_members`."""
+    """Check the option ``metadata`` of a protector."""
     if not isinstance(metadata, bool):
         check_members(metadata)
 
@@ -267,11 +221,7 @@ def document_url(metadata: Any, resource: str | None) -> str | None:
 
 
 def check_endpoint(url: Any, allow_insecure_http: bool) -> None:
-    """Refuse a URL that cannot be an introspection endpoint.
-
-    Raises:
-        ValueError, TypeError: it is not an ``https`` URL.
-    """
+    """Refuse a URL that cannot be an introspection endpoint."""
     try:
         with argument_context("introspection_endpoint"):
             check_url(url, allow_insecure_http)
@@ -282,11 +232,7 @@ def check_endpoint(url: Any, allow_insecure_http: bool) -> None:
 
 
 def check_signed_responses(signed: Any, keys: tuple[Any, Any], issuer: Any, client_id: Any, audience: Any) -> None:
-    """Refuse options for signed responses (RFC 9701) that cannot work together. ``keys`` are two options.
-
-    Raises:
-        ValueError: an option is missing or superfluous.
-    """
+    """Refuse options for signed responses (RFC 9701) that cannot work together. ``keys`` are two options."""
     if signed is None:
         if keys != (None, None):
             raise ValueError("signed_responses must be 'accepted' or 'required' if jwks or jwks_uri is given")
