@@ -55,9 +55,7 @@ class Hooks:
 
 
 _NO_HOOKS = Hooks()
-_HOOKS = ("validate_request", "authenticate_token", "validate_token", "scope_insufficient")
-
-
+_HOOKS = Hooks.__slots__
 _look_up = attrgetter(*_HOOKS)
 
 

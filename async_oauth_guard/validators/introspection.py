@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from ..protocol.claims import CheckedClaims
 from ..protocol.copies import own_copy
 from ..protocol.jwk import DEFAULT_ALGORITHMS
 from ..protocol.provider_profiles import PROFILES, read_attribute_values, read_client
-from ..protocol.rules import Rule, first_failure
+from ..protocol.rules import first_failure
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
@@ -49,8 +49,7 @@ from .options import (
     known_options,
 )
 from .remembering import Admission
-from .remote import USER, RemoteTokenValidator
-from .routing import RECOGNISED
+from .remote import RemoteTokenValidator
 from .users import UserLookup
 
 __all__ = ["IntrospectTokenValidator"]
@@ -110,6 +109,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
 
     _kind = "IntrospectTokenValidator"
     _is_jwt = False
+    _finding_rules = INTROSPECTION
     _sharing_hooks = ("introspect_token",)
     _async_variants = (*RemoteTokenValidator._async_variants, "aintrospect_token")
 
@@ -254,10 +254,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         issuer: str | None = self.issuer
         return issuer
 
-    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
-        """Introspect ``token``, or use an earlier result. `read_state` refuses inactive tokens later."""
-        return (yield from self._find_flow(token, context))[0]
-
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
         """See `RemoteTokenValidator.find_flow`."""
         found, result, policy = yield from self._find_flow(token, context)
@@ -316,11 +312,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             hook_flow = partial(call_hook_flow, self.introspect_token, token, fresh=fresh)
             return self._introspection.ask_hook_flow(hook_flow, token, fresh, signer)
         return self._introspection.ask_flow(token, fresh=fresh, cache=cache, signer=signer)
-
-    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
-        yield (RECOGNISED,), None
-        yield INTROSPECTION, self._policy(context)
-        yield (USER,), self
 
     def _policy(self, context: AuthorizationContext | None) -> IntrospectionPolicy:
         return self._policy_for(self._audiences(context))

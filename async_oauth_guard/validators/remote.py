@@ -3,7 +3,7 @@
 import json
 import ssl
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from django.conf import settings
@@ -39,6 +39,7 @@ from .options import (
     resolve_http_client,
 )
 from .remembering import RememberingValidator
+from .routing import RECOGNISED
 from .token_table import RowSource
 from .users import UserLookup, call_for_user_flow, check_email, find_user_flow
 
@@ -53,6 +54,8 @@ class RemoteTokenValidator(RememberingValidator):
 
     # Whether the claims must contain ``iss`` and ``exp``.
     _is_jwt: bool
+    # The rules for finding a token.
+    _finding_rules: Sequence[Rule[Any, Any]]
     # If a subclass overrides one of these, results are cached only if it also defines `cache_identity()`.
     _sharing_hooks: tuple[str, ...] = ()
     _needs_init = True
@@ -95,7 +98,8 @@ class RemoteTokenValidator(RememberingValidator):
         self._has_state_at_hand = not self._overrides.find_tokens
         self._audience_argument = audience_argument
         self._profile = profile
-        self._users = _user_source(user_lookup)
+        # The rows that users are looked up in; ``None`` without a lookup in the database.
+        self.user_rows = _user_source(user_lookup)
         self._resources: set[str] = set()
         self._signers: dict[str | None, tuple[Secret[Any], CacheSigner]] = {}
         self._generation = ""
@@ -254,19 +258,29 @@ class RemoteTokenValidator(RememberingValidator):
     # --- users ---
 
     @property
-    def user_rows(self) -> RowSource | None:
-        """The rows that users are looked up in; ``None`` without a lookup in the database."""
-        return self._users
-
-    @property
     def user_claim(self) -> str:
         """The claim that is compared with the column of the user model."""
         lookup = self.user_lookup
         return lookup[1] if isinstance(lookup, tuple | list) else "sub"
 
+    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
+        """Find ``token``, or use an earlier result. Whether it is valid now is checked later."""
+        return (yield from self._find_flow(token, context))[0]
+
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
         """Find a token as `authenticate_flow` does, and read its state as `read_state` does."""
         raise NotImplementedError
+
+    def _find_flow(
+        self, token: Secret[str], context: AuthorizationContext | None
+    ) -> Flow[tuple[Any, Any, ClaimPolicy]]:
+        """The token, the cached result that it was made from, and what its claims had to fulfil."""
+        raise NotImplementedError
+
+    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        yield (RECOGNISED,), None
+        yield self._finding_rules, self._policy(context)
+        yield (USER,), self
 
     def _user_flow(self, claims: Mapping[str, Any], context: AuthorizationContext | None = None) -> Flow[Any]:
         """The user that the claims name; ``None`` without a lookup, and for a token that a client got for itself.
@@ -279,11 +293,11 @@ class RemoteTokenValidator(RememberingValidator):
             return None
         if context is not None:
             context.reach(USER)
-        if self._users is None:
+        if self.user_rows is None:
             return (yield from call_for_user_flow(cast("Callable[..., Any]", lookup), claims))
-        column, claim = self._users.column, self.user_claim
+        column, claim = self.user_rows.column, self.user_claim
         check_email(claims, column.field, claim)
-        return (yield from find_user_flow(claims.get(claim), column, self._users.ask_for))
+        return (yield from find_user_flow(claims.get(claim), column, self.user_rows.ask_for))
 
     def _is_client_token(self, claims: Mapping[str, Any]) -> bool:
         return is_client_token(self._profile, claims)
