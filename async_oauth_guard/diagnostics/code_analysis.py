@@ -1,15 +1,28 @@
-"""What the code of a method does, from its bytecode. In doubt: more than is allowed."""
+"""What classes and functions contain, and what their code does, without running it. In doubt: more than is allowed."""
 
 import dis
 import inspect
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise, takewhile
-from types import CodeType
+from types import CellType, CodeType
 from typing import Any, NamedTuple
 
-__all__ = ["ANY", "attributes_stored", "instructions", "is_called", "is_of_super", "keeps_self", "name_of_self"]
+from django.views import View
+
+__all__ = [
+    "ANY",
+    "attributes_stored",
+    "cells",
+    "found",
+    "instructions",
+    "is_called",
+    "is_of_super",
+    "keeps_self",
+    "members",
+    "name_of_self",
+]
 
 ANY = "*"
 """A placeholder that means every name."""
@@ -101,3 +114,20 @@ def instructions(code: CodeType) -> Sequence[_Instruction]:
         start, end = (line, column), (end_line, end_column)
         found += [_Instruction(kind, name, start, end) for kind, name in zip(kinds, names, strict=True)]
     return [each for each in found if each.kind not in _FILLERS]
+
+
+def cells(function: Any) -> Mapping[str, Any]:
+    """The variables of enclosing functions that a function uses, by name, except those that are not assigned yet."""
+    pairs = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in pairs if cell != CellType()}
+
+
+def found(cls: type, name: str) -> Any:
+    """The attribute of a class or its first parent that defines it, without calling descriptors."""
+    return next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
+
+
+def members(cls: type, name: str) -> Iterable[Any]:
+    """The methods and other descriptors with this name in all classes except Django's ``View``."""
+    defined = [vars(each)[name] for each in cls.__mro__ if each not in (View, object) and name in vars(each)]
+    return [member for member in defined if hasattr(type(member), "__get__")]

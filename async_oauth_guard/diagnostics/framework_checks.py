@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..guard.ninja_operations import INSTALLED, operations_of
 from ..guard.rest_permissions import alternatives, has_requirements, is_oauth_authentication
-from .class_lookup import cells
+from .code_analysis import cells
 from .rest_framework_views import authentication_classes, permission_classes
 from .routes import Route, dotted_path, is_excused, patterns_of_allowed
 from .view_analysis import class_behind, guard_of_authenticator, guarding_of_callback, layers_of

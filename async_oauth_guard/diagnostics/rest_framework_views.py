@@ -11,8 +11,7 @@ from typing import Any
 
 from ..guard.rest_permissions import alternatives, is_oauth_authentication, make_guard
 from ..guard.view_guard import ViewGuard
-from .class_lookup import cells, found, members
-from .code_analysis import ANY
+from .code_analysis import ANY, cells, found, members
 
 __all__ = [
     "authentication_classes",

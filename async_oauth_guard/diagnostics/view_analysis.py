@@ -16,10 +16,10 @@ from ..guard import decorators
 from ..guard.mixins import MIXIN_ATTRIBUTES, ProtectedResourceMixin
 from ..guard.ninja_operations import NINJA, operations_of
 from ..guard.view_guard import ViewGuard
-from .class_lookup import cells as _cells
-from .class_lookup import found as _found
-from .class_lookup import members as _members
 from .code_analysis import ANY, attributes_stored, instructions, is_called, is_of_super, keeps_self, name_of_self
+from .code_analysis import cells as _cells
+from .code_analysis import found as _found
+from .code_analysis import members as _members
 from .rest_framework_views import (
     describes_nothing,
     function_behind,

@@ -26,6 +26,7 @@ from ..validators.authorization import AuthorizationContext
 from ..validators.base import TokenValidator
 from ..validators.django_oauth_toolkit import ToolkitTokenValidator
 from ..validators.remote import CLOCK
+from .arguments import kind_of
 from .environment import check_test_environment
 
 __all__ = [
@@ -111,10 +112,9 @@ def check_token(token: Any) -> None:
     if isinstance(token, Mapping):
         raise TypeError("token must be an AccessToken or a row, got a mapping: write claims=... for claims")
     if isinstance(token, type) or not _has_token_methods(token):
-        given = f"the class {token.__name__}" if isinstance(token, type) else type(token).__name__
         raise TypeError(
             "token must be an AccessToken, or an instance of a token model with is_expired(), is_revoked() and "
-            f"get_scope(), got {given}"
+            f"get_scope(), got {kind_of(token)}"
         )
 
 
@@ -233,8 +233,9 @@ def _check_user(user: Any) -> None:
         return
     # Refuse names, numbers and querysets. A class is refused because its `is_authenticated` is a property object.
     if isinstance(user, type) or not hasattr(user, "is_authenticated"):
-        given = f"the class {user.__name__}" if isinstance(user, type) else type(user).__name__
-        raise TypeError(f"user must be an instance of the user model, such as user=User.objects.get(...), got {given}")
+        raise TypeError(
+            f"user must be an instance of the user model, such as user=User.objects.get(...), got {kind_of(user)}"
+        )
     if not user.is_authenticated:
         raise TypeError("user must not be anonymous; leave it out for a token without a user")
 

@@ -42,8 +42,7 @@ from ...validators.jwt import JWTBearerTokenValidator
 from ...validators.routing import RECOGNISED
 from ..remedies import REMEDIES
 from .notes import Notes, Trace, row_claims_flow, shown_claims
-from .proofs import claims_of_proof, is_refused_for_proof, proof_steps
-from .steps import RuleDetail, Step, steps_of
+from .steps import RuleDetail, Step, claims_of_proof, is_refused_for_proof, proof_steps, steps_of
 
 __all__ = ["Explanation", "Outcome", "ValidatorExplanation", "aexplain", "explain"]
 
