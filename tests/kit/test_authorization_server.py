@@ -31,7 +31,7 @@ from async_oauth_guard import (
     TemporarilyUnavailableError,
     TokenValidator,
 )
-from async_oauth_guard.runtime import event_loop, http
+from async_oauth_guard.runtime import http
 from async_oauth_guard.testing import (
     Call,
     FakeAuthorizationServer,
@@ -42,7 +42,6 @@ from async_oauth_guard.testing import (
     SigningKey,
 )
 from async_oauth_guard.testing.server import tokens
-from async_oauth_guard.testing.server.entry import Entry
 from async_oauth_guard.validators.remote import CLOCK
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, SECRET, introspecting, site, verifying
 from tests.sites import COLOURS
@@ -771,73 +770,6 @@ def test_nobody_is_answered_outside_of_tests(colour: str, monkeypatch: pytest.Mo
         assert server.calls == []
 
 
-async def test_entry_that_nobody_waits_for() -> None:
-    """A task that is cancelled while it enters leaves nothing, whenever the thread that enters gets to it."""
-    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
-    for turns in range(4):
-        server = fake()
-        entering = asyncio.ensure_future(server.__aenter__())
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        entering.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await entering
-        await asyncio.to_thread(lambda: None)
-        assert http.TRANSPORT_OVERRIDES == {}
-        assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
-
-
-def test_entry_whose_task_is_dropped() -> None:
-    """A coroutine that is closed while the thread enters, as that of an abandoned loop is, leaves nothing either."""
-    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
-
-    async def enter() -> None:
-        entering = fake().__aenter__()
-        # It has begun, and waits for the thread.
-        entering.send(None)
-        entering.close()
-
-    asyncio.run(enter())
-    assert http.TRANSPORT_OVERRIDES == {}
-    assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
-
-
-@pytest.mark.parametrize("turns", range(3))
-async def test_exit_that_is_cancelled(turns: int) -> None:
-    """A task that is cancelled while it leaves has left nothing when it ends, however busy the loop's threads are."""
-    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
-    loop, until = asyncio.get_running_loop(), threading.Event()
-    busy = ThreadPoolExecutor(1)
-    server = await fake().__aenter__()
-    loop.set_default_executor(busy)
-    blocked = busy.submit(until.wait, 60)
-    leaving = asyncio.ensure_future(server.__aexit__(None, None, None))
-    for _ in range(turns + 1):
-        await asyncio.sleep(0)
-    leaving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await leaving
-    assert http.TRANSPORT_OVERRIDES == {}
-    assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
-    until.set()
-    assert blocked.result()
-
-
-def test_entry_that_ends_before_it_is_cancelled() -> None:
-    """What has been entered when the cancellation comes is left, and what nobody had begun to enter is not entered."""
-    server = fake()
-    before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
-    entry = Entry(server)
-    entry.run()
-    assert server.issuer == ISSUER
-    entry.abandon()
-    late = Entry(server)
-    late.abandon()
-    late.run()
-    assert http.TRANSPORT_OVERRIDES == {}
-    assert (CLOCK.wall, CLOCK.steady, CLOCK.chance) == before
-
-
 def _break_off(guarded: Any) -> None:
     with fake() as server:
         server.clock.move(60)
@@ -1001,22 +933,6 @@ async def test_in_an_async_test() -> None:
     with fake() as server, site("async def", introspecting()) as guarded:
         assert (await guarded.aget(server.opaque("profile"))).status == 200
     assert http.TRANSPORT_OVERRIDES == {}
-
-
-async def test_no_loop_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``async with`` lets another thread wait for the loop that ends on entering, and for the one on leaving."""
-    waiting: list[int] = []
-    close = event_loop.close
-
-    def close_and_note() -> None:
-        waiting.append(threading.get_ident())
-        close()
-
-    monkeypatch.setattr(event_loop, "close", close_and_note)
-    async with fake():
-        pass
-    assert len(waiting) == 2
-    assert threading.get_ident() not in waiting
 
 
 async def test_left_while_asked() -> None:

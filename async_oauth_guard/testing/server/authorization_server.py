@@ -4,7 +4,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 from ..arguments import check_issuer, choose, kind_of, read_audience, read_members, read_port, read_state, write_state
 from ..environment import ServerClock, forget_all, is_test_environment
 from .endpoints import GARBAGE, Call, Endpoints, Respond, ServerRequest, ServerResponse, refuse_client
-from .entry import Entry
 from .network import ENDPOINTS, Fault, Faults, InProcess, NoResponseError, Port
 from .proofs import ProofChecker
 from .tokens import Issuer, SigningKey, read_algorithms
@@ -118,26 +116,10 @@ class FakeAuthorizationServer:
         self._stack.close()
 
     async def __aenter__(self) -> Self:
-        # Use a thread, because closing another event loop blocks.
-        entry = Entry(self)
-        try:
-            await asyncio.to_thread(entry.run)
-        except BaseException:
-            entry.abandon()
-            raise
-        return self
+        return self.__enter__()
 
     async def __aexit__(self, *exc_info: object) -> None:
-        # Use a separate thread: the default pool may be busy, and a cancellation drops the calls that wait in it.
-        pool = ThreadPoolExecutor(1)
-        stack = pool.submit(self.__exit__)
-        pool.shutdown(wait=False)
-        try:
-            await asyncio.shield(asyncio.wrap_future(stack))
-        except asyncio.CancelledError:
-            # Finish closing: the next test must not find this server.
-            stack.result()
-            raise
+        self.__exit__()
 
     def _check_entry(self) -> None:
         if self._is_entered:
