@@ -5,13 +5,12 @@ from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured
 
 from ..guard.ninja_operations import INSTALLED, operations_of
 from ..guard.rest_permissions import alternatives, has_requirements, is_oauth_authentication
 from .code_analysis import cells
 from .rest_framework_views import authentication_classes, permission_classes
-from .routes import Route, dotted_path, is_excused, patterns_of_allowed
+from .routes import Route, dotted_path, is_excused
 from .view_analysis import class_behind, guard_of_authenticator, guarding_of_callback, layers_of
 
 __all__ = ["check_operations", "check_rest_views"]
@@ -24,23 +23,25 @@ def _innermost(view: Any) -> Any:
 # --- Django Ninja ---
 
 
-def check_operations(routes: Sequence[Route]) -> Iterator[CheckMessage]:
-    """E008: a function is guarded at one route, but not at another. W029: ``install`` was not called for an API."""
+def check_operations(routes: Sequence[Route], allowed: Collection[str]) -> Iterator[CheckMessage]:
+    """E008: a function is guarded at one route, but not at another. W029: ``install`` was not called for an API.
+
+    ``allowed``: see `is_allowed`.
+    """
     found = [(route, operation) for route in routes for operation in operations_of(_innermost(route.callback))]
-    yield from _open_messages(found)
+    yield from _open_messages(found, allowed)
     yield from _installation_messages([operation for _, operation in found])
 
 
-def _open_messages(found: Collection[tuple[Route, Any]]) -> Iterator[CheckMessage]:
+def _open_messages(found: Collection[tuple[Route, Any]], allowed: Collection[str]) -> Iterator[CheckMessage]:
     guarded: dict[Any, str] = {}
     for route, operation in found:
         if guarding_of_callback(operation.run).guards:
             guarded.setdefault(_innermost(operation.view_func), route.path)
-    patterns = _patterns()
     open_paths: dict[Any, dict[str, None]] = {}
     for route, operation in found:
         function = _innermost(operation.view_func)
-        if function in guarded and _is_open(route, operation) and not is_excused(route, patterns):
+        if function in guarded and _is_open(route, operation) and not is_excused(route, allowed):
             open_paths.setdefault(function, {})[route.path] = None
     for function, paths in open_paths.items():
         yield Error(
@@ -53,14 +54,6 @@ def _open_messages(found: Collection[tuple[Route, Any]]) -> Iterator[CheckMessag
 
 def _is_open(route: Route, operation: Any) -> bool:
     return not all(route.guards_for(method) for method in operation.methods)
-
-
-def _patterns() -> Collection[str]:
-    try:
-        return patterns_of_allowed() or ()
-    except ImproperlyConfigured:
-        # E002 reports this.
-        return ()
 
 
 def _installation_messages(operations: Sequence[Any]) -> Iterator[CheckMessage]:
@@ -88,7 +81,7 @@ def check_rest_views(routes: Iterable[Route]) -> Iterator[CheckMessage]:
         if any(map(is_oauth_authentication, classes)):
             if not is_oauth_authentication(classes[0]):
                 yield _order_message(route, classes[0])
-        elif not route.guards and _has_scopes(permission_classes(cls, given)):
+        elif not route.guards and any(alternatives(permission_classes(cls, given), has_requirements)):
             yield _missing_message(route)
 
 
@@ -98,10 +91,6 @@ def _class_of(callback: Any) -> tuple[Any, Mapping[str, Any]]:
     if cls is None or cls is innermost:
         return None, {}
     return cls, cells(innermost)["initkwargs"]
-
-
-def _has_scopes(permissions: Iterable[Any]) -> bool:
-    return any(alternatives(permissions, has_requirements))
 
 
 def _order_message(route: Route, first: Any) -> CheckMessage:

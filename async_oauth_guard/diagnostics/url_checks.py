@@ -3,7 +3,7 @@
 import dis
 import inspect
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -46,27 +46,35 @@ def check_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
     that have a token. W019: a view has the exemptions of a guarded view, but may respond without the guard. E008, W029:
     see `check_operations`. W027, W028: see `check_rest_views`.
     """
-    routes = _routes_of_site()
+    routes, allowed = _routes_of_site(), _allowed_patterns()
+    views = _first_of_each_view(routes)
     asynchronous = [route for route in routes if route.all_guards and route.is_async]
     return [
         *_transaction_messages(asynchronous),
-        *_keyword_messages(routes),
+        *_keyword_messages(views),
         *_middleware_messages(asynchronous),
-        *_unguarded_messages(routes),
-        *(message for callback in _callbacks(routes) for message in _exemption_messages(callback)),
-        *_csrf_messages(routes),
-        *_copied_exemption_messages(routes),
-        *check_operations(routes),
-        *check_rest_views(_callbacks(routes)),
+        *([] if allowed is None else _unguarded_messages(routes, allowed)),
+        *(message for view in views for message in _exemption_messages(view)),
+        *_csrf_messages(views),
+        *_copied_exemption_messages(views),
+        *check_operations(routes, allowed or ()),
+        *check_rest_views(views),
     ]
 
 
-def _callbacks(routes: Iterable[Route]) -> Iterable[Route]:
-    """One route for each view: the first."""
+def _first_of_each_view(routes: Iterable[Route]) -> Sequence[Route]:
     first: dict[int, Route] = {}
     for route in routes:
         first.setdefault(id(route.callback), route)
-    return first.values()
+    return list(first.values())
+
+
+def _allowed_patterns() -> Collection[str] | None:
+    """See `patterns_of_allowed`. If they are invalid, E002 reports this."""
+    try:
+        return patterns_of_allowed()
+    except ImproperlyConfigured:
+        return None
 
 
 def _transaction_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
@@ -82,7 +90,7 @@ def _transaction_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
 
 
 def _keyword_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
-    for route in _callbacks(routes):
+    for route in routes:
         for guard in route.all_guards:
             try:
                 guard.protector.check_keywords(guard.requirements)
@@ -119,14 +127,7 @@ def _middleware() -> Iterator[tuple[str, Any]]:
             continue
 
 
-def _unguarded_messages(routes: Sequence[Route]) -> Iterator[CheckMessage]:
-    try:
-        patterns = patterns_of_allowed()
-    except ImproperlyConfigured:
-        # E002 reports this.
-        return
-    if patterns is None:
-        return
+def _unguarded_messages(routes: Sequence[Route], patterns: Collection[str]) -> Iterator[CheckMessage]:
     unguarded = [route for route in routes if not route.is_guarded]
     for route in unguarded:
         if not is_excused(route, patterns):
@@ -152,7 +153,7 @@ def _lack(route: Route) -> str:
 
 def _exemption_messages(route: Route) -> Iterator[CheckMessage]:
     steps = route.guarding.steps
-    if any(_is_marked(step) and _has_exemption(steps[:number]) for number, step in enumerate(steps)):
+    if any(_is_marked(inner) and _exempts(outer.layer) for outer, inner in combinations(steps, 2)):
         yield checks.Warning(
             f"csrf_exempt has no effect above the guard of {route.view}, because that guard itself runs Django's CSRF "
             "check on requests that a browser may send by itself.",
@@ -165,10 +166,6 @@ def _is_marked(step: Step) -> bool:
     """Whether this is a guard that runs the CSRF check itself. An exemption below the guard would replace its mark."""
     checks_sessions = step.guard is not None and step.guard.checks_sessions
     return checks_sessions and isinstance(getattr(step.layer, "csrf_exempt", None), ExemptByGuard)
-
-
-def _has_exemption(above: Iterable[Step]) -> bool:
-    return any(_exempts(step.layer) for step in above)
 
 
 def _exempts(layer: Any) -> bool:
@@ -185,7 +182,7 @@ def _is_installed(kind: type) -> bool:
 def _csrf_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
     if not _is_installed(CsrfViewMiddleware):
         return
-    for route in _callbacks(routes):
+    for route in routes:
         methods = [method for method in _UNSAFE if _is_guarded_in_vain(route, method)]
         if methods:
             yield checks.Warning(
@@ -206,7 +203,7 @@ def _is_guarded_in_vain(route: Route, method: str) -> bool:
 def _copied_exemption_messages(routes: Iterable[Route]) -> Iterator[CheckMessage]:
     attributes = {"csrf_exempt": "Django's CSRF check", "login_required": "LoginRequiredMiddleware"}
     checked = {name for name, kind in zip(attributes, kinds_of_checks(), strict=False) if _is_installed(kind)}
-    for route in _callbacks(routes):
+    for route in routes:
         exemptions = [attributes[name] for name in exemptions_by_guard(route.callback) if name in checked]
         if exemptions and _may_skip_guard(route):
             yield checks.Warning(

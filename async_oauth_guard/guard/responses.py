@@ -1,7 +1,7 @@
 """Sets the caching headers of every response of a guarded view."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from django.http.response import HttpResponseBase, ResponseHeaders
 from django.utils.cache import patch_cache_control, patch_vary_headers
@@ -13,8 +13,6 @@ __all__ = [
     "complete_response",
     "mark_response",
 ]
-
-Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 def add_nonce(response: HttpResponseBase, nonce: str | None) -> None:

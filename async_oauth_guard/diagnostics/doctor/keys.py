@@ -38,7 +38,8 @@ def examine_keys(
     keys, unusable = _read_set(source, document, algorithms)
     supported = sorted(frozenset().union(*(key.algorithms for key in keys)))
     facts: dict[str, Any] = {"usable": len(keys), **_facts_of(document), "algorithms": supported}
-    found = f"{_number(len(keys))}: {', '.join(map(_describe, keys))}.{lifetime}"
+    number = "1 key" if len(keys) == 1 else f"{len(keys)} keys"
+    found = f"{number}: {', '.join(map(_describe, keys))}.{lifetime}"
     if not set(supported) & set(algorithms):
         yield problem(
             f"{found} None of them supports an algorithm that algorithms= accepts: {', '.join(sorted(algorithms))}.",
@@ -77,10 +78,6 @@ def describe_lifetime(response: OutboundResponse | None) -> str:
     return (
         "" if found is None else f" The server allows the key set to be cached for {int(found[1])} s (Cache-Control)."
     )
-
-
-def _number(keys: int) -> str:
-    return "1 key" if keys == 1 else f"{keys} keys"
 
 
 def _describe(key: VerificationKey) -> str:
