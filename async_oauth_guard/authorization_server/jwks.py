@@ -1,10 +1,11 @@
 """Where the keys that verify tokens come from, how long they are used, and when they are fetched again."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import Reason, TemporarilyUnavailableError
 from ..protocol.jwk import VerificationKey, import_keys
@@ -43,64 +44,6 @@ class _KeySet:
     stale_at: float
 
 
-class KeySource(Protocol):
-    """The source of a validator's keys."""
-
-    @property
-    def settled_keys(self) -> Sequence[VerificationKey]:
-        """The keys that may be used now. Empty if a refresh of the keys is due."""
-        ...
-
-    def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
-        """Return the keys that may verify ``jwt``. There are none if its key is unknown."""
-        ...
-
-    def is_settled(self, identity: str) -> bool:
-        """Whether the key that verified a token earlier may still be used, and no refresh of the keys is due."""
-        ...
-
-    def is_current_flow(self, identity: str, cache: str | None) -> Flow[bool]:
-        """Whether the key that verified a token earlier may still be used. Also starts a refresh if one is due."""
-        ...
-
-    def document_flow(self, cache: str | None) -> Flow[Any]:
-        """Return the whole key set, as `get_jwks` does."""
-        ...
-
-
-class StaticKeySource:
-    """Keys that were passed as an argument and never change."""
-
-    def __init__(self, key_set: Any, algorithms: Collection[str]) -> None:
-        self._document = key_set
-        self.keys = import_keys(key_set, fetched=False, algorithms=algorithms)
-        self._identities = frozenset(key.identity for key in self.keys)
-
-    @property
-    def settled_keys(self) -> Sequence[VerificationKey]:
-        """See `KeySource`."""
-        return self.keys
-
-    def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
-        """See `KeySource`."""
-        yield from ()
-        return choose_keys(self.keys, jwt)
-
-    def is_settled(self, identity: str) -> bool:
-        """See `KeySource`."""
-        return identity in self._identities
-
-    def is_current_flow(self, identity: str, cache: str | None) -> Flow[bool]:
-        """See `KeySource`."""
-        yield from ()
-        return self.is_settled(identity)
-
-    def document_flow(self, cache: str | None) -> Flow[Any]:
-        """See `KeySource`."""
-        yield from ()
-        return self._document
-
-
 @dataclass(frozen=True, slots=True)
 class RefreshPolicy:
     """The times of a key set, in seconds.
@@ -127,7 +70,66 @@ class RefreshPolicy:
         )
 
 
-class RemoteKeySource:
+class KeySource(ABC):
+    """The source of a validator's keys."""
+
+    @property
+    def settled_keys(self) -> Sequence[VerificationKey]:
+        """The keys that may be used now. Empty if a refresh of the keys is due."""
+        current = self._settled()
+        return () if current is None else current.keys
+
+    def is_settled(self, identity: str) -> bool:
+        """Whether the key that verified a token earlier may still be used, and no refresh of the keys is due."""
+        current = self._settled()
+        return current is not None and identity in current.identities
+
+    def is_current_flow(self, identity: str, cache: str | None) -> Flow[bool]:
+        """Whether the key that verified a token earlier may still be used. Also starts a refresh if one is due."""
+        yield from ()
+        return self.is_settled(identity)
+
+    @abstractmethod
+    def _settled(self) -> _KeySet | None:
+        """The key set that may be used now, or ``None`` if a refresh is due."""
+
+    @abstractmethod
+    def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
+        """Return the keys that may verify ``jwt``. There are none if its key is unknown."""
+
+    @abstractmethod
+    def document_flow(self, cache: str | None) -> Flow[Any]:
+        """Return the whole key set, as `get_jwks` does."""
+
+
+class StaticKeySource(KeySource):
+    """Keys that were passed as an argument and never change."""
+
+    def __init__(self, key_set: Any, algorithms: Collection[str]) -> None:
+        self._document = key_set
+        self.keys = import_keys(key_set, fetched=False, algorithms=algorithms)
+        self._key_set = RefreshPolicy(math.inf, 0.0, math.inf).key_set(self.keys, key_set, 0.0)
+
+    def is_settled(self, identity: str) -> bool:
+        """See `KeySource`."""
+        # This is called for each request, and must not call anything else.
+        return identity in self._key_set.identities
+
+    def _settled(self) -> _KeySet:
+        return self._key_set
+
+    def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
+        """See `KeySource`."""
+        yield from ()
+        return choose_keys(self.keys, jwt)
+
+    def document_flow(self, cache: str | None) -> Flow[Any]:
+        """See `KeySource`."""
+        yield from ()
+        return self._document
+
+
+class RemoteKeySource(KeySource):
     """The key set of an authorization server. It is replaced as a whole, never merged, and a failure never removes it.
 
     State changes only on the outbound loop, in one single flight at a time. Code on other threads reads each attribute
@@ -167,17 +169,6 @@ class RemoteKeySource:
             # The set may have been replaced since `current` was read.
             return choose_keys((self._current or current).keys, jwt)
         return choose_keys((yield self._refresh(self._entry(cache))).keys, jwt)
-
-    def is_settled(self, identity: str) -> bool:
-        """See `KeySource`."""
-        current = self._settled()
-        return current is not None and identity in current.identities
-
-    @property
-    def settled_keys(self) -> Sequence[VerificationKey]:
-        """See `KeySource`."""
-        current = self._settled()
-        return () if current is None else current.keys
 
     def _settled(self) -> _KeySet | None:
         current = self._current
@@ -313,7 +304,7 @@ class RemoteKeySource:
         yield CacheWrite(entry.cache, entry.name, text, seconds)
 
 
-class CallableKeySource:
+class CallableKeySource(KeySource):
     """Keys that a callable from the site returns. It is called in the request that needs the keys."""
 
     def __init__(
@@ -328,36 +319,20 @@ class CallableKeySource:
 
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
         """See `KeySource`."""
-        current = self._usable()
+        current = self._settled()
         chosen = choose_keys(current.keys, jwt) if current is not None else ()
         if chosen or (current is not None and self._clock.steady() < current.fetched_at + self._lifetimes.cooldown):
             return chosen
         return choose_keys((yield from self._call_flow()).keys, jwt)
 
-    def is_settled(self, identity: str) -> bool:
-        """See `KeySource`."""
-        current = self._usable()
-        return current is not None and identity in current.identities
-
-    @property
-    def settled_keys(self) -> Sequence[VerificationKey]:
-        """See `KeySource`."""
-        current = self._usable()
-        return () if current is None else current.keys
-
-    def is_current_flow(self, identity: str, cache: str | None) -> Flow[bool]:
-        """See `KeySource`."""
-        yield from ()
-        return self.is_settled(identity)
-
     def document_flow(self, cache: str | None) -> Flow[Any]:
         """See `KeySource`."""
-        return (self._usable() or (yield from self._call_flow())).document
+        return (self._settled() or (yield from self._call_flow())).document
 
-    def _usable(self) -> _KeySet | None:
+    def _settled(self) -> _KeySet | None:
         current = self._current
-        is_usable = current is not None and self._clock.steady() < current.fetched_at + self._lifetimes.ttl
-        return current if is_usable else None
+        is_settled = current is not None and self._clock.steady() < current.fetched_at + self._lifetimes.ttl
+        return current if is_settled else None
 
     def _call_flow(self) -> Flow[_KeySet]:
         called_at = self._clock.steady()
