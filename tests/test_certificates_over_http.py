@@ -107,7 +107,7 @@ def ask(send: Send, server: FakeAuthorizationServer) -> Ask:
 
 
 def header(name: str = "client", source: str = "nginx", as_name: str | None = None) -> list[tuple[bytes, bytes]]:
-    return [((as_name or HEADERS[source]).encode(), WRITERS[source](name).encode())]
+    return [((as_name or HEADERS[source][0]).encode(), WRITERS[source](name).encode())]
 
 
 NO_CERTIFICATE = (401, Reason.SENDER_CONSTRAINED)
@@ -207,7 +207,7 @@ def test_any_bytes(proxy: Any, value: bytes, colour: str, ask: Ask) -> None:
         WRITERS[proxy]("client").encode() + b"\x80" + value,
         value + b'"' + WRITERS[proxy]("client").encode(),
     ):
-        assert asked.outcome([(HEADERS[proxy].encode(), text)]) == NO_CERTIFICATE
+        assert asked.outcome([(HEADERS[proxy][0].encode(), text)]) == NO_CERTIFICATE
 
 
 @both_colours

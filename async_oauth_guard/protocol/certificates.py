@@ -14,7 +14,7 @@ from cryptography import x509
 
 from .base64url import encode_base64url
 
-__all__ = ["HEADERS", "HEADER_READERS", "check_der", "read_certificate", "read_tls_extension", "thumbprint"]
+__all__ = ["HEADERS", "check_der", "read_certificate", "read_tls_extension", "thumbprint"]
 
 _BASE64 = r"[A-Za-z0-9+/]+={0,2}"
 _PEM = re.compile(
@@ -57,10 +57,6 @@ def _decode(text: str) -> bytes | None:
         return check_der(binascii.a2b_base64(text, strict_mode=True))
     except ValueError:
         return None
-
-
-def _read_base64(value: str) -> bytes | None:
-    return _decode(value)
 
 
 def _read_binary(value: str) -> bytes | None:
@@ -112,25 +108,15 @@ def _read_xfcc(value: str) -> bytes | None:
     return _read_escaped_pem(certificates[0]) if len(certificates) == 1 else None
 
 
-HEADERS: Final[Mapping[str, str]] = {
-    "rfc9440": "Client-Cert",
-    "nginx": "X-SSL-Client-Cert",
-    "envoy": "X-Forwarded-Client-Cert",
-    "aws-alb": "X-Amzn-Mtls-Clientcert",
-    "traefik": "X-Forwarded-Tls-Client-Cert",
-    "haproxy": "X-SSL-Client-DER",
+HEADERS: Final[Mapping[str, tuple[str, Callable[[str], bytes | None]]]] = {
+    "rfc9440": ("Client-Cert", _read_binary),
+    "nginx": ("X-SSL-Client-Cert", _read_escaped_pem),
+    "envoy": ("X-Forwarded-Client-Cert", _read_xfcc),
+    "aws-alb": ("X-Amzn-Mtls-Clientcert", _read_escaped_pem),
+    "traefik": ("X-Forwarded-Tls-Client-Cert", _read_bare),
+    "haproxy": ("X-SSL-Client-DER", _decode),
 }
-"""The header in which each proxy passes on the client certificate."""
-
-HEADER_READERS: Final[Mapping[str, Callable[[str], bytes | None]]] = {
-    "rfc9440": _read_binary,
-    "nginx": _read_escaped_pem,
-    "envoy": _read_xfcc,
-    "aws-alb": _read_escaped_pem,
-    "traefik": _read_bare,
-    "haproxy": _read_base64,
-}
-"""Reads the value of the header of each proxy."""
+"""The header in which each proxy passes on the client certificate, and what reads its value."""
 
 
 def read_tls_extension(extension: Any) -> bytes | None:

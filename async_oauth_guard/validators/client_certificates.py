@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-from ..protocol.certificates import HEADER_READERS, HEADERS, check_der, read_tls_extension, thumbprint
+from ..protocol.certificates import HEADERS, check_der, read_tls_extension, thumbprint
 from ..protocol.confirmation import CERTIFICATE, NO_POSSESSION, Possession
 from ..runtime.effects import Call, Flow
 from .hooks import check_returned
@@ -81,11 +81,11 @@ class MutualTLS:
 
 
 def _choose_header(source: Any, header: Any, trusted_proxies: Collection[str]) -> str | None:
-    usual = HEADERS.get(source) if isinstance(source, str) else None
-    if usual is None:
+    if not isinstance(source, str) or source not in HEADERS:
         if header is not None or trusted_proxies:
             raise ValueError("header and trusted_proxies must be omitted, because the source is not a header")
         return None
+    usual, _ = HEADERS[source]
     if not trusted_proxies:
         raise MissingTrustedProxiesError(
             f"trusted_proxies must name the proxies that overwrite the header {header or usual} in every request; "
@@ -125,7 +125,8 @@ def client_certificate_flow(mtls: MutualTLS, request: HttpRequest) -> Flow[bytes
     peer, values = _from_environ(request, str(mtls.header)) if scope is None else _from_scope(scope, str(mtls.header))
     if len(values) != 1 or not mtls.trusts(peer):
         return None
-    return HEADER_READERS[source](values[0])
+    _, read = HEADERS[source]
+    return read(values[0])
 
 
 def certified_possession(certificate: Any) -> Possession:
