@@ -141,6 +141,7 @@ class _Cache(WorkerPool):
 
     log_message = DONE_WITHOUT
     max_waiting = MAX_WAITING
+    deadline = DEADLINE
 
     def __init__(self, alias: str) -> None:
         super().__init__(f"async_oauth_guard caches {alias}", max_threads=THREADS, max_abandoned=MAX_ABANDONED)
@@ -150,11 +151,6 @@ class _Cache(WorkerPool):
         self.next_try = 0.0
         # The first of the current consecutive failures has been logged.
         self.is_down = False
-
-    @property
-    def deadline(self) -> float:
-        """Seconds that an operation may take."""
-        return DEADLINE
 
     def note(self, failure: str | None) -> None:
         """Log the first of consecutive failures."""
@@ -200,11 +196,7 @@ class _Store(_Cache):
     log_message = REFUSED_WITHOUT
     # Each waiting operation belongs to a request, and ends at its deadline.
     max_waiting = 10_000
-
-    @property
-    def deadline(self) -> float:
-        """Seconds that an operation may take."""
-        return ADD_DEADLINE
+    deadline = ADD_DEADLINE
 
 
 _pools = WorkerPools(_Cache)

@@ -96,8 +96,8 @@ class Hanging:
 @pytest.fixture(autouse=True)
 def _caches(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # So that a slow machine is no slow cache.
-    monkeypatch.setattr(django_cache, "DEADLINE", PATIENCE)
-    monkeypatch.setattr(django_cache, "ADD_DEADLINE", PATIENCE)
+    monkeypatch.setattr(django_cache._Cache, "deadline", PATIENCE)
+    monkeypatch.setattr(django_cache._Store, "deadline", PATIENCE)
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "plain"},
         "scripted": {"BACKEND": f"{HERE}.ScriptedCache", "LOCATION": "scripted"},
@@ -293,7 +293,7 @@ async def test_adding_fails(script: Any, log: Any) -> None:
 
 async def test_adding_hangs(hanging: Hanging, monkeypatch: pytest.MonkeyPatch, log: Any) -> None:
     """E23: a cache that does not respond in time has not said that the key is new."""
-    monkeypatch.setattr(django_cache, "ADD_DEADLINE", 0.05)
+    monkeypatch.setattr(django_cache._Store, "deadline", 0.05)
     assert await put_new() is None
     assert await put_new() is None
     assert ScriptedCache.calls[0][0] == "add"
@@ -349,7 +349,7 @@ async def test_caches_that_do_not_exist(alias: str, error: str, log: Any) -> Non
 async def test_hanging_cache_costs_one_deadline(hanging: Hanging, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """E22: then it is left alone for a while, and all are misses at once; other caches are not concerned."""
     with monkeypatch.context() as patch:
-        patch.setattr(django_cache, "DEADLINE", 0.02)
+        patch.setattr(django_cache._Cache, "deadline", 0.02)
         assert await get() is None
     assert log() == ["WARNING Continuing without the cache 'scripted': no response within 0.02 s"]
     assert [await get() for _ in range(100)] == [None] * 100
@@ -464,7 +464,7 @@ async def test_full_queue(hanging: Hanging, log: Any) -> None:
 
 async def test_who_is_cancelled_leaves_no_thread_behind(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that is stuck is replaced, though nobody waits for it any more."""
-    monkeypatch.setattr(django_cache, "DEADLINE", 0.5)
+    monkeypatch.setattr(django_cache._Cache, "deadline", 0.5)
     task = asyncio.create_task(get())
     await hanging.arrival()
     task.cancel()
@@ -758,7 +758,7 @@ async def test_redis_that_hangs_and_returns(
                 await put(alias="redis")
         log()
         monkeypatch.setattr(django_cache, "PAUSE", 0.3)
-        monkeypatch.setattr(django_cache, "DEADLINE", 0.25)
+        monkeypatch.setattr(django_cache._Cache, "deadline", 0.25)
         process.send_signal(signal.SIGSTOP)
         assert [await get("redis") for _ in range(3)] == [None] * 3
         assert log() == ["WARNING Continuing without the cache 'redis': no response within 0.25 s"]
