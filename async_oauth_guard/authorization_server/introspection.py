@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ..errors import InvalidTokenError, Reason, TemporarilyUnavailableError
 from ..protocol import logs
-from ..protocol.claims import check_audience, check_issuer, check_times, media_subtype
+from ..protocol.claims import check_audience, check_issuer, check_times, is_time, media_subtype
 from ..protocol.copies import own_copy
 from ..protocol.credentials import is_token68
 from ..protocol.jwt import parse_jwt, verify_signature
@@ -303,11 +303,6 @@ def read_introspection_result(document: Any, where: str) -> Mapping[str, Any]:
         unusable(f"{where} must respond with a JSON object whose active is true or false")
     if document["active"]:
         for name in ("exp", "nbf", "iat"):
-            if not (document.get(name) is None or _is_time(document[name])):
+            if not (document.get(name) is None or is_time(document[name])):
                 unusable(f"{where} must respond with a number for {name}, got something else")
     return document
-
-
-def _is_time(value: Any) -> bool:
-    # The upper limit also refuses integers that are too large for a float.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18

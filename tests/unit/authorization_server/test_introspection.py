@@ -243,7 +243,7 @@ WORDS: dict[str, tuple[Any, bool | None]] = {
     **{
         f"{name}: {value!r}": ({"active": True, name: value}, None)
         for name in ("exp", "nbf", "iat")
-        for value in ("1", True, False, -1, [1], {"a": 1}, 1e18, 10**30, "")
+        for value in ("1", True, False, -1, [1], {"a": 1}, 10**400, "")
     },
 }
 
