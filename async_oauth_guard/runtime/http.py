@@ -6,7 +6,6 @@ module. A replacement is returned out of these frames, and raised where no other
 
 import asyncio
 import contextlib
-import functools
 import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,8 +32,6 @@ TRANSPORT_OVERRIDES: dict[str, Callable[[], Any]] = {}
 This applies to the whole process, not to a context: the outbound loop sends requests for all waiting callers.
 """
 
-# Maximum digits of a Content-Length that is read as a number. With more digits, it exceeds every limit.
-_MAX_LENGTH_DIGITS = 18
 # Header fields that say when a response was generated, for how long it is fresh, and what a client may do with it.
 _KEPT_FIELDS = {
     name.lower(): name for name in ("Date", "Age", "Cache-Control", "WWW-Authenticate", "Access-Control-Allow-Origin")
@@ -157,8 +154,6 @@ class _Queue:
 
 async def _exchange(client: _Client, call: OutboundRequest, deadline: float) -> OutboundResponse | RequestFailedError:
     seconds = deadline - asyncio.get_running_loop().time()
-    if not _has_possible_port(call.url):
-        return RequestFailedError(Reason.SERVER_ANSWER_UNUSABLE, "the URL has an invalid port")
     try:
         if seconds > 0:
             async with asyncio.timeout_at(deadline + client.grace):
@@ -166,16 +161,6 @@ async def _exchange(client: _Client, call: OutboundRequest, deadline: float) -> 
     except TimeoutError:
         pass
     return RequestFailedError(Reason.SERVER_TOO_SLOW, "no response within the deadline")
-
-
-# The URLs of a site's authorization servers are few.
-@functools.lru_cache(64)
-def _has_possible_port(url: str) -> bool:
-    # With an invalid port, httpx lets through any error that sockets raise.
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 async def _attempt(client: _Client, call: OutboundRequest, seconds: float) -> OutboundResponse | RequestFailedError:
@@ -203,7 +188,7 @@ async def _attempt(client: _Client, call: OutboundRequest, seconds: float) -> Ou
 
 
 def _reveal_headers(call: OutboundRequest) -> dict[str, bytes]:
-    headers = {name: _encode(_reveal(value)) for name, value in call.headers.items()}
+    headers = {name: _encode(value) for name, value in call.headers.items()}
     if call.form is not None:
         headers["Content-Type"] = b"application/x-www-form-urlencoded"
     return headers | {"Accept-Encoding": b"identity"}
@@ -212,16 +197,12 @@ def _reveal_headers(call: OutboundRequest) -> dict[str, bytes]:
 def _reveal_form(call: OutboundRequest) -> bytes | None:
     if call.form is None:
         return None
-    return urlencode({name: _encode(_reveal(value)) for name, value in call.form.items()}).encode()
+    return urlencode({name: _encode(value) for name, value in call.form.items()}).encode()
 
 
-def _reveal(value: str | Secret[str]) -> str:
-    return value.reveal() if isinstance(value, Secret) else value
-
-
-def _encode(text: str) -> bytes:
+def _encode(value: str | Secret[str]) -> bytes:
     # An encoding error would contain the text.
-    return text.encode("utf-8", "surrogatepass")
+    return (value.reveal() if isinstance(value, Secret) else value).encode("utf-8", "surrogatepass")
 
 
 async def _read(response: Response, max_body: int) -> OutboundResponse | RequestFailedError:
@@ -241,7 +222,9 @@ async def _read_body(response: Response, max_body: int) -> Secret[bytes] | Reque
     if response.fields.get("content-encoding", "").strip().lower() not in ("", "identity"):
         return RequestFailedError(Reason.SERVER_ANSWER_UNUSABLE, "the response is compressed")
     too_long = RequestFailedError(Reason.SERVER_ANSWER_UNUSABLE, f"the response has more than {max_body} bytes")
-    if _is_longer(response.fields.get("content-length", ""), max_body):
+    length = response.fields.get("content-length", "")
+    # Python refuses to read very long numbers. The first digits suffice.
+    if length.isdecimal() and int(length[:18]) > max_body:
         return too_long
     body = Secret(bytearray())
     async with contextlib.aclosing(response.chunks) as chunks:
@@ -253,12 +236,6 @@ async def _read_body(response: Response, max_body: int) -> Secret[bytes] | Reque
             if len(body.reveal()) > max_body:
                 return too_long
     return Secret(bytes(body.reveal()))
-
-
-def _is_longer(content_length: str, limit: int) -> bool:
-    if not content_length.isdecimal():
-        return False
-    return len(content_length) > _MAX_LENGTH_DIGITS or int(content_length) > limit
 
 
 def _root_of(error: Exception) -> str | None:

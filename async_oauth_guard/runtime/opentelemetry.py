@@ -105,7 +105,8 @@ class _Telemetry:
             call.method,
             context=parent,
             kind=SpanKind.CLIENT,
-            attributes=known | {"url.full": _shown(call.url)},
+            # These URLs have no user name, password or fragment. The query may contain a secret.
+            attributes=known | {"url.full": call.url.partition("?")[0]},
         )
         current = _Current(span)
 
@@ -187,20 +188,8 @@ def _response_attributes(outcome: Any) -> _Attributes:
 
 
 def _server_attributes(url: str) -> _Attributes:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:
-        # The URL is invalid, so no request is sent to it.
-        return {}
-    return {"server.address": parts.hostname or "", "server.port": port}
-
-
-def _shown(url: str) -> str:
-    """Return ``url`` without user name, password, query and fragment."""
-    scheme, _, rest = url.partition("?")[0].partition("#")[0].partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    parts = urlsplit(url)
+    return {"server.address": parts.hostname or "", "server.port": parts.port or _PORTS.get(parts.scheme, 0)}
 
 
 def _name_of(kind: type[BaseException]) -> str:

@@ -379,9 +379,8 @@ async def test_refused_connection(exchange: Exchanges, server: FaultServer) -> N
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://127.0.0.1:99999/", Reason.SERVER_ANSWER_UNUSABLE),
-        ("http://127.0.0.1:0/", Reason.SERVER_ANSWER_UNUSABLE),
-        ("http://127.0.0.1:-1/", Reason.SERVER_ANSWER_UNUSABLE),
+        ("http://127.0.0.1:99999/", Reason.SERVER_UNREACHABLE),
+        ("http://127.0.0.1:-1/", Reason.SERVER_UNREACHABLE),
         ("http://[::1", Reason.SERVER_ANSWER_UNUSABLE),
         ("http://999.1.1.1/", Reason.SERVER_ANSWER_UNUSABLE),
         ("http://xn--a/", Reason.SERVER_ANSWER_UNUSABLE),
