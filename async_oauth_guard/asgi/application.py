@@ -85,7 +85,7 @@ class GuardedApplication:
         # A recheck reads the headers again, so the application must not change the same list.
         scope = {**scope, "headers": [*(scope.get("headers") or ())], **outcome.state}
         send = completing(send, partial(self._guard.complete, request))
-        if outcome.has_token and self._options.ends_connections:
+        if outcome.has_token:
             await run_until_expiry(self.app, scope, receive, send, self._lifetime(request, outcome))
         else:
             await self.app(scope, receive, send)

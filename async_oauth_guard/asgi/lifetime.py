@@ -53,9 +53,9 @@ class Lifetime:
 
     expires_at: float | None
     clock: Callable[[], float]
-    recheck: float | None = None
-    still_valid: Callable[[], Awaitable[bool]] | None = None
-    close_code: int = 3000
+    recheck: float | None
+    still_valid: Callable[[], Awaitable[bool]]
+    close_code: int
     chance: Callable[[], float] = random.random
 
     @property
@@ -162,7 +162,7 @@ async def _is_still_valid(lifetime: Lifetime, remaining: float) -> bool:
     """Validate the token again. Stop when it expires."""
     try:
         async with asyncio.timeout(min(LONGEST_SLEEP, remaining)):
-            return lifetime.still_valid is None or await lifetime.still_valid()
+            return await lifetime.still_valid()
     except (TemporarilyUnavailableError, TimeoutError):
         return True
 

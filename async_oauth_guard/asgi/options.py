@@ -32,11 +32,6 @@ class ApplicationOptions:
             _check_seconds(self.recheck)
         _check_code(self.close_code)
 
-    @property
-    def ends_connections(self) -> bool:
-        """Whether a connection may have to end before its application ends it."""
-        return self.until_expiry or self.recheck is not None
-
 
 def _check_seconds(value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -59,7 +59,7 @@ class Recorder:
         if lifetime.recheck is not None:
             self.later()
             try:
-                self.results.append(await lifetime.still_valid())  # type: ignore[misc]
+                self.results.append(await lifetime.still_valid())
             except TemporarilyUnavailableError as error:
                 self.results.append(error.reason)
 
@@ -158,9 +158,10 @@ def test_end_of_a_jwt(
 def test_options(recorder: Recorder) -> None:
     """The options say whether connections end, and how."""
     protector = ResourceProtector(Own(expires_at=END))
-    serve(protector, until_expiry=False)
     serve(protector, [], optional=True)
     assert recorder.lifetimes == []
+    serve(protector, until_expiry=False)
+    assert recorder.lifetimes.pop().is_endless
     serve(protector, until_expiry=False, recheck=5, close_code=4001)
     lifetime = recorder.lifetime
     assert (lifetime.expires_at, lifetime.recheck, lifetime.close_code) == (None, 5, 4001)

@@ -57,7 +57,8 @@ def _no_late_errors(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFix
 
 def lasting(seconds: float | None, **options: Any) -> Lifetime:
     expires_at = None if seconds is None else EPOCH + seconds
-    return Lifetime(expires_at, virtual_loop().wall, **{"chance": lambda: 0.5, **options})
+    usual = {"recheck": None, "still_valid": Rechecks(True), "close_code": 3000, "chance": lambda: 0.5}
+    return Lifetime(expires_at, virtual_loop().wall, **{**usual, **options})
 
 
 def run(
