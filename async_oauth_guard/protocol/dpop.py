@@ -16,10 +16,9 @@ from .base64url import decode_base64url, encode_base64url
 from .claims import is_time, media_subtype
 from .dpop_nonces import read_nonce
 from .jwk import KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS, VerificationKey, import_proof_key
-from .jwt import Jwt, verify_signature
+from .jwt import Jwt, read_segment, verify_signature
 from .rules import Rule, Trace, first_failure, rules_for
 from .secrets import Secret
-from .strict_json import read_json
 from .uris import normalize_uri
 
 __all__ = ["PROOF", "DPoP", "PresentedProof", "Proof", "check_proof", "read_dpop"]
@@ -219,8 +218,8 @@ def _read(presented: PresentedProof) -> Reason | None:
     encoded_header, _, encoded_claims = signing_input.partition(".")
     # Anyone can send a header, so only short ones are cached. Those with elliptic curves are short.
     is_short = len(encoded_header) <= _MAX_CACHED_LENGTH
-    header = _read_header(encoded_header) if is_short else _read_object(encoded_header, _MAX_HEADER_SIZE)
-    claims = _read_object(encoded_claims, _MAX_CLAIMS_SIZE)
+    header = _read_header(encoded_header) if is_short else read_segment(encoded_header, _MAX_HEADER_SIZE)
+    claims = read_segment(encoded_claims, _MAX_CLAIMS_SIZE)
     signature = decode_base64url(encoded_signature, _MAX_SIGNATURE_SIZE)
     # RFC 7515 §4.1.11, RFC 7797 §7: as for tokens, no extension is supported. Other members are ignored.
     if header is None or claims is None or not signature or "crit" in header or "b64" in header:
@@ -233,13 +232,8 @@ def _read(presented: PresentedProof) -> Reason | None:
 @lru_cache(maxsize=1024)
 def _read_header(encoded: str) -> Mapping[str, Any] | None:
     # Clients use one header for many proofs. The cached value is read-only, because every caller gets the same one.
-    header = _read_object(encoded, _MAX_HEADER_SIZE)
+    header = read_segment(encoded, _MAX_HEADER_SIZE)
     return None if header is None else MappingProxyType(header)
-
-
-def _read_object(encoded: str, max_size: int) -> dict[str, Any] | None:
-    value = read_json(decode_base64url(encoded, max_size) or b"")
-    return value if isinstance(value, dict) else None
 
 
 def _check_type(presented: PresentedProof) -> Reason | None:
@@ -308,7 +302,7 @@ def _check_key(presented: PresentedProof) -> Reason | None:
 @lru_cache(maxsize=1024)
 def _read_key(encoded_header: str, has_ed448: bool) -> tuple[VerificationKey, str] | None:
     """The key in a header, and its thumbprint (RFC 7638). Clients use one key for many proofs, and import is slow."""
-    header = _read_object(encoded_header, _MAX_HEADER_SIZE) or {}
+    header = read_segment(encoded_header, _MAX_HEADER_SIZE) or {}
     key = import_proof_key(header.get("jwk"), has_ed448)
     return None if key is None else (key, key.key.thumbprint())
 

@@ -21,7 +21,7 @@ from .jwk import KNOWN_ALGORITHMS, SigningKey, VerificationKey
 from .secrets import Secret
 from .strict_json import read_json
 
-__all__ = ["Jwt", "choose_keys", "parse_jwt", "peek_issuer", "sign_jwt", "verify_signature"]
+__all__ = ["Jwt", "choose_keys", "parse_jwt", "peek_issuer", "read_segment", "sign_jwt", "verify_signature"]
 
 _SIGNATURES = {name: JWSRegistry.algorithms[name] for name in KNOWN_ALGORITHMS}
 
@@ -88,7 +88,7 @@ def parse_jwt(token: Secret[str]) -> Jwt | Reason:
     header = _read_header(encoded_header) if is_short else _read_header.__wrapped__(encoded_header)
     if isinstance(header, Reason):
         return header
-    claims = _read_object(encoded_claims, MAX_TOKEN_LENGTH)
+    claims = read_segment(encoded_claims, MAX_TOKEN_LENGTH)
     signature = decode_base64url(encoded_signature, _MAX_SIGNATURE_SIZE)
     if claims is None or not signature:
         return _MALFORMED
@@ -100,7 +100,7 @@ def peek_issuer(token: Secret[str]) -> str | None:
     text = token.reveal()
     if len(text) > MAX_TOKEN_LENGTH or text.count(".") != 2:
         return None
-    claims = _read_object(text.split(".")[1], MAX_TOKEN_LENGTH)
+    claims = read_segment(text.split(".")[1], MAX_TOKEN_LENGTH)
     issuer = claims.get("iss") if claims else None
     return issuer if isinstance(issuer, str) else None
 
@@ -123,7 +123,7 @@ def _fault_of_header(header: Mapping[str, Any]) -> Reason | None:
     return None
 
 
-def _read_object(encoded: str, max_size: int) -> dict[str, Any] | None:
+def read_segment(encoded: str, max_size: int) -> dict[str, Any] | None:
     """The JSON object in a segment, or ``None`` if two parsers could read the segment differently."""
     value = read_json(decode_base64url(encoded, max_size) or b"")
     return value if isinstance(value, dict) else None
@@ -132,7 +132,7 @@ def _read_object(encoded: str, max_size: int) -> dict[str, Any] | None:
 @lru_cache(maxsize=256)
 def _read_header(encoded: str) -> Mapping[str, Any] | Reason:
     # All tokens of a server share a few headers. The cached value is read-only, because every caller gets the same one.
-    header = _read_object(encoded, _MAX_HEADER_SIZE)
+    header = read_segment(encoded, _MAX_HEADER_SIZE)
     if header is None:
         return _MALFORMED
     return _fault_of_header(header) or MappingProxyType(header)
