@@ -22,7 +22,6 @@ __all__ = [
     "TokenState",
     "check_token",
     "end_of_use",
-    "expiry_of",
     "read_attribute",
 ]
 
@@ -214,7 +213,7 @@ def end_of_use(token: Any, leeway: float, presented_at: float) -> float | None:
 
     A token that was presented within its leeway may be used until the leeway ends.
     """
-    expires_at = expiry_of(token)
+    expires_at = _expiry_of(token)
     if expires_at is None or not is_time(expires_at):
         return None
     if presented_at < expires_at:
@@ -260,17 +259,15 @@ def _client_of(row: Any) -> str | None:
     return getattr(application or row, "client_id", None)
 
 
-def expiry_of(token: Any) -> float | None:
+def _expiry_of(token: Any) -> float | None:
     """When a token of any source expires, in seconds since the epoch, or ``None`` if it does not say so.
 
     Methods of a model are called, which may run queries.
     """
-    return _seconds(token.get("exp")) if isinstance(token, Mapping) else _expiry_of(token)
-
-
-def _expiry_of(row: Any) -> float | None:
+    if isinstance(token, Mapping):
+        return _seconds(token.get("exp"))
     for name in ("get_expires_at", "expires_at", "expires"):
-        value = getattr(row, name, None)
+        value = getattr(token, name, None)
         seconds = _seconds(value() if callable(value) else value)
         if seconds is not None:
             return seconds
