@@ -12,9 +12,9 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Protocol, cast
+from typing import Any
 
-__all__ = ["POOL_GRACE", "Library", "Response", "SiteClient", "tls_context", "user_agent"]
+__all__ = ["POOL_GRACE", "Response", "SiteClient", "tls_context", "user_agent"]
 
 POOL_GRACE = 0.1
 """Seconds after the deadline at which a request of a site's client is cancelled.
@@ -25,16 +25,6 @@ may keep a connection for it forever.
 
 # Errors of a client that was connected. httpx raises them if the server closed a connection that was kept.
 _CLOSED = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
-
-
-class Library(Protocol):
-    """The exceptions that the modules ``httpx`` and ``httpx2`` both have and that are needed here."""
-
-    ConnectError: type[Exception]
-    HTTPError: type[Exception]
-    InvalidURL: type[Exception]
-    TimeoutException: type[Exception]
-    UnsupportedProtocol: type[Exception]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +138,11 @@ def user_agent() -> str:
         return name
 
 
-def _library_of(http: Any) -> Library:
+def _library_of(http: Any) -> Any:
+    """``httpx``, or ``httpx2``, which has the same exceptions."""
     # The client's class may be a subclass of the library's.
     roots = (sys.modules.get(base.__module__.partition(".")[0]) for base in type(http).__mro__)
     library = next((root for root in roots if hasattr(root, "UnsupportedProtocol")), None)
     if library is None:
         import httpx as library
-    return cast(Library, library)
+    return library
