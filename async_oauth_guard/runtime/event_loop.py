@@ -23,7 +23,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..errors import Reason, TemporarilyUnavailableError
 from ..protocol import logs
-from . import django_cache
+from . import django_cache, workers
 from .drivers import adrive
 from .effects import (
     CacheAdd,
@@ -41,7 +41,7 @@ from .http import Transport
 from .observer import enter_shared_run, place_here
 from .workers import call_on_loop, check_threads, start_thread
 
-__all__ = ["CLOSE_TIMEOUT", "GRACE", "LOOKUPS", "arun_single_flight", "close", "run_single_flight", "start"]
+__all__ = ["GRACE", "LOOKUPS", "arun_single_flight", "close", "run_single_flight", "start"]
 
 logger = logging.getLogger("async_oauth_guard.outgoing")
 
@@ -50,9 +50,6 @@ GRACE = 1.0
 
 LOOKUPS = 32
 """Maximum number of concurrent host name lookups."""
-
-CLOSE_TIMEOUT = 2.0
-"""Maximum seconds that `close` waits for the loop to end."""
 
 
 # No `repr`: the value may contain personal data from a server.
@@ -313,7 +310,7 @@ def close() -> None:
     django_cache.close()
     if outgoing is not None and outgoing.thread.is_alive():
         outgoing.loop.call_soon_threadsafe(outgoing.loop.stop)
-        outgoing.thread.join(CLOSE_TIMEOUT)
+        outgoing.thread.join(workers.CLOSE_TIMEOUT)
 
 
 def _forget_parent() -> None:

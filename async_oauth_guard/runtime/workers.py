@@ -39,7 +39,7 @@ IDLE_TIMEOUT = 1.0
 """Seconds without work after which a thread closes its connections and ends."""
 
 CLOSE_TIMEOUT = 2.0
-"""Maximum seconds that `WorkerPools.close` waits for threads that are performing a job."""
+"""Maximum seconds that `close` waits for threads that are performing a job."""
 
 Pool = TypeVar("Pool", bound="WorkerPool")
 

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from async_oauth_guard import TemporarilyUnavailableError
 from async_oauth_guard.errors import InvalidTokenError, Reason
 from async_oauth_guard.protocol.secrets import Secret
-from async_oauth_guard.runtime import django_cache, event_loop
+from async_oauth_guard.runtime import django_cache, event_loop, workers
 from async_oauth_guard.runtime.effects import (
     CacheDelete,
     CacheRead,
@@ -569,7 +569,7 @@ def test_closing_ends_the_threads_of_the_cache() -> None:
 
 def test_closing_a_stuck_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that does not end is not waited for for ever."""
-    monkeypatch.setattr(event_loop, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(workers, "CLOSE_TIMEOUT", 0.01)
     run_single_flight(single_flight(CacheRead("default", "x")))
     unstuck = threading.Event()
     (thread,) = threads()
