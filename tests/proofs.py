@@ -10,9 +10,16 @@ from typing import Any
 
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.testing.server.tokens import sign_jwt
 
 _numbers = itertools.count(1)
+
+
+def forget_proofs() -> None:
+    """Let this process know no proof, as a worker that has just started."""
+    REPLAYS._expiries.clear()
+    REPLAYS.renew()
 
 
 def make_key(algorithm: str = "ES256") -> Any:

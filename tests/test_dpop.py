@@ -45,7 +45,7 @@ from tests.conftest import Committed
 from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS, SEND, introspecting, verifying
 from tests.kit.urls import async_view, sync_view
-from tests.proofs import KEY, OTHER_KEY, dpop, hash_of, make_key, make_proof, public, thumbprint
+from tests.proofs import KEY, OTHER_KEY, dpop, forget_proofs, hash_of, make_key, make_proof, public, thumbprint
 from tests.rfc9110 import Challenge
 from tests.sites import COLOURS, Witness, serving
 
@@ -71,7 +71,7 @@ def _rows(committed: Committed) -> None:
 def _caches(settings: Any) -> Iterator[None]:
     settings.CACHES = CACHES
     yield
-    REPLAYS.clear()
+    forget_proofs()
 
 
 @pytest.fixture
@@ -677,7 +677,7 @@ def test_invalid_tokens_use_up_no_proof(colour: str, server: FakeAuthorizationSe
             proof = make_proof(token)
             assert guarded.outcome(dpop(token, proof)) == (401, reason)
             assert guarded.outcome(dpop(token, proof)) == (401, reason)
-        assert len(REPLAYS) == 0
+        assert len(REPLAYS._expiries) == 0
 
 
 @both_colours
@@ -687,7 +687,7 @@ def test_other_workers(colour: str) -> None:
     with site(colour, Own(BOUND), cache="default") as guarded:
         assert guarded.outcome(dpop("t", proof)) == (200, None)
         # As in another worker, which has not seen it.
-        REPLAYS.clear()
+        forget_proofs()
         assert guarded.outcome(dpop("t", proof)) == (401, Reason.REPLAYED_PROOF)
         assert guarded.outcome(dpop("t", make_proof("t"))) == (200, None)
 

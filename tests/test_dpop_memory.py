@@ -12,7 +12,7 @@ from async_oauth_guard.protocol.dpop import PresentedProof, check_proof
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.replay_store import REPLAYS
 from tests.bound_tokens import Own
-from tests.proofs import KEY, encode, make_proof, public, thumbprint
+from tests.proofs import KEY, encode, forget_proofs, make_proof, public, thumbprint
 
 URI = "http://testserver/"
 NUMBER = 200_000
@@ -59,10 +59,10 @@ def test_garbage() -> None:
 def test_nothing_is_remembered() -> None:
     """R96: a guard stores nothing for a proof that it refuses."""
     protector = ResourceProtector(Own({"jkt": thumbprint()}), public_origin="http://testserver", dpop=True)
-    REPLAYS.clear()
+    forget_proofs()
     good = make_proof("t")
     for number in range(400):
         request = RequestFactory().get("/", headers={"Authorization": "DPoP t", "DPoP": garbage(number, good)})
         with pytest.raises(InvalidDPoPProofError):
             protector.acquire_token(request)
-    assert len(REPLAYS) == 0
+    assert len(REPLAYS._expiries) == 0

@@ -89,14 +89,6 @@ class SizedLRU(Generic[E]):
         with self._lock:
             self._entries.pop(key, None)
 
-    def clear(self) -> None:
-        """Remove all entries."""
-        with self._lock:
-            self._entries.clear()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def renew(self) -> None:
         """Repair the cache in a forked child. A thread of the parent may have held the lock during a change."""
         self._lock = threading.Lock()

@@ -61,15 +61,6 @@ class ReplayStore:
             if not digests:
                 del self._digests[thumbprint]
 
-    def clear(self) -> None:
-        """Forget all proofs, for tests."""
-        with self._lock:
-            self._digests.clear()
-            self._expiries.clear()
-
-    def __len__(self) -> int:
-        return len(self._expiries)
-
     def renew(self) -> None:
         """Repair the store in a forked child. A thread of the parent may have held the lock during a change."""
         self._lock = threading.Lock()

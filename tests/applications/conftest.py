@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from async_oauth_guard.runtime import event_loop
-from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.testing import FakeAuthorizationServer
 from tests.kit.guarded_sites import CLIENTS
+from tests.proofs import forget_proofs
 
 
 @pytest.fixture(scope="module")
@@ -16,4 +16,4 @@ def authority() -> Iterator[FakeAuthorizationServer]:
     with FakeAuthorizationServer(clients=CLIENTS) as running:
         yield running
     event_loop.close()
-    REPLAYS.clear()
+    forget_proofs()

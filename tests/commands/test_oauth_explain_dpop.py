@@ -17,7 +17,6 @@ from async_oauth_guard import DPoP, MutualTLS, Reason, ResourceProtector, requir
 from async_oauth_guard.diagnostics.explain import aexplain, explain
 from async_oauth_guard.diagnostics.remedies import REMEDIES
 from async_oauth_guard.protocol.certificates import thumbprint
-from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.testing import DPoPKey, FakeAuthorizationServer
 from async_oauth_guard.validators.remote import CLOCK
 from tests.bound_tokens import Own
@@ -25,6 +24,7 @@ from tests.certificates import der, pem
 from tests.commands.test_oauth_explain import OF_PROOFS, PAGE, Told, run
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, introspecting, verifying
 from tests.kit.urls import async_view, sync_view
+from tests.proofs import forget_proofs
 from tests.sites import Urls
 from tests.terminals import read_samples
 
@@ -65,7 +65,7 @@ URLS = Urls(
 def _site() -> Iterator[None]:
     with override_settings(OAUTH_GUARD=SETTING, ROOT_URLCONF=URLS):
         yield
-    REPLAYS.clear()
+    forget_proofs()
 
 
 @pytest.fixture

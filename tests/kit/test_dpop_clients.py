@@ -16,11 +16,11 @@ from django.urls import path
 from async_oauth_guard import DPoP, Reason, ResourceProtector, require_oauth
 from async_oauth_guard.protocol.dpop import PresentedProof, Proof, check_proof
 from async_oauth_guard.protocol.secrets import Secret
-from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.testing import AsyncOAuthClient, DPoPKey, OAuthClient, override_oauth
 from async_oauth_guard.validators.remote import CLOCK
 from tests.kit.asking import alice, answer_of, both_colours, token_seen
 from tests.kit.urls import async_view, model_validator, sync_view
+from tests.proofs import forget_proofs
 from tests.site.models import BoundToken
 from tests.sites import COLOURS, Urls
 
@@ -61,7 +61,7 @@ def _patterns(colour: str) -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _no_replays() -> Iterator[None]:
     yield
-    REPLAYS.clear()
+    forget_proofs()
 
 
 def send(client: Any, path: str, method: str = "get", **options: Any) -> Any:

@@ -366,7 +366,7 @@ def traced_size(fill: Callable[[], None], lru: Any) -> int:
         fill()
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
-        lru.clear()
+        lru._entries.clear()
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     finally:

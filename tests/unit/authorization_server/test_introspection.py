@@ -536,7 +536,7 @@ def test_memory_that_is_used(claims: dict[str, Any], shared: bool) -> None:
 
     def fill() -> None:
         number = 0
-        while len(lru) == number:
+        while len(lru._entries) == number:
             presented = Secret(f"token-{number}")
             # No two results share the same time objects.
             site.world.time.advance(0.001)
@@ -881,11 +881,11 @@ def test_results_that_have_had_their_time_leave_the_cache(
     site.world.time.advance(kept - 0.5)
     for number in range(500, 1000):
         present(number)
-    assert len(lru) == 1000
+    assert len(lru._entries) == 1000
     site.world.time.advance(0.5)
     for number in range(1000, 2000):
         present(number)
-    assert len(lru) == 1500
+    assert len(lru._entries) == 1500
 
 
 class Meddling(SizedLRU[IntrospectionResult]):
@@ -1063,7 +1063,7 @@ def test_a_yes_takes_the_place_of_a_no() -> None:
     results = IntrospectionCache(*memories, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
     for claims, sizes in (({"active": False}, [0, 1]), ({"active": True}, [1, 0]), ({"active": False}, [0, 1])):
         assert results.keep(b"key", results.result(claims, 0.0, 0.0, NOW), results.epoch_of(b"key"))
-        assert [len(lru) for lru in memories] == sizes
+        assert [len(lru._entries) for lru in memories] == sizes
 
 
 def test_not_shared() -> None:

@@ -20,6 +20,7 @@ from async_oauth_guard.protocol.provider_profiles import get_profile
 from async_oauth_guard.runtime.effects import CacheAdd, SingleFlight
 from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.validators.binding import BINDING, bind_flow, check_before_hook_flow
+from tests.proofs import forget_proofs
 from tests.unit.driving import PERFORM, drive
 
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
@@ -28,7 +29,7 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known() -> None:
-    REPLAYS.clear()
+    forget_proofs()
 
 
 def context(digest: bytes = b"1", *, cache: str | None = "default", trace: Any = None) -> Any:
@@ -62,7 +63,7 @@ def test_what_the_cache_is_asked() -> None:
 def test_no_result_is_shared() -> None:
     """R96: two requests with one proof never share one result of the cache."""
     _, [first] = outcome(context(), True)
-    REPLAYS.clear()
+    forget_proofs()
     _, [second] = outcome(context(), False)
     assert first.key != second.key
 
@@ -89,7 +90,7 @@ def test_used_by_this_request() -> None:
     presented = context()
     assert outcome(presented, True)[0] is None
     assert outcome(presented) == (None, [])
-    assert len(REPLAYS) == 1
+    assert len(REPLAYS._expiries) == 1
 
 
 def test_applies_to_proofs_only() -> None:

@@ -295,12 +295,12 @@ def test_remembered_tokens() -> None:
     world.answer(JWKS_URI, ok(key_set(KEY)))
     first = world.run(validator.authenticate_flow(presented, authorization_context()))
     second = world.run(validator.authenticate_flow(presented, authorization_context()))
-    assert (first, len(validator._verified_tokens)) == (second, 1)
+    assert (first, len(validator._verified_tokens._entries)) == (second, 1)
     assert first is not second
     first["scope"] = "everything"
     assert world.run(validator.authenticate_flow(presented, authorization_context(fresh=True)))["scope"] == "a b"
     world.run(validator.invalidate_flow(presented, None))
-    assert len(validator._verified_tokens) == 0
+    assert len(validator._verified_tokens._entries) == 0
     assert world.urls == [JWKS_URI]
 
 
@@ -489,7 +489,7 @@ def test_own_keys() -> None:
     for _ in range(2):
         assert world.run(validator.authenticate_flow(presented, authorization_context()))["sub"] == "alice"
     assert validator.calls == 2
-    assert len(validator._verified_tokens) == 0
+    assert len(validator._verified_tokens._entries) == 0
     assert "HS256" in validator.algorithms
     assert not validator.shares
 
@@ -508,7 +508,7 @@ def test_own_keys_with_an_identity() -> None:
         validator.name = name
         assert world.run(validator.authenticate_flow(presented, authorization_context()))["sub"] == "alice"
     assert validator.calls == 2
-    assert len(validator._verified_tokens) == 2
+    assert len(validator._verified_tokens._entries) == 2
     assert validator.shares
     assert validator.fingerprint()["jwks"] == "None"
 
