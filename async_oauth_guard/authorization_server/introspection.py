@@ -261,21 +261,17 @@ class Introspection:
 
     def _find_shared_flow(self, entry: CacheEntry, key: bytes, epoch: Epoch) -> Flow[IntrospectionResult | None]:
         """Return the result that another worker stored in the shared cache, if it may still be used."""
-        shared = yield from self._read_shared_flow(entry)
-        is_kept = shared is not None and self.results.keep(key, shared, epoch)
-        return shared if is_kept and shared is not None and self.server.clock.steady() < shared.until else None
-
-    def _read_shared_flow(self, entry: CacheEntry) -> Flow[IntrospectionResult | None]:
         text = yield CacheRead(entry.cache, entry.name)
         clock = self.server.clock
         wall = clock.wall()
-        shared = entry.signer.verify(entry.name, text, wall)
-        if shared is None:
+        stored = entry.signer.verify(entry.name, text, wall)
+        if stored is None:
             return None
         # Treat it like a response that arrived here at that time. The clock of another worker may be ahead.
-        age = max(0.0, wall - shared["began_at"])
+        age = max(0.0, wall - stored["began_at"])
         began = clock.steady() - age
-        return self.results.result(shared["claims"], began, began, wall - age)
+        result = self.results.result(stored["claims"], began, began, wall - age)
+        return result if self.results.keep(key, result, epoch) and clock.steady() < result.until else None
 
     def _write_shared_flow(self, entry: CacheEntry, result: IntrospectionResult) -> Flow[None]:
         wall, now = self.server.clock.wall(), self.server.clock.steady()

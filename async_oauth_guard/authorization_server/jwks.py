@@ -111,7 +111,6 @@ class StaticKeySource(KeySource):
         self._key_set = RefreshPolicy(math.inf, 0.0, math.inf).key_set(self.keys, key_set, 0.0)
 
     def is_settled(self, identity: str) -> bool:
-        """See `KeySource`."""
         # This is called for each request, and must not call anything else.
         return identity in self._key_set.identities
 
@@ -119,12 +118,10 @@ class StaticKeySource(KeySource):
         return self._key_set
 
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
-        """See `KeySource`."""
         yield from ()
         return choose_keys(self.keys, jwt)
 
     def document_flow(self, cache: str | None) -> Flow[Any]:
-        """See `KeySource`."""
         yield from ()
         return self._document
 
@@ -150,7 +147,7 @@ class RemoteKeySource(KeySource):
         self._lifetimes = lifetimes
         self._signer = signer
         self._current: _KeySet | None = None
-        self._attempted_at: float | None = None
+        self._attempted_at = -math.inf
         self._has_failed = False
         self._is_attempting = False
 
@@ -185,7 +182,6 @@ class RemoteKeySource(KeySource):
         return identity in current.identities
 
     def document_flow(self, cache: str | None) -> Flow[Any]:
-        """See `KeySource`."""
         return (yield from self._usable_flow(cache)).document
 
     def _usable_flow(self, cache: str | None) -> Flow[_KeySet]:
@@ -201,13 +197,11 @@ class RemoteKeySource(KeySource):
         return current
 
     def _may_attempt(self, now: float) -> bool:
-        return self._attempted_at is None or now >= self._attempted_at + self._lifetimes.cooldown
+        return now >= self._attempted_at + self._lifetimes.cooldown
 
     def _is_attempted(self, now: float) -> bool:
         # Only for as long as an attempt may take: a process that was forked during one never sees its end.
-        return (
-            self._is_attempting and self._attempted_at is not None and now < self._attempted_at + self._server.timeout
-        )
+        return self._is_attempting and now < self._attempted_at + self._server.timeout
 
     def _was_just_attempted(self) -> bool:
         """Whether an attempt to fetch the key set has just ended, so that an unknown key must not cause another.
@@ -219,7 +213,7 @@ class RemoteKeySource(KeySource):
         if self._may_attempt(now) or self._is_attempted(now):
             return False
         if self._has_failed:
-            rest = (self._attempted_at or now) + self._lifetimes.cooldown - now
+            rest = self._attempted_at + self._lifetimes.cooldown - now
             raise TemporarilyUnavailableError(
                 reason=Reason.KEYS_UNAVAILABLE, retry_after=max(self._server.backoff.seconds_left(), math.ceil(rest))
             )
@@ -318,7 +312,6 @@ class CallableKeySource(KeySource):
         self._failed_at = -math.inf
 
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
-        """See `KeySource`."""
         current = self._settled()
         chosen = choose_keys(current.keys, jwt) if current is not None else ()
         if chosen or (current is not None and self._clock.steady() < current.fetched_at + self._lifetimes.cooldown):
@@ -326,7 +319,6 @@ class CallableKeySource(KeySource):
         return choose_keys((yield from self._call_flow()).keys, jwt)
 
     def document_flow(self, cache: str | None) -> Flow[Any]:
-        """See `KeySource`."""
         return (self._settled() or (yield from self._call_flow())).document
 
     def _settled(self) -> _KeySet | None:

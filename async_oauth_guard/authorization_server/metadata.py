@@ -137,18 +137,16 @@ class Metadata:
         """
         server = self._server
         document = yield from self._usable_flow(name)
-        address = document.get(name)
-        try:
-            self._check_address(address)
-        except ValueError as error:
-            unusable(f"The metadata of {server.issuer} has no usable {name}: it {error}", Reason.METADATA_UNUSABLE)
-        return str(address)
+        fault = self._fault_of(document.get(name))
+        if fault is not None:
+            unusable(f"The metadata of {server.issuer} has no usable {name}: it {fault}", Reason.METADATA_UNUSABLE)
+        return str(document[name])
 
     def _usable_flow(self, name: str) -> Flow[Mapping[str, Any]]:
         """Return the stored metadata while it is usable, and refresh it in the background. Otherwise fetch it now."""
         refresh = SingleFlight((self, "metadata"), self._fetch_flow, self._server.timeout)
         document, age = self._document, self._server.clock.steady() - self._fetched_at
-        lacks_it = document is not None and not self._has_address(document, name)
+        lacks_it = document is not None and self._fault_of(document.get(name)) is not None
         if document is None or age >= self._max_stale or (lacks_it and age >= LACKING_TTL):
             fetched: Mapping[str, Any] = yield refresh
             return fetched
@@ -157,17 +155,14 @@ class Metadata:
             yield StartBackground(refresh)
         return document
 
-    def _has_address(self, document: Mapping[str, Any], name: str) -> bool:
-        try:
-            self._check_address(document.get(name))
-        except ValueError:
-            return False
-        return True
-
-    def _check_address(self, address: Any) -> None:
+    def _fault_of(self, address: Any) -> ValueError | None:
         # The metadata of an https issuer must not direct secrets to a process that listens on a plain port here.
         is_plain = urlsplit(self._server.issuer or "").scheme == "http"
-        check_url(address, self._server.allow_insecure_http, allow_loopback=is_plain)
+        try:
+            check_url(address, self._server.allow_insecure_http, allow_loopback=is_plain)
+        except ValueError as error:
+            return error
+        return None
 
     def _fetch_flow(self) -> Flow[Mapping[str, Any]]:
         with self._server.backoff.attempt() as attempt:

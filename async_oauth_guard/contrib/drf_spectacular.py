@@ -55,7 +55,6 @@ class AutoSchema(openapi.AutoSchema):
     """Adds the guards of handlers and classes to the security of an operation, and the responses of refusals."""
 
     def get_auth(self) -> list[Any]:
-        """See ``drf_spectacular.openapi.AutoSchema.get_auth``."""
         declared = super().get_auth()
         handler = getattr(self.view, getattr(self.view, "action", None) or self.method.lower(), None)
         guards = [getattr(each, "_oauth_guard", None) for each in (type(self.view).dispatch, handler)]
@@ -73,7 +72,6 @@ class AutoSchema(openapi.AutoSchema):
         return [scheme.require(way[scheme.name]) if way else way for way in ways]
 
     def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Any:
-        """See ``drf_spectacular.openapi.AutoSchema.get_operation``."""
         operation = super().get_operation(path, path_regex, path_prefix, method, registry) or {}
         if any(name in _Scheme.all_of(registry) for way in operation.get("security", ()) for name in way):
             registry.register_on_missing(_component("OAuthError", ResolvedComponent.SCHEMA, ERROR_SCHEMA))

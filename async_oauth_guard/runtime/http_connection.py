@@ -201,21 +201,17 @@ class Connection(asyncio.Protocol):
         return not self.is_closing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
         self.is_made = True
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         self.has_received = True
         self._receive(data)
 
     def eof_received(self) -> None:
-        """See `asyncio.Protocol`."""
         self._receive(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._error = exc or ConnectionAbortedError("the connection was closed")
         self._wake()
 

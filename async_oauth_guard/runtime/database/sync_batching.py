@@ -78,7 +78,6 @@ class _Batch(threads.Query):
         self.limit = self.deadline = time.monotonic() + 2 * batching.DEADLINE
 
     def perform(self) -> list[QueryResult]:
-        """See `threads.Query.perform`."""
         self.collector.close(self)
         self.deadline = min(time.monotonic() + batching.DEADLINE, self.limit)
         return threads.Query.perform(self)
