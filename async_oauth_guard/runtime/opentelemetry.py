@@ -6,7 +6,7 @@ from the settings or from a server's metadata, without the query. No attribute h
 
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,16 +85,12 @@ class _Telemetry:
     def begin_validation(self, scheme: str | None) -> End:
         known: _Attributes = {} if scheme is None else {"oauth.scheme": scheme}
         span = self._tracer.start_span("oauth.validate_token", kind=SpanKind.INTERNAL, attributes=known)
-        current = _Current(span)
 
-        def end(outcome: BaseException | None) -> None:
-            attributes = known | _outcome_attributes(outcome)
-            seconds = current.seconds()
+        def record(seconds: float, attributes: _Attributes) -> None:
             self._validations.add(1, attributes)
             self._validation_duration.record(seconds, attributes)
-            current.end(attributes)
 
-        return current.ended_by(end)
+        return _enter(span, lambda outcome: known | _outcome_attributes(outcome), record)
 
     def begin_call(self, call: OutboundRequest, place: SpanContext | None) -> End:
         known: _Attributes = {"http.request.method": call.method, "oauth.call.purpose": call.purpose}
@@ -108,53 +104,39 @@ class _Telemetry:
             # These URLs have no user name, password or fragment. The query may contain a secret.
             attributes=known | {"url.full": call.url.partition("?")[0]},
         )
-        current = _Current(span)
-
-        def end(outcome: Any) -> None:
-            attributes = known | _response_attributes(outcome)
-            self._call_duration.record(current.seconds(), attributes)
-            current.end(attributes)
-
-        return current.ended_by(end)
+        return _enter(span, lambda outcome: known | _response_attributes(outcome), self._call_duration.record)
 
 
-class _Current:
-    """A span that is the current span of this context until it ends."""
+def _enter(
+    span: Span, attributes_of: Callable[[Any], _Attributes], record: Callable[[float, _Attributes], None]
+) -> End:
+    """Make ``span`` the current span of this context until the returned function is called with the outcome."""
+    began = time.perf_counter()
+    entered = _ENTERED.set(True)
+    attached = contexts.attach(trace.set_span_in_context(span))
 
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._began = time.perf_counter()
-        self._entered = _ENTERED.set(True)
-        self._attached = contexts.attach(trace.set_span_in_context(span))
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
-
-    def end(self, attributes: _Attributes) -> None:
-        self._span.set_attributes(attributes)
-        if "error.type" in attributes:
-            # Neither description nor exception: both may contain what was sent.
-            self._span.set_status(StatusCode.ERROR)
-
-    def ended_by(self, end: Callable[[Any], None]) -> End:
-        """Return a function that calls ``end`` and, even if that fails, ends the span and restores the context."""
-
-        def end_and_leave(outcome: Any) -> None:
-            try:
-                end(outcome)
-            finally:
-                self._leave()
-                self._span.end()
-
-        return end_and_leave
-
-    def _leave(self) -> None:
+    def end(outcome: Any) -> None:
         try:
-            _ENTERED.reset(self._entered)
-        except ValueError:
-            # A task that was dropped by its loop is collected in an unrelated context, which must not change.
-            return
-        contexts.detach(self._attached)
+            attributes = attributes_of(outcome)
+            record(time.perf_counter() - began, attributes)
+            span.set_attributes(attributes)
+            if "error.type" in attributes:
+                # Neither description nor exception: both may contain what was sent.
+                span.set_status(StatusCode.ERROR)
+        finally:
+            _leave(entered, attached)
+            span.end()
+
+    return end
+
+
+def _leave(entered: Token[bool], attached: Token[Context]) -> None:
+    try:
+        _ENTERED.reset(entered)
+    except ValueError:
+        # A task that was dropped by its loop is collected in an unrelated context, which must not change.
+        return
+    contexts.detach(attached)
 
 
 def _outcome_attributes(outcome: BaseException | None) -> _Attributes:
