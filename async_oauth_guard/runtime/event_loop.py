@@ -148,20 +148,15 @@ class _Outgoing:
         outcome = _CLOSED
         enter_shared_run(shared_run.place)
         try:
-            outcome = await self.outcome_of(single_flight)
+            performers = self.performers(self.loop.time() + single_flight.timeout)
+            outcome = _Outcome(await adrive(single_flight.flow(), performers))
+        except Exception as error:
+            outcome = _Outcome(error=error)
         finally:
             # A run that has ended cannot be joined.
             del self.shared_runs[single_flight.key]
             for deliver in shared_run.waiters:
                 deliver(outcome)
-
-    async def outcome_of(self, single_flight: SingleFlight) -> _Outcome:
-        try:
-            return _Outcome(
-                await adrive(single_flight.flow(), self.performers(self.loop.time() + single_flight.timeout))
-            )
-        except Exception as error:
-            return _Outcome(error=error)
 
     def performers(self, deadline: float) -> Mapping[type[Effect], Callable[[Any], Awaitable[Any]]]:
         """Return what performs each effect on this loop. Rows and site code are left out: they belong to a request."""
