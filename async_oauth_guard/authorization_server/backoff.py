@@ -94,7 +94,10 @@ class Backoff:
         Raises:
             TemporarilyUnavailableError: the request must not be sent now.
         """
-        attempt = self._begin()
+        self.check_open()
+        attempt = Attempt(self._clock.steady(), is_probe=self.is_failing, successes=self._successes)
+        if attempt.is_probe:
+            self._probe = attempt
         try:
             yield attempt
         except TemporarilyUnavailableError as error:
@@ -130,13 +133,6 @@ class Backoff:
         is_probing = self._probe is not None and now < self._probe.began + LONGEST_PROBE
         if self.is_failing and (is_probing or now < self._until):
             raise TemporarilyUnavailableError(reason=Reason.BACKING_OFF, retry_after=self.seconds_left())
-
-    def _begin(self) -> Attempt:
-        self.check_open()
-        attempt = Attempt(self._clock.steady(), is_probe=self.is_failing, successes=self._successes)
-        if attempt.is_probe:
-            self._probe = attempt
-        return attempt
 
     def _succeed(self) -> None:
         self._successes += 1

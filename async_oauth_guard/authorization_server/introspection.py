@@ -244,7 +244,7 @@ class Introspection:
             unusable(f"{url} responded with a signed response that cannot be read: {jwt}")
         wall, issuer = self.server.clock.wall(), self.server.issuer or ""
         reason = (
-            (None if _is_response(jwt.type) else Reason.WRONG_TYPE)
+            (None if f"application/{media_subtype(jwt.type or '')}" == SIGNED else Reason.WRONG_TYPE)
             or check_issuer(jwt.claims, issuer)
             or check_audience(jwt.claims, signed.audiences())
             or (None if jwt.claims.get("iat") is not None else Reason.MISSING_CLAIM)
@@ -282,10 +282,6 @@ class Introspection:
 
 def _entry(cache: str | None, signer: CacheSigner, key: bytes) -> CacheEntry | None:
     return None if cache is None else CacheEntry(cache, signer.name("active", key), signer)
-
-
-def _is_response(typ: str | None) -> bool:
-    return typ is not None and f"application/{media_subtype(typ)}" == SIGNED
 
 
 def read_introspection_result(document: Any, where: str) -> Mapping[str, Any]:

@@ -143,10 +143,6 @@ def check_validator(
         join_protector(get_resource)
 
 
-def _check_realm(value: str) -> None:
-    check_parameters(value, {})
-
-
 def _check_compat(value: str) -> None:
     if value != "authlib":
         raise ValueError(f"compat must be 'authlib' or None, got {value!r}")
@@ -170,7 +166,7 @@ def _check_origin(value: str) -> None:
 
 
 _CHECKS: Mapping[str, tuple[Any, str, Callable[[Any], Any] | None]] = {
-    "realm": (str, "a string", _check_realm),
+    "realm": (str, "a string", lambda value: check_parameters(value, {})),
     "resource": (str, "a string", _check_resource),
     "public_origin": (str, "a string", _check_origin),
     "compat": (str, "a string", _check_compat),

@@ -155,7 +155,7 @@ def check_audience(claims: Mapping[str, Any], accepted: Collection[str], claim: 
     """``aud`` must be one of ``accepted``, or an array of strings that contains one of them (RFC 7519 §4.1.3)."""
     audience = claims.get(claim)
     audiences = [audience] if isinstance(audience, str) else audience
-    if not isinstance(audiences, list) or not all(map(_is_string, audiences)):
+    if not isinstance(audiences, list) or not all(isinstance(each, str) for each in audiences):
         return Reason.WRONG_AUDIENCE
     for each in accepted:
         # `accepted` may be a string, and `in` would find a part of it. `audiences` is always a list.
@@ -268,10 +268,6 @@ def is_time(value: Any) -> bool:
 
 def _is_audience(value: Any) -> bool:
     return _is_name(value) or (isinstance(value, list) and value != [] and all(map(_is_name, value)))
-
-
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 _FORMS: Mapping[str, Callable[[Any], bool]] = {"aud": _is_audience, "exp": is_time, "iat": is_time}

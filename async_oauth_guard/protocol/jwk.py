@@ -99,7 +99,8 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
         # RFC 7517 §5: "Implementations SHOULD ignore JWKs within a JWK Set that use "kty" (key type) values that are
         # not understood by them, that are missing required members, or for which values are out of the supported
         # ranges."
-        if _is_for_encryption(member):
+        described = member if isinstance(member, Mapping) else {}
+        if described.get("use") == "enc":
             # Many servers publish encryption keys. These need no warning.
             continue
         outcome = _import_key(member, fetched, "Ed448" in algorithms) if index < _MAX_KEYS else "it is one too many"
@@ -107,7 +108,7 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
             keys.setdefault(outcome.identity, outcome)
         else:
             faults.append(f"{index} ({outcome})")
-            hint = _SECRET_HINT if fetched and _is_symmetric(member) else hint
+            hint = _SECRET_HINT if fetched and described.get("kty") == "oct" else hint
     if faults:
         # Only their positions and what is wrong: no names or values from the keys.
         logs.write(logger, logging.WARNING, "Some keys of a key set are not used: %s.%s", ", ".join(faults), hint)
@@ -117,17 +118,9 @@ def import_keys(key_set: Any, *, fetched: bool, algorithms: Collection[str] = ()
 _SECRET_HINT = " A shared secret is never fetched; pass it as a key object (jwks=, or joserfc's OctKey)."
 
 
-def _is_symmetric(member: Any) -> bool:
-    return isinstance(member, Mapping) and member.get("kty") == "oct"
-
-
 def _name_of(value: Any) -> str:
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _is_for_encryption(member: Any) -> bool:
-    return isinstance(member, Mapping) and member.get("use") == "enc"
 
 
 def _members_of(key_set: Any) -> Iterable[Any] | None:
@@ -185,7 +178,8 @@ def _import_key(member: Any, fetched: bool, has_ed448: bool) -> VerificationKey 
     algorithms = _restrict(algorithms, jwk)
     if not algorithms:
         return "no algorithm fits it"
-    return VerificationKey(_identify(key, kid, algorithms), kid, algorithms, key)
+    identity = hashlib.sha256(json.dumps([key.thumbprint(), kid, sorted(algorithms)]).encode()).hexdigest()
+    return VerificationKey(identity, kid, algorithms, key)
 
 
 def import_proof_key(jwk: Any, has_ed448: bool) -> VerificationKey | None:
@@ -297,10 +291,6 @@ def _restrict(algorithms: frozenset[str], jwk: Mapping[str, Any]) -> frozenset[s
         return frozenset()
     # RFC 9864 §2.2: "EdDSA" is another name for the algorithm of the key's curve.
     return algorithms if "EdDSA" in algorithms else frozenset({named})
-
-
-def _identify(key: Key, kid: str | None, algorithms: frozenset[str]) -> str:
-    return hashlib.sha256(json.dumps([key.thumbprint(), kid, sorted(algorithms)]).encode()).hexdigest()
 
 
 # --- Private keys ---

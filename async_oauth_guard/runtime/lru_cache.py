@@ -7,6 +7,7 @@ then, so that the cache does not fill up with them.
 import threading
 import weakref
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from cachetools import Cache, LRUCache
@@ -98,11 +99,7 @@ class SizedLRU(Generic[E]):
             self._entries[key] = halfway[key]
 
     def _make_entries(self, max_size: float) -> LRUCache[bytes, E]:
-        return LRUCache(max_size, getsizeof=_size_of)
-
-
-def _size_of(entry: _Entry) -> int:
-    return entry.size
+        return LRUCache(max_size, getsizeof=attrgetter("size"))
 
 
 def _renew() -> None:

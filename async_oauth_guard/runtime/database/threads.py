@@ -44,10 +44,6 @@ class Query(Job):
         """Return what `perform` returned, or a failure for each key if the thread was ended."""
         return [BROKEN_OFF] * len(self.keys) if isinstance(result, BaseException) else result
 
-    def reveal_keys(self) -> list[Any]:
-        """Return the plain keys. Do not keep them in local variables."""
-        return [key.reveal() for key in self.keys]
-
 
 @dataclass(eq=False, repr=False, slots=True)
 class Batch(Query):
@@ -89,7 +85,8 @@ def close() -> None:
 def _perform(query: Query) -> list[QueryResult]:
     results: list[QueryResult] = []
     try:
-        results = query_all(query.queryset, query.field, query.reveal_keys(), query.alias)
+        # The plain keys are in no local variable.
+        results = query_all(query.queryset, query.field, [key.reveal() for key in query.keys], query.alias)
     except BaseException as error:
         # Even an error that ends the thread (site code may call `sys.exit()`) must give the waiting requests a result.
         results = [failure_of(error)] * len(query.keys)
