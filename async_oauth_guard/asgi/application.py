@@ -28,13 +28,12 @@ class Admission:
     """Lets a connection in.
 
     Attributes:
-        state: what the application finds in its scope, besides what the server put there.
-        has_token: whether a token was presented.
+        state: what the application finds in its scope, besides what the server put there. Without a token, its
+            ``oauth_token`` is ``None``.
         expires_at: when the token expires, in seconds since the epoch, or ``None`` if that is not known.
     """
 
     state: Mapping[str, Any] = field(repr=False)
-    has_token: bool
     expires_at: float | None = None
 
 
@@ -85,7 +84,7 @@ class GuardedApplication:
         # A recheck reads the headers again, so the application must not change the same list.
         scope = {**scope, "headers": [*(scope.get("headers") or ())], **outcome.state}
         send = completing(send, partial(self._guard.complete, request))
-        if outcome.has_token:
+        if outcome.state["oauth_token"] is not None:
             await run_until_expiry(self.app, scope, receive, send, self._lifetime(request, outcome))
         else:
             await self.app(scope, receive, send)

@@ -77,7 +77,7 @@ class ApplicationGuard:
 
     def _admission_flow(self, request: Any) -> Flow[Admission]:
         if request.oauth_token is None:
-            return Admission({"oauth_token": None}, has_token=False)
+            return Admission({"oauth_token": None})
         return self._admit(request, (yield from end_of_tokens_flow(request)))
 
     def _admit(self, request: Any, expires_at: float | None) -> Admission:
@@ -85,7 +85,7 @@ class ApplicationGuard:
         state = {"oauth_token": request.oauth_token, **hand_over(handover, request)}
         if self.guard.protector.options.set_user:
             state["user"] = request.user
-        return Admission(state, has_token=True, expires_at=expires_at)
+        return Admission(state, expires_at)
 
     def complete(self, request: ScopeRequest, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """The headers of the application's response, with those that the response of a guarded view has."""

@@ -305,23 +305,22 @@ class SigningKey:
     kid: str | None
 
 
-def import_signing_key(source: Secret[str | Mapping[str, Any]], algorithm: str | None = None) -> SigningKey:
+def import_signing_key(source: Secret[str | Mapping[str, Any]]) -> SigningKey:
     """Import a private key from PEM text or a JWK. Do this once: it takes a hundred times as long as a signature.
 
-    Args:
-        algorithm: the algorithm for signatures. By default, the ``alg`` of the JWK, or else the usual one for the key.
+    It signs with the ``alg`` of the JWK, or else with the usual algorithm for such a key.
 
     Raises:
         ValueError: the key cannot sign. The message says why, and contains nothing from the key.
     """
-    key = _read_signing_key(source.reveal(), algorithm)
+    key = _read_signing_key(source.reveal())
     if isinstance(key, str):
         # Raise here, where no local variable is the key.
         raise ValueError(f"the signing key cannot be used: {key}")
     return key
 
 
-def _read_signing_key(source: Any, algorithm: str | None) -> SigningKey | str:
+def _read_signing_key(source: Any) -> SigningKey | str:
     key = _private_key_of(source)
     if isinstance(key, str):
         return key
@@ -329,10 +328,7 @@ def _read_signing_key(source: Any, algorithm: str | None) -> SigningKey | str:
     fitting = _restrict(_algorithms_of(key), jwk)
     if not fitting:
         return "no algorithm fits it"
-    chosen = algorithm or jwk.get("alg") or _usual_algorithm(fitting)
-    if chosen not in fitting:
-        return "the requested algorithm does not fit it"
-    return SigningKey(key, chosen, jwk.get("kid"))
+    return SigningKey(key, jwk.get("alg") or _usual_algorithm(fitting), jwk.get("kid"))
 
 
 def _private_key_of(source: Any) -> Key | str:

@@ -330,7 +330,7 @@ class SigningKey:
     def __init__(self, kid: str | None) -> None:
         named = {} if kid is None else {"kid": kid}
         key = ECKey.generate_key("P-256")
-        self._private = import_signing_key(Secret({**key.as_dict(private=True), **named}), "ES256")
+        self._private = import_signing_key(Secret({**key.as_dict(private=True), **named}))
         # Without the thumbprint that joserfc adds as kid.
         self.jwk = {**{name: value for name, value in key.as_dict(private=False).items() if name != "kid"}, **named}
 

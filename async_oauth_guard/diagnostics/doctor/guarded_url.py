@@ -39,7 +39,7 @@ class ProofMaker:
     def __init__(self) -> None:
         private = ec.generate_private_key(ec.SECP256R1())
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        self._key = import_signing_key(Secret(pem), _ALGORITHM)
+        self._key = import_signing_key(Secret(pem))
 
     def make(self, method: str, uri: str, token: Secret[str], issued_at: float) -> Secret[str]:
         """The proof for one request with ``token``. ``uri`` has no query and no fragment."""

@@ -80,7 +80,7 @@ def private(key: Any, **members: Any) -> Secret[Any]:
 
 
 def sign(algorithm: str, key: Any = None, claims: Mapping[str, Any] = CLAIMS, **header: Any) -> str:
-    return sign_jwt(claims, import_signing_key(private(key or KEY_OF[algorithm]), algorithm), header)
+    return sign_jwt(claims, import_signing_key(private(key or KEY_OF[algorithm], alg=algorithm)), header)
 
 
 def fetch(*jwks: Any, algorithms: tuple[str, ...] = ()) -> tuple[VerificationKey, ...]:

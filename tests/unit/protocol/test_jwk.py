@@ -415,29 +415,26 @@ def test_rsa_keys_out_of_range_are_not_tried(modulus: int, exponent: int, caplog
 # --- Private keys ---
 
 ENCRYPTED = RSA_KEY.as_pem(private=True, password="password").decode()
-UNFIT: list[tuple[str, Any, str | None, str]] = [
-    ("empty", "", None, "it cannot be read"),
-    ("a client secret", "correct horse battery staple", None, "it cannot be read"),
-    ("public PEM", RSA_KEY.as_pem().decode(), None, "it is not a private key"),
-    ("encrypted PEM", ENCRYPTED, None, "it cannot be read"),
-    ("truncated PEM", pem(RSA_KEY).reveal()[:400], None, "it cannot be read"),
-    ("bytes", pem(RSA_KEY).reveal().encode(), None, "it is neither PEM text nor a JWK"),
-    ("nothing", None, None, "it is neither PEM text nor a JWK"),
-    ("public JWK", GOOD_JWK, None, "it is not a private key"),
-    ("symmetric JWK", SECRET.as_dict(), None, "it is not a private key"),
-    ("no JWK", {}, None, "its kty is unknown"),
-    ("JWK Set", {"keys": [RSA_KEY.as_dict(private=True)]}, None, "its kty is unknown"),
-    ("broken JWK", EC_KEYS["P-256"].as_dict(private=True) | {"d": "AAAA"}, None, "it cannot be read"),
-    ("JWK off its curve", EC_KEYS["P-256"].as_dict(private=True) | {"y": EC_JWK["x"]}, None, "it is not a valid key"),
-    ("short RSA", int_jwk(2**1023 + 1, 65537, d="AAAA"), None, "its size or exponent is out of range"),
-    ("use enc", RSA_KEY.as_dict(private=True) | {"use": "enc"}, None, "its use is not sig"),
-    ("key_ops", RSA_KEY.as_dict(private=True) | {"key_ops": ["decrypt"]}, None, "its key_ops do not include sign"),
-    ("X25519", OKP_KEYS["X25519"].as_dict(private=True), None, "no algorithm fits it"),
-    ("secp256k1", pem(EC_KEYS["secp256k1"]).reveal(), None, "no algorithm fits it"),
-    ("JWK's own alg", RSA_KEY.as_dict(private=True) | {"alg": "ES256"}, None, "no algorithm fits it"),
-    ("alg of another type", pem(RSA_KEY).reveal(), "ES256", "the requested algorithm does not fit it"),
-    ("alg none", pem(RSA_KEY).reveal(), "none", "the requested algorithm does not fit it"),
-    ("alg HS256", pem(RSA_KEY).reveal(), "HS256", "the requested algorithm does not fit it"),
+UNFIT: list[tuple[str, Any, str]] = [
+    ("empty", "", "it cannot be read"),
+    ("a client secret", "correct horse battery staple", "it cannot be read"),
+    ("public PEM", RSA_KEY.as_pem().decode(), "it is not a private key"),
+    ("encrypted PEM", ENCRYPTED, "it cannot be read"),
+    ("truncated PEM", pem(RSA_KEY).reveal()[:400], "it cannot be read"),
+    ("bytes", pem(RSA_KEY).reveal().encode(), "it is neither PEM text nor a JWK"),
+    ("nothing", None, "it is neither PEM text nor a JWK"),
+    ("public JWK", GOOD_JWK, "it is not a private key"),
+    ("symmetric JWK", SECRET.as_dict(), "it is not a private key"),
+    ("no JWK", {}, "its kty is unknown"),
+    ("JWK Set", {"keys": [RSA_KEY.as_dict(private=True)]}, "its kty is unknown"),
+    ("broken JWK", EC_KEYS["P-256"].as_dict(private=True) | {"d": "AAAA"}, "it cannot be read"),
+    ("JWK off its curve", EC_KEYS["P-256"].as_dict(private=True) | {"y": EC_JWK["x"]}, "it is not a valid key"),
+    ("short RSA", int_jwk(2**1023 + 1, 65537, d="AAAA"), "its size or exponent is out of range"),
+    ("use enc", RSA_KEY.as_dict(private=True) | {"use": "enc"}, "its use is not sig"),
+    ("key_ops", RSA_KEY.as_dict(private=True) | {"key_ops": ["decrypt"]}, "its key_ops do not include sign"),
+    ("X25519", OKP_KEYS["X25519"].as_dict(private=True), "no algorithm fits it"),
+    ("secp256k1", pem(EC_KEYS["secp256k1"]).reveal(), "no algorithm fits it"),
+    ("JWK's own alg", RSA_KEY.as_dict(private=True) | {"alg": "ES256"}, "no algorithm fits it"),
 ]
 
 
@@ -445,11 +442,11 @@ def _frames(error: BaseException) -> Iterator[Any]:
     return traceback.walk_tb(error.__traceback__)
 
 
-@pytest.mark.parametrize(("source", "algorithm", "why"), [pytest.param(*case[1:], id=case[0]) for case in UNFIT])
-def test_what_cannot_sign(source: Any, algorithm: str | None, why: str) -> None:
+@pytest.mark.parametrize(("source", "why"), [pytest.param(*case[1:], id=case[0]) for case in UNFIT])
+def test_what_cannot_sign(source: Any, why: str) -> None:
     """A key that cannot sign is refused with our own message, and no frame of the traceback shows the key."""
     with pytest.raises(ValueError, match="the signing key cannot be used") as caught:
-        import_signing_key(Secret(source), algorithm)
+        import_signing_key(Secret(source))
     assert str(caught.value) == f"the signing key cannot be used: {why}"
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     own_frames = traceback.StackSummary.extract(

@@ -632,7 +632,7 @@ def test_header_of_what_is_signed() -> None:
     key = private(RSA_KEY, kid="k1")
     assert parse(sign_jwt(CLAIMS, import_signing_key(key))).header == {"alg": "RS256", "typ": "JWT", "kid": "k1"}
     header = {"typ": "client-authentication+jwt", "kid": "k2", "alg": "none"}
-    signed = sign_jwt(CLAIMS, import_signing_key(key, "PS256"), header)
+    signed = sign_jwt(CLAIMS, import_signing_key(private(RSA_KEY, kid="k1", alg="PS256")), header)
     assert parse(signed).header == header | {"alg": "PS256"}
     for unnamed in (pem(RSA_KEY), private(RSA_KEY, kid=None)):
         assert parse(sign_jwt(CLAIMS, import_signing_key(unnamed))).kid is None
