@@ -8,7 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase, Swagger
 
-__all__ = ["install_docs_page"]
+from ...diagnostics.review import mark_reviewed
+
+__all__ = ["install_docs_page", "oauth2_redirect"]
 
 # The page that opened this one waits for the code (RFC 6749 §4.1.2). The functions are those of Swagger UI.
 _REDIRECT_PAGE = """<!doctype html>
@@ -39,18 +41,14 @@ def install_docs_page(api: NinjaAPI, client_id: str | None) -> None:
     api.docs = _AuthorizingDocs(api.docs, client_id)
     # Swagger UI expects it there.
     path = f"{dirname(api.docs_url).rstrip('/')}/oauth2-redirect.html"
-    api.get(path, auth=None, include_in_schema=False)(_make_redirect_page())
+    api.get(path, auth=None, include_in_schema=False)(oauth2_redirect)
 
 
-def _make_redirect_page() -> Any:
-    def oauth2_redirect(request: HttpRequest) -> HttpResponse:
-        # SecurityMiddleware's default would separate this window from the one that opened it.
-        return HttpResponse(_REDIRECT_PAGE, headers={"Cross-Origin-Opener-Policy": "unsafe-none"})
-
-    page: Any = oauth2_redirect
-    # As `mark_reviewed` does.
-    page._oauth_review = (page, "static page of the API's documentation")
-    return page
+@mark_reviewed("static page of the API's documentation")
+def oauth2_redirect(request: HttpRequest) -> HttpResponse:
+    """The page to which the authorization server redirects (RFC 6749 §4.1.2)."""
+    # SecurityMiddleware's default would separate this window from the one that opened it.
+    return HttpResponse(_REDIRECT_PAGE, headers={"Cross-Origin-Opener-Policy": "unsafe-none"})
 
 
 class _AuthorizingDocs(DocsBase):
