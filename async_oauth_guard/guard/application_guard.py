@@ -1,6 +1,6 @@
 """Guards an ASGI application with the same decision as a view's guard, before Django has made a request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
