@@ -159,3 +159,27 @@ def test_acquire_token_in_a_view() -> None:
     with serving(view):
         assert SEND["def"]("/", bearer("any")).json == {"scopes": ["profile"]}
     assert validator.asked == ["any"]
+
+
+@both_colours
+@pytest.mark.parametrize(("granted", "changed"), [("profile", "profile write"), ("profile write", "profile")])
+def test_token_that_code_between_guards_changes(
+    granted: str, changed: str, colour: str, server: FakeAuthorizationServer
+) -> None:
+    """The change counts for this request, and for no other one, whatever the guards remember about the token."""
+    protector = ResourceProtector(introspecting())
+    headers = bearer(server.opaque(granted))
+    inner = protector("write")(Witness().view(colour))
+    scopes = [granted, granted, granted, changed] * 3
+    asked = iter(scopes)
+
+    def change(request: Any) -> Any:
+        request.oauth_token["scope"] = next(asked)
+        return inner(request)
+
+    async def achange(request: HttpRequest) -> Any:
+        return await change(request)
+
+    with serving(protector("profile")(change if colour == "def" else achange)):
+        statuses = [SEND[colour]("/", headers).status for _ in scopes]
+    assert statuses == [200 if "write" in scope else 403 for scope in scopes]

@@ -19,7 +19,7 @@ from ..validators.authorization import Authorization
 from ..validators.clock import CLOCK
 from ..validators.hooks import keywords_taken, overridden
 from .csrf import session_checks_flow
-from .handover import Handover, leave_handover, presented_by
+from .handover import Handover, handover_of, leave_handover, presented_by
 from .interface import Protector
 from .memo import Memo, Plan
 from .ninja_operations import PASSED
@@ -114,6 +114,12 @@ class ViewGuard:
         if recalled is None:
             return False
         found, state = recalled
+        earlier = handover_of(request, self.protector)
+        if earlier is not None and earlier.found is not None:
+            if earlier.found.token != found.token:
+                # Code between two guards has changed the token of this request, so the flow decides.
+                return False
+            found = earlier.found
         # A plan is only made for guards that may use cached results.
         handover = Handover(self.protector, found.token, state, presented, found, NO_POSSESSION, False, CLOCK.wall())
         _let_in(request, given, handover)

@@ -52,6 +52,9 @@ class RememberingValidator(TokenValidator):
         if state.remembered is None or type(found) is not AccessToken:
             return
         known, policy = state.remembered
+        if found != known.claims:
+            # Code of the site has changed the token, for this request only.
+            return
         lifetime = lifetime_under(policy, found)
         if isinstance(lifetime, Lifetime) and found.user is None and found.get("cnf") is None:
             admission = Admission(lifetime, found._audiences, policy)
