@@ -11,10 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
 from django.core.management import load_command_class
 from django.core.management.base import BaseCommand
+from django.http import HttpResponse
 from django.test import override_settings
 from django.test.utils import isolate_apps
+from django.urls import path as url
 
 import async_oauth_guard
 import async_oauth_guard.testing
@@ -34,9 +37,11 @@ from async_oauth_guard.protocol.requirements import parse_requirements
 from demo_asgi.bound import REQUESTS as BOUND
 from demo_asgi.remote import STEPS
 from demo_asgi.requests import REQUESTS, DemoRequest
+from tests import asgi
 from tests.frameworks import test_adrf, test_channels, test_guarded_consumers, test_ninja, test_rest_framework
 from tests.frameworks.rows import rows_shown_by
 from tests.site.models import OAuth2Token
+from tests.sites import serving
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(async_oauth_guard.__file__).parent
@@ -127,6 +132,31 @@ def test_blocks_run(page: Path) -> None:
             if setting := names.pop("OAUTH_GUARD", None):
                 with override_settings(OAUTH_GUARD=setting):
                     assert check_settings(None) == []
+
+
+@pytest.mark.parametrize(
+    ("path_of_request", "root_path", "prefix"),
+    [("/api/notes", "", None), ("/site/api/notes", "", "/site"), ("/site/api/notes", "/site", None)],
+)
+async def test_selecting_paths(path_of_request: str, root_path: str, prefix: str | None) -> None:
+    """The example that selects the guarded part of a site guards a view under each path that leads to it."""
+    (code,) = (block["code"] for block in blocks(ROOT / "docs/asgi.md") if "async def application(" in block["code"])
+    names: dict[str, Any] = {"get_asgi_application": ASGIHandler, "require_oauth": ResourceProtector(NoToken())}
+    view = url("api/notes", lambda request: HttpResponse())
+    with serving([view], FORCE_SCRIPT_NAME=prefix):
+        exec(compile(code, "docs/asgi.md", "exec"), names)
+        answer = await asgi.request(path_of_request, application=names["application"], changes={"root_path": root_path})
+        assert answer.status == 401
+        assert (await asgi.request(path_of_request, changes={"root_path": root_path})).status == 200
+
+
+class NoToken(TokenValidator):
+    """No token is valid."""
+
+    TOKEN_TYPE = "bearer"
+
+    def authenticate_token(self, token_string: str) -> None:
+        return None
 
 
 # A literal, also as what an environment variable falls back to.
