@@ -369,7 +369,8 @@ def test_database_that_does_not_answer(arguments: tuple[str, ...], monkeypatch: 
 
     monkeypatch.setattr(connections["default"], "cursor", refuse)
     assert refusal(*arguments) == (
-        "The database 'default' does not respond (OperationalError): start it, or correct DATABASES['default']."
+        "The database 'default' cannot be queried (OperationalError): start it, correct DATABASES['default'], or run"
+        " `manage.py migrate --database default`."
     )
 
 
@@ -396,8 +397,8 @@ def test_table_that_is_missing(arguments: tuple[str, ...], settings: Any) -> Non
     use(settings, in_model(AbsentToken))
     # Which of the two errors it is, databases differ in.
     assert re.fullmatch(
-        r"The database 'default' responds, but this query failed \((Operational|Programming)Error\)\. A table or column"
-        r" may be missing: run `manage.py migrate --database default`.",
+        r"The database 'default' cannot be queried \((Operational|Programming)Error\): start it, correct"
+        r" DATABASES\['default'\], or run `manage.py migrate --database default`\.",
         refusal(*arguments),
     )
 

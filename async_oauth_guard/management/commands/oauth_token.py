@@ -14,8 +14,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error as DatabaseError
-from django.db import ProgrammingError, connections, router, transaction
+from django.db import ProgrammingError, router, transaction
 from django.db.models import NOT_PROVIDED, DateTimeField, ForeignKey, JSONField, Model
 from django.utils import timezone
 
@@ -321,16 +320,8 @@ def _asking(alias: str) -> Iterator[None]:
         failure = type(error).__name__
     else:
         return
-    raise cannot_look(_remedy(alias, failure))
-
-
-def _remedy(alias: str, failure: str) -> str:
-    try:
-        connections[alias].introspection.table_names()
-    except DatabaseError:
-        return f"The database {alias!r} does not respond ({failure}): start it, or correct DATABASES[{alias!r}]."
-    return (
-        f"The database {alias!r} responds, but this query failed ({failure}). A table or column may be missing: run"
+    raise cannot_look(
+        f"The database {alias!r} cannot be queried ({failure}): start it, correct DATABASES[{alias!r}], or run"
         f" `manage.py migrate --database {alias}`."
     )
 
