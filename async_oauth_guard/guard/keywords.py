@@ -18,11 +18,7 @@ class UnenforceableError(ImproperlyConfigured):
 
 
 def check_flags(**flags: object) -> None:
-    """Check that each value is a ``bool``.
-
-    Raises:
-        TypeError: one is not.
-    """
+    """Check that each value is a ``bool``."""
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise TypeError(f"{name} must be True or False, got {type(flag).__name__}")

@@ -76,7 +76,6 @@ class ReportCommand(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the arguments of every report."""
         parser.add_argument("--json", action="store_true", help="Print the report as JSON, for programs.")
 
     def examine(self, options: Mapping[str, Any]) -> Report:

@@ -90,11 +90,7 @@ class DPoPKey:
 
 
 def read_key(dpop: Any) -> DPoPKey | None:
-    """The key that the argument ``dpop`` of a test client means: a new one for ``True``, none for ``False``.
-
-    Raises:
-        TypeError: it is something else.
-    """
+    """The key that the argument ``dpop`` of a test client means: a new one for ``True``, none for ``False``."""
     if isinstance(dpop, DPoPKey):
         return dpop
     if not isinstance(dpop, bool):

@@ -100,11 +100,7 @@ class OverrideValidator(TokenValidator):
 
 
 def check_token(token: Any) -> None:
-    """Refuse what a guard could not check.
-
-    Raises:
-        TypeError: ``token`` is neither an `AccessToken` nor an object with the methods of a token.
-    """
+    """Refuse what a guard could not check."""
     if isinstance(token, AccessToken):
         return
     if isinstance(token, str | bytes):
@@ -119,12 +115,7 @@ def check_token(token: Any) -> None:
 
 
 def make_token_factory(scopes: Any, user: Any, claims: Any, attributes: Mapping[str, Any]) -> Callable[[], AccessToken]:
-    """Return a function that creates the token of one request. Each has its own claims, because views may change them.
-
-    Raises:
-        TypeError: an argument has the wrong type, or two arguments set the same claim.
-        ValueError: a scope is invalid.
-    """
+    """A function that creates the token of one request. Each has its own claims, because views may change them."""
     user = resolve_user(user)
     _check_user(user)
     _check_attributes(attributes)
@@ -261,12 +252,7 @@ _EXPECTED = "error must be a Reason, its name, or a GuardError such as InvalidTo
 
 
 def read_error(error: Any) -> GuardError:
-    """The error that ``error`` names: a `Reason`, its name, a class of errors, or an instance.
-
-    Raises:
-        TypeError: ``error`` has another type.
-        ValueError: it is not the name of a reason.
-    """
+    """The error that ``error`` names: a `Reason`, its name, a class of errors, or an instance."""
     if isinstance(error, str):
         reason = _read_reason(error)
         return error_of(reason)

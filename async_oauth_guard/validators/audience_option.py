@@ -20,12 +20,7 @@ Audience = str | Collection[str] | FromProtector | None
 
 
 def read_audience(audience: Any, argument: str) -> tuple[str, ...] | FromProtector | None:
-    """The audience option as a tuple, unless it is ``None`` or `FROM_PROTECTOR`.
-
-    Raises:
-        TypeError: it is neither a string nor a list of strings.
-        ValueError: it is an empty list, or an audience is empty or not a string.
-    """
+    """The audience option as a tuple, unless it is ``None`` or `FROM_PROTECTOR`."""
     if audience is None or isinstance(audience, FromProtector):
         return audience
     audiences = (audience,) if isinstance(audience, str) else audience

@@ -34,12 +34,7 @@ class ClientAuthentication:
     issuer: str | None
 
     def check(self) -> None:
-        """Check that the method has the credentials that it needs.
-
-        Raises:
-            ValueError: the method is unknown, or its credentials are missing or cannot be used.
-            TypeError: the secret must be a string.
-        """
+        """Check that the method has the credentials that it needs."""
         method = self.method
         methods = get_args(ClientAuth)
         if method not in methods:

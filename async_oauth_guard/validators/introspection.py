@@ -234,7 +234,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         return super().takes_audience_from_protector and not self._overrides.introspect_token
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `RemoteTokenValidator.fingerprint`."""
         return {
             **super().fingerprint(),
             "introspection_endpoint": self.introspection_endpoint,
@@ -255,7 +254,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         return issuer
 
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
-        """See `RemoteTokenValidator.find_flow`."""
         found, result, policy = yield from self._find_flow(token, context)
         if not isinstance(found, AccessToken):
             return found, TokenState(Reason.INACTIVE_TOKEN)
@@ -355,11 +353,10 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"))
 
     def _check_before_hook(self, token: Any) -> Reason | None:
-        """See `TokenValidator._check_before_hook`. A custom ``validate_token`` may not check ``active``."""
+        # A custom `validate_token` may not check `active`.
         return check_active(token, is_found_here=not self._overrides.authenticate_token)
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
-        """Delete the results for ``token``."""
         if self._overrides.introspect_token:
             self._results.forget(self.signer().digest(token), self._server.clock.steady())
         else:

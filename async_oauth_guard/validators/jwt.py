@@ -196,7 +196,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         return self._overrides.get_jwks or (self.jwks is not None and not callable(self.jwks))
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `RemoteTokenValidator.fingerprint`."""
         keys = None if self._overrides.get_jwks else self._own_keys
         return {
             **super().fingerprint(),
@@ -213,7 +212,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         return bool(issuer == self.issuer)
 
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[AccessToken, TokenState]]:
-        """See `RemoteTokenValidator.find_flow`."""
         found, verified, policy = yield from self._find_flow(token, context)
         # The keys may have been fetched since the lifetime was checked with the other claims.
         checked = CheckedClaims(policy, verified.claims, lifetime=verified.lifetime)
@@ -317,7 +315,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"), None, self.leeway)
 
     def _check_own_claims(self, claims: Mapping[str, Any], context: AuthorizationContext) -> Reason | None:
-        """See `RemoteTokenValidator._check_own_claims`."""
         if not isinstance(claims, AccessToken) and hasattr(claims, "validate"):
             # Authlib's claims have their own options, and Authlib checks these.
             authlib_validator: Any = AuthlibValidator(self.issuer, None, self.realm, **self.extra_attributes)
@@ -325,7 +322,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         return super()._check_own_claims(claims, context)
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
-        """Delete the cached result for ``token``."""
         yield from ()
         self._verified_tokens.discard(self.signer().digest(token))
 

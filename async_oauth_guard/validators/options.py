@@ -162,7 +162,6 @@ def resolve_http_client(http_client: Any) -> Callable[[], Any] | None:
 
 
 def check_verify(verify: Any) -> str | ssl.SSLContext | None:
-    """The option ``verify``."""
     if isinstance(verify, str):
         try:
             ssl.create_default_context(cafile=verify)
@@ -174,7 +173,6 @@ def check_verify(verify: Any) -> str | ssl.SSLContext | None:
 
 
 def fixed_keys(jwks: Any, algorithms: Collection[str]) -> StaticKeySource:
-    """The keys of the option ``jwks``."""
     if isinstance(jwks, str) and jwks.startswith(("https://", "http://")):
         raise TypeError("jwks must be the keys themselves; pass a URL as jwks_uri=")
     with argument_context("jwks"):
@@ -190,7 +188,6 @@ def check_key_options(keys: KeySource | None, jwks: Any, jwks_uri: str | None) -
 
 
 def check_metadata(metadata: bool | Mapping[Any, Any]) -> None:
-    """Check the option ``metadata`` of a protector."""
     if not isinstance(metadata, bool):
         check_members(metadata)
 

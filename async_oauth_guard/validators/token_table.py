@@ -67,7 +67,6 @@ class RowSource:
 
     @cached_property
     def model(self) -> type[Model]:
-        """The model."""
         return self._get_model()
 
     @cached_property

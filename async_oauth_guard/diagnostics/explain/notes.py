@@ -120,11 +120,9 @@ class Trace:
         self.is_over = False
 
     def reach(self, rule: Rule[Any, Any]) -> None:
-        """See `rules.Trace`."""
         (self.notes[-1] if self.notes else self).rule = rule
 
     def watch_flow(self, flow: Flow[T], validator: Any = None) -> Flow[T]:
-        """See `ValidationTrace`."""
         if validator is not None:
             self.notes.append(Notes(validator, self.is_guard))
         notes = self.notes[-1]

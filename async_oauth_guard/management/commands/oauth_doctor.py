@@ -34,7 +34,6 @@ class Command(ReportCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See `ReportCommand`."""
         super().add_arguments(parser)
         parser.add_argument(
             "--timeout",
@@ -53,7 +52,6 @@ class Command(ReportCommand):
         )
 
     def examine(self, options: Mapping[str, Any]) -> Report:
-        """Examine the site."""
         timeout = options["timeout"]
         if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
             raise cannot_look("--timeout must be a number of seconds greater than 0.")

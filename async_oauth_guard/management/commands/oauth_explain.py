@@ -42,8 +42,6 @@ _RESULTS: Mapping[str, tuple[str, Tone]] = {
 
 
 class Command(ReportCommand):
-    """See ``help``."""
-
     help = (
         "Checks a token as the guards do, and shows rule by rule why it is let in or refused. Reads the token, or the"
         " whole header `Bearer <token>`, from standard input. Exit status: 0 let in, 1 refused, 2 used wrongly or"
@@ -64,7 +62,6 @@ class Command(ReportCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the arguments."""
         super().add_arguments(parser)
         parser.add_argument("--url", metavar="PATH", help="Also check what the view at this path requires.")
         parser.add_argument("--method", default="GET", help="The method of the request. Default: %(default)s")

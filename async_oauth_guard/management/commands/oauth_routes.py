@@ -21,7 +21,6 @@ class Command(ReportCommand):
     help = "Lists every URL of the site, with its view and its guards."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the arguments of this report."""
         super().add_arguments(parser)
         parser.add_argument(
             "--unguarded",
@@ -36,7 +35,6 @@ class Command(ReportCommand):
         )
 
     def examine(self, options: Mapping[str, Any]) -> Report:
-        """List the routes of the URL configurations."""
         allowed = patterns_of_allowed() or ()
         routes = [route for urlconf in options["urlconf"] or [None] for route in iter_routes(urlconf)]
         unguarded = [route for route in routes if not route.is_guarded and not is_excused(route, allowed)]

@@ -42,8 +42,6 @@ _CLIENTS = ("application", "client")
 
 
 class Command(BaseCommand):
-    """See ``help``."""
-
     help = (
         "Creates a token for development: a row in the token model of a BearerTokenValidator in OAUTH_GUARD. Prints"
         " only the token to standard output, for use as in TOKEN=$(manage.py oauth_token --user alice). Works only with"
@@ -52,7 +50,6 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the arguments."""
         parser.add_argument("--user", metavar="NAME", help="The user of the token. Default: none")
         parser.add_argument(
             "--scopes", default="", metavar='"A B"', help="The scopes of the token, separated by spaces. Default: none"

@@ -118,8 +118,6 @@ class Call:
 
 
 class Endpoints:
-    """The endpoints of one server."""
-
     def __init__(
         self,
         issuer: Issuer,
@@ -307,7 +305,6 @@ def refuse_client() -> ServerResponse:
 
 
 def origin_of(url: str) -> str:
-    """The scheme, host and port of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 

@@ -112,11 +112,7 @@ class Faults:
         self._undoing: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     def begin(self, name: str, at: str | None) -> Fault:
-        """Start a fault, at one endpoint if ``at`` names one.
-
-        Raises:
-            ValueError: there is no such fault or endpoint, or the fault cannot be limited to one endpoint.
-        """
+        """Start a fault, at one endpoint if ``at`` names one."""
         choose("fault", name, FAULTS)
         if at is not None:
             choose("at", at, ENDPOINTS)
@@ -139,7 +135,6 @@ class Faults:
         fault._release()
 
     def end_all(self) -> None:
-        """End all faults."""
         for fault in [*self._begun]:
             self.end(fault)
 

@@ -98,7 +98,6 @@ class SigningKeys:
         }
 
     def current(self, algorithm: str) -> SigningKey:
-        """The key that currently signs."""
         return self._current[algorithm]
 
     def foreign(self, algorithm: str) -> SigningKey:
@@ -106,7 +105,6 @@ class SigningKeys:
         return SigningKey(self._current[algorithm].kid, algorithm, self._take(algorithm))
 
     def published(self) -> list[SigningKey]:
-        """The keys in the key set."""
         return [*self._published]
 
     def rotate(self, *, keep_old: bool) -> list[SigningKey]:
@@ -193,8 +191,6 @@ def encode_base64url(data: bytes) -> str:
 
 
 class Issuer:
-    """Issues tokens, and keeps their state."""
-
     def __init__(
         self,
         name: str,
@@ -233,9 +229,6 @@ class Issuer:
         """The claims that RFC 9068 §2.2 requires, changed by the arguments; ``None`` leaves a claim out.
 
         The arguments are those of `FakeAuthorizationServer.jwt`, in the same order.
-
-        Raises:
-            ValueError, TypeError: an argument is invalid.
         """
         check_name("subject", subject, "str(user.pk)")
         check_name("client_id", client_id, "'reports'")
@@ -264,11 +257,7 @@ class Issuer:
         key: Any = None,
         algorithm: str | None = None,
     ) -> str:
-        """A JWT with these claims, signed with ``key``. Default: the server's key.
-
-        Raises:
-            ValueError, TypeError: an argument is invalid.
-        """
+        """A JWT with these claims, signed with ``key``. Default: the server's key."""
         own = key is None
         chosen = self._choose(key, algorithm)
         kid = self.unknown_kid if own and self.unknown_kid is not None else chosen.kid
@@ -337,11 +326,7 @@ class Issuer:
 
 
 def read_algorithms(algorithm: Any) -> tuple[str, ...]:
-    """One algorithm or several.
-
-    Raises:
-        TypeError, ValueError: a server cannot have keys for it, or there is no algorithm.
-    """
+    """One algorithm or several."""
     if not isinstance(algorithm, Collection):
         raise TypeError(f"algorithm must be 'RS256' or ['RS256', 'ES256'], got {kind_of(algorithm)}")
     algorithms = (algorithm,) if isinstance(algorithm, str) else tuple(algorithm)
@@ -353,7 +338,6 @@ def read_algorithms(algorithm: Any) -> tuple[str, ...]:
 
 
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
-    """The members that are not ``None``."""
     return {name: value for name, value in members.items() if value is not None}
 
 
