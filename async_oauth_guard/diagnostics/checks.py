@@ -17,10 +17,11 @@ from ..protocol import logs
 from ..protocol.challenges import UnfitParameterError
 from ..validators.client_certificates import MissingTrustedProxiesError
 from ..validators.django_oauth_toolkit import ToolkitTokenValidator
-from .protector_checks import metadata_messages, missing_validators, protector_messages, readable, validators_of
+from .protector_checks import metadata_messages, missing_validators, protector_messages
 from .routes import import_urls
 from .url_checks import check_site
 from .validator_checks import checksum_messages, validator_messages
+from .validator_names import readable, validators_of
 
 __all__ = ["check_guards", "check_settings", "check_toolkit_rows", "log_setting_errors", "register_checks"]
 

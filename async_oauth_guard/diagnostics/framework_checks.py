@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error
 from ..guard.ninja_operations import INSTALLED, operations_of
 from ..guard.rest_permissions import alternatives, has_requirements, is_oauth_authentication
 from .code_analysis import cells
-from .rest_framework_views import authentication_classes, permission_classes
+from .rest_framework_views import listed_classes
 from .routes import Route, dotted_path, is_excused
 from .view_analysis import class_behind, guard_of_authenticator, guarding_of_callback, layers_of
 
@@ -77,11 +77,11 @@ def check_rest_views(routes: Iterable[Route]) -> Iterator[CheckMessage]:
         cls, given = _class_of(route.callback)
         if cls is None:
             continue
-        classes = list(authentication_classes(cls, given))
+        classes = list(listed_classes(cls, given, "authentication_classes"))
         if any(map(is_oauth_authentication, classes)):
             if not is_oauth_authentication(classes[0]):
                 yield _order_message(route, classes[0])
-        elif not route.guards and any(alternatives(permission_classes(cls, given), has_requirements)):
+        elif not route.guards and any(alternatives(listed_classes(cls, given, "permission_classes"), has_requirements)):
             yield _missing_message(route)
 
 

@@ -1,7 +1,6 @@
 """The system checks of protectors: of their caches, DPoP proofs, challenges, certificates and metadata."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -11,7 +10,6 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.memcached import BaseMemcachedCache
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured
 from django.urls import Resolver404, get_resolver
 from django.utils.module_loading import import_string
 
@@ -21,38 +19,16 @@ from ..guard.protector import ResourceProtector
 from ..protocol.challenges import misleading_parameters
 from ..validators.hooks import attributes_of, realm_of
 from ..validators.remote import RemoteTokenValidator, issuers_of
-from .validator_names import endpoint_of, name_of_validator
+from .validator_names import distinct, endpoint_of, is_readable, name_of_validator
 
-__all__ = ["metadata_messages", "missing_validators", "protector_messages", "readable", "validators_of"]
-
-
-def readable(protectors: Iterable[ResourceProtector]) -> list[ResourceProtector]:
-    """Those whose options and validators can be read. `check_settings` reports the others."""
-    return [protector for protector in protectors if _is_readable(protector)]
-
-
-def _is_readable(protector: ResourceProtector) -> bool:
-    try:
-        _ = protector.validators
-    except ImproperlyConfigured:
-        return False
-    return True
-
-
-def validators_of(protectors: Iterable[ResourceProtector]) -> list[Any]:
-    """The validators of readable protectors, each once."""
-    return _distinct(validator for protector in protectors for validator in protector.validators)
-
-
-def _distinct(validators: Iterable[Any]) -> list[Any]:
-    return list({id(validator): validator for validator in validators}.values())
+__all__ = ["metadata_messages", "missing_validators", "protector_messages"]
 
 
 def missing_validators(protectors: Iterable[ResourceProtector]) -> Iterator[CheckMessage]:
     """E001: a protector has no validator."""
     for protector in protectors:
         # If it cannot be read, `check_settings` reports that, or there is no setting, and so no validator.
-        has_none = not protector.validators if _is_readable(protector) else not hasattr(settings, SETTING)
+        has_none = not protector.validators if is_readable(protector) else not hasattr(settings, SETTING)
         if protector.is_used and has_none:
             yield Error(
                 "A ResourceProtector guards views but has no token validator, so no token can be valid.",
@@ -112,7 +88,7 @@ def _backend_of(alias: str) -> type:
 def _unnamed_messages(protectors: Iterable[ResourceProtector]) -> Iterator[CheckMessage]:
     """W017: a validator cannot use the shared cache."""
     with_cache = [protector for protector in protectors if protector.options.cache is not None]
-    for validator in _distinct(each for protector in with_cache for each in _remote_validators(protector)):
+    for validator in distinct(each for protector in with_cache for each in _remote_validators(protector)):
         if validator.unnamed_options:
             yield checks.Warning(
                 f"{name_of_validator(validator)} does not share its results through the cache, because other processes "
@@ -185,7 +161,7 @@ def _misleading(protector: ResourceProtector) -> Iterator[tuple[str, str]]:
 
 def _subject_messages(protectors: Iterable[ResourceProtector]) -> Iterator[CheckMessage]:
     """W007: users of several issuers are compared by ``sub``."""
-    for validator in _distinct(each for protector in protectors for each in _trusting_subjects(protector)):
+    for validator in distinct(each for protector in protectors for each in _trusting_subjects(protector)):
         yield checks.Warning(
             f"{name_of_validator(validator)} finds users only by sub, but its protector accepts tokens of several "
             "issuers, and sub is unique only within one issuer. Anyone who can choose their sub at one issuer can act "

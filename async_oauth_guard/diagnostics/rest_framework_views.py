@@ -14,7 +14,6 @@ from ..guard.view_guard import ViewGuard
 from .code_analysis import ANY, cells, found, members
 
 __all__ = [
-    "authentication_classes",
     "describes_nothing",
     "function_behind",
     "guards_of_permissions",
@@ -23,7 +22,7 @@ __all__ = [
     "is_rest_as_view",
     "is_rest_dispatch",
     "is_view_of_set",
-    "permission_classes",
+    "listed_classes",
     "requires_scopes",
     "run_before_permissions",
 ]
@@ -102,17 +101,8 @@ def run_before_permissions(cls: type) -> list[Any]:
     ]
 
 
-def permission_classes(cls: type, given: Mapping[str, Any]) -> Sequence[Any]:
-    """The permission classes of a view; empty if they are computed. ``given`` are the arguments of ``as_view()``."""
-    return _listed(cls, given, "permission_classes")
-
-
-def authentication_classes(cls: type, given: Mapping[str, Any]) -> Sequence[Any]:
-    """See `permission_classes`."""
-    return _listed(cls, given, "authentication_classes")
-
-
-def _listed(cls: type, given: Mapping[str, Any], name: str) -> Sequence[Any]:
+def listed_classes(cls: type, given: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """What a view lists under this name; empty if it is computed. ``given`` are the arguments of ``as_view()``."""
     value = given[name] if name in given else found(cls, name)
     return value if type(value) in (list, tuple) else ()
 
@@ -122,10 +112,10 @@ def guards_of_permissions(cls: type, given: Mapping[str, Any], changes: Set[str]
 
     ``changes``: the attributes that may be set on the object itself.
     """
-    authentication = next(filter(is_oauth_authentication, authentication_classes(cls, given)), None)
+    authentication = next(filter(is_oauth_authentication, listed_classes(cls, given, "authentication_classes")), None)
     if authentication is None or not _checks_permissions(cls, given, changes):
         return
-    ways = alternatives(permission_classes(cls, given), requires_scopes)
+    ways = alternatives(listed_classes(cls, given, "permission_classes"), requires_scopes)
     for clause in dict.fromkeys(tuple(dict.fromkeys(each)) for each in product(*ways)):
         first, *others = (make_guard(authentication.protector, permission) for permission in clause)
         yield replace(first, alternatives=tuple(others))

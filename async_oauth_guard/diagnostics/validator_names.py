@@ -1,11 +1,45 @@
-"""Readable names of validators, for reports and messages."""
+"""The validators of protectors, and their readable names, for reports and messages."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
+from ..guard.protector import ResourceProtector
 from ..validators.introspection import IntrospectTokenValidator
 from ..validators.remote import issuers_of
 
-__all__ = ["describe_validators", "endpoint_of", "name_of_validator"]
+__all__ = [
+    "describe_validators",
+    "distinct",
+    "endpoint_of",
+    "is_readable",
+    "name_of_validator",
+    "readable",
+    "validators_of",
+]
+
+
+def readable(protectors: Iterable[ResourceProtector]) -> list[ResourceProtector]:
+    """Those whose options and validators can be read. The system checks report the others."""
+    return [protector for protector in protectors if is_readable(protector)]
+
+
+def is_readable(protector: ResourceProtector) -> bool:
+    try:
+        _ = protector.validators
+    except ImproperlyConfigured:
+        return False
+    return True
+
+
+def validators_of(protectors: Iterable[ResourceProtector]) -> list[Any]:
+    """The validators of readable protectors, each once."""
+    return distinct(validator for protector in protectors for validator in protector.validators)
+
+
+def distinct(validators: Iterable[Any]) -> list[Any]:
+    return list({id(validator): validator for validator in validators}.values())
 
 
 def describe_validators(protector: Any) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import Options
 from ..protocol.requirements import Requirements
 from ..validators.hooks import keywords_named, keywords_taken, overridden
 from .interface import Protector
@@ -31,8 +30,8 @@ def check_requirements(protector: Protector, requirements: Requirements) -> None
         TypeError: the ``validate_token`` hook of a validator does not accept a keyword, or a validator has no hook.
         UnenforceableError: the protector has neither ``dpop`` nor ``mtls``, so no bound token could be let in.
     """
-    if requirements.sender_constrained:
-        _check_binding(protector.options)
+    if requirements.sender_constrained and protector.options.dpop is None and protector.options.mtls is None:
+        raise UnenforceableError("sender_constrained=True requires a ResourceProtector with dpop or mtls")
     if requirements.extra:
         _check_validators(protector.validators, requirements.extra)
 
@@ -44,11 +43,6 @@ def _check_validators(validators: Iterable[Any], keywords: Mapping[str, Any]) ->
         for name in keywords:
             if name not in taken:
                 raise TypeError(f"{type(validator).__name__}.validate_token() must accept the keyword {name}")
-
-
-def _check_binding(options: Options) -> None:
-    if options.dpop is None and options.mtls is None:
-        raise UnenforceableError("sender_constrained=True requires a ResourceProtector with dpop or mtls")
 
 
 def check_acquire_token(acquire_token: Callable[..., Any], owner: str, requirements: Requirements) -> None:

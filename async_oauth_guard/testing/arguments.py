@@ -15,6 +15,7 @@ __all__ = [
     "check_issuer",
     "check_name",
     "choose",
+    "in_order",
     "kind_of",
     "read_audience",
     "read_lifetime",
@@ -77,7 +78,7 @@ def read_audience(audience: Any) -> str | list[str]:
         return audience
     if not _are_strings(audience):
         raise TypeError(f"audience must be a string or a list of strings, got {kind_of(audience)}")
-    return _in_order(audience)
+    return in_order(audience)
 
 
 def read_scope(scopes: Any) -> str | None:
@@ -86,7 +87,7 @@ def read_scope(scopes: Any) -> str | None:
         return scopes
     if not _are_strings(scopes):
         raise TypeError(f"scopes must be 'profile email' or ['profile', 'email'], got {kind_of(scopes)}")
-    return " ".join(_in_order(scopes))
+    return " ".join(in_order(scopes))
 
 
 def read_lifetime(expires_in: Any) -> int:
@@ -146,6 +147,7 @@ def _are_strings(given: Any) -> bool:
     return isinstance(given, list | tuple | set | frozenset) and all(isinstance(each, str) for each in given)
 
 
-def _in_order(given: Any) -> list[str]:
+def in_order(given: Any) -> list[Any]:
+    """The members as a list."""
     # Sort the members of a set, so that tests are repeatable.
     return sorted(given) if isinstance(given, set | frozenset) else [*given]

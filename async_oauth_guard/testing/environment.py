@@ -2,12 +2,12 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.test import utils
 
+from ..diagnostics.validator_names import readable, validators_of
 from ..guard.protector import ALL_PROTECTORS
 from ..runtime import event_loop
 from ..validators.remote import CLOCK, RemoteTokenValidator
@@ -41,26 +41,12 @@ def check_test_environment() -> None:
 def forget_all() -> None:
     """Make all validators forget what they know about servers, and close connections to servers."""
     event_loop.close()
-    for validator in _remote_validators():
-        validator.reset_for_tests()
-
-
-def _remote_validators() -> Iterator[RemoteTokenValidator]:
-    for protector in [*ALL_PROTECTORS]:
-        try:
-            validators = protector.validators
-        except ImproperlyConfigured:
-            # Validators that cannot be built have cached nothing.
-            continue
-        yield from _remote_among(validators)
-
-
-def _remote_among(validators: Iterable[Any]) -> Iterator[RemoteTokenValidator]:
-    for validator in validators:
+    # Validators that cannot be built have cached nothing.
+    for validator in validators_of(readable([*ALL_PROTECTORS])):
         # The site's own validator may delegate to one of the package.
         for each in (validator, *_attributes_of(validator)):
             if isinstance(each, RemoteTokenValidator):
-                yield each
+                each.reset_for_tests()
 
 
 def _attributes_of(validator: Any) -> Iterator[Any]:

@@ -26,7 +26,7 @@ from ..validators.authorization import AuthorizationContext
 from ..validators.base import TokenValidator
 from ..validators.django_oauth_toolkit import ToolkitTokenValidator
 from ..validators.remote import CLOCK
-from .arguments import kind_of
+from .arguments import in_order, kind_of
 from .environment import check_test_environment
 
 __all__ = [
@@ -199,8 +199,7 @@ def _read_scopes(scopes: Any) -> str:
     if isinstance(scopes, str):
         held = scopes.split()
     elif isinstance(scopes, Iterable) and not isinstance(scopes, Mapping | bytes | bytearray):
-        # Sort the members of a set, so that tests are repeatable.
-        held = sorted(scopes) if isinstance(scopes, set | frozenset) else list(scopes)
+        held = in_order(scopes)
     else:
         raise TypeError(
             f"scopes must be a string such as 'profile email', or a list of scopes, got {type(scopes).__name__}"

@@ -15,9 +15,8 @@ from ...conf import SETTING
 from ...guard.protector import ALL_PROTECTORS, ResourceProtector
 from ...validators.database import BearerTokenValidator
 from ...validators.remote import RemoteTokenValidator
-from ..protector_checks import readable, validators_of
 from ..routes import import_urls
-from ..validator_names import name_of_validator
+from ..validator_names import name_of_validator, readable, validators_of
 from .cache import examine_cache, examine_replay_store
 from .database import examine_rows
 from .examination import SITE, Examination, Finding, Severity, examine, not_applicable, ok, problem, warning

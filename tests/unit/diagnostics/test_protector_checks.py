@@ -6,7 +6,8 @@ import pytest
 from django.test import override_settings
 
 from async_oauth_guard import MutualTLS, ResourceProtector
-from async_oauth_guard.diagnostics.protector_checks import protector_messages, readable
+from async_oauth_guard.diagnostics.protector_checks import protector_messages
+from async_oauth_guard.diagnostics.validator_names import readable
 from tests.sites import Witness
 
 
