@@ -57,14 +57,14 @@ class Transport:
             Exception: what ``call.ready`` or the factory of a client raises, or a bug.
         """
         queue = self._queue(call.concurrency_limit)
-        has_waited = queue.is_full
+        has_waited = queue.locked()
         if not await queue.enter(deadline):
             raise RequestFailedError(Reason.TOO_MANY_CALLS, "the queue took longer than the deadline")
         try:
             call.ready()
             outcome = await self._exchange_with_a_client(call, deadline)
         finally:
-            queue.leave()
+            queue.release()
         if isinstance(outcome, RequestFailedError):
             if has_waited and outcome.reason is Reason.SERVER_TOO_SLOW:
                 # The request spent part of its time in the queue, so the timeout says nothing about the server.
@@ -121,35 +121,28 @@ def _origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-class _Queue:
+class _Queue(asyncio.Semaphore):
     """Limits the number of concurrent requests, and of waiting requests, since each of these needs memory."""
 
     def __init__(self, limit: int) -> None:
-        self._semaphore = asyncio.Semaphore(limit)
+        super().__init__(limit)
         self._most_waiting = limit * WAITING
         self._waiting = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self._semaphore.locked()
-
     async def enter(self, deadline: float) -> bool:
-        """Wait for a turn. Return whether it came within the deadline; if so, the caller must call `leave`."""
-        if not self.is_full:
-            return await self._semaphore.acquire()
+        """Wait for a turn. Return whether it came within the deadline; if so, the caller must call `release`."""
+        if not self.locked():
+            return await self.acquire()
         if self._waiting >= self._most_waiting:
             return False
         self._waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._semaphore.acquire()
+                return await self.acquire()
         except TimeoutError:
             return False
         finally:
             self._waiting -= 1
-
-    def leave(self) -> None:
-        self._semaphore.release()
 
 
 async def _exchange(client: _Client, call: OutboundRequest, deadline: float) -> OutboundResponse | RequestFailedError:
