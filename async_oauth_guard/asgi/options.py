@@ -11,12 +11,7 @@ __all__ = ["ApplicationOptions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationOptions:
-    """See `ResourceProtector.asgi`.
-
-    Raises:
-        TypeError: an option has the wrong type.
-        ValueError: an option has an invalid value.
-    """
+    """See `ResourceProtector.asgi` for the options, and what is raised if one is wrong."""
 
     subprotocol: str | None = None
     until_expiry: bool = True

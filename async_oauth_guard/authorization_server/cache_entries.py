@@ -27,11 +27,7 @@ class CacheSigner:
     """Names one validator's cache entries, and signs them, so that forged entries are ignored.
 
     Names and signatures depend on Django's secret key, and those of one validator are not valid for another. The
-    entries are not encrypted.
-
-    Args:
-        secret_key: Django's secret key.
-        fingerprint: everything that determines the results of this validator, as text.
+    entries are not encrypted. ``fingerprint`` is everything that determines the results of this validator, as text.
     """
 
     def __init__(self, secret_key: Secret[str | bytes], fingerprint: str) -> None:

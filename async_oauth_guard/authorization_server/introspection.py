@@ -82,11 +82,9 @@ class Introspection:
     """A client of an introspection endpoint.
 
     Attributes:
-        server: the authorization server.
         endpoint: the URL of the endpoint, or the metadata that contains it.
         authenticate_flow: returns the proof that authenticates the client, for a URL and a time in seconds since the
             epoch.
-        results: the cache of this process.
         signer: returns the signer for entries of the shared cache.
         signed: how signed responses are verified, or ``None`` if they are not used.
     """

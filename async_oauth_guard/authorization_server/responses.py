@@ -18,11 +18,7 @@ logger = logging.getLogger("async_oauth_guard.outgoing")
 
 
 def unusable(what: str, reason: Reason = Reason.SERVER_ANSWER_UNUSABLE) -> NoReturn:
-    """Log ``what`` is wrong with a response, and raise the error for an outage.
-
-    Raises:
-        TemporarilyUnavailableError: always.
-    """
+    """Log ``what`` is wrong with a response, and raise `TemporarilyUnavailableError`."""
     logs.write(logger, logging.WARNING, "%s", what, extra={"reason": reason})
     raise TemporarilyUnavailableError(reason=reason)
 

@@ -56,11 +56,8 @@ NO_POSSESSION = Possession()
 class Binding:
     """The subject of the rules for sender-constrained tokens: what the token says, and what the request proves.
 
-    Attributes:
-        confirmation: the token's ``cnf`` as received, or ``None``.
-        token_type: the token's ``token_type`` as received, or ``None``.
-        possession: what the request proves to possess.
-        cache: the alias of the cache that remembers proofs for all workers, if there is one.
+    ``confirmation`` and ``token_type`` are those of the token, as received. ``cache`` is the alias of the cache that
+    remembers proofs for all workers.
     """
 
     confirmation: Any

@@ -149,13 +149,7 @@ class Proof:
 class PresentedProof:
     """The subject of the rules: a proof, and the request that it must have been made for.
 
-    Attributes:
-        value: the value of the header ``DPoP``, or ``None``.
-        method: the method of the request.
-        uri: the URI of the request, normalized; ``None`` if no proof can be for it.
-        token: the access token.
-        now: seconds since the epoch.
-        nonce_keys: the keys of accepted nonces.
+    ``value`` is that of the header ``DPoP``. ``uri`` is normalized; it is ``None`` if no proof can be for it.
     """
 
     policy: DPoP

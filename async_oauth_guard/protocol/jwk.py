@@ -55,13 +55,10 @@ _MAX_PROOF_KEY_BITS = 4096
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A key that can verify signatures.
+    """A key that can verify signatures by ``algorithms``.
 
-    Attributes:
-        identity: a hash of the key, its ``kid`` and its algorithms. It is the same in every process.
-        kid: the key's ``kid``, or ``None``.
-        algorithms: the algorithms for which the key may be used.
-        key: joserfc's key, without private members unless it is symmetric.
+    ``identity`` is a hash of the key, its ``kid`` and its algorithms. It is the same in every process. ``key`` has no
+    private members unless it is symmetric.
     """
 
     identity: str

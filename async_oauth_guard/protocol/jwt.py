@@ -44,11 +44,7 @@ _MALFORMED: Final = Reason.MALFORMED_JWT
 class Jwt:
     """A decoded JWT in compact form. Nothing in it is verified.
 
-    Attributes:
-        header: the JOSE header. The members that this module reads have the right types.
-        claims: the claims, as received.
-        signing_input: the octets that are signed.
-        signature: the octets of the signature.
+    The members of its JOSE header that this module reads have the right types.
     """
 
     header: Mapping[str, Any]

@@ -29,14 +29,7 @@ _CLOSED = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response whose body has not been read.
-
-    Attributes:
-        status: the status code.
-        fields: the header fields, by their names in lower case.
-        chunks: the body.
-        aclose: ends the exchange.
-    """
+    """A response whose body was not read yet. Field names are in lower case. ``aclose`` ends the exchange."""
 
     status: int
     fields: Mapping[str, str]

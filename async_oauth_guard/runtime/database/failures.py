@@ -24,11 +24,8 @@ _LARGEST_CODE = 99_999
 class Failure:
     """An error that can be raised several times: ``error()`` creates a new exception for each waiting request.
 
-    Attributes:
-        kind: the class of the error; for an outage, the class of its cause.
-        arguments: the arguments of the error.
-        is_outage: whether the database could not respond, as opposed to a bug.
-        origin: the lines of code that raised a bug, as text.
+    If it ``is_outage``, the database could not respond, and ``kind`` is the class of the cause. Otherwise it is a bug,
+    and ``origin`` shows the lines of code that raised it.
     """
 
     kind: type[Exception]
