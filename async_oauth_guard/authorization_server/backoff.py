@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from ..errors import Reason, TemporarilyUnavailableError
-from .clock import Clock
+from ..protocol.clock import Clock
 
 __all__ = [
     "LONGEST_PROBE",

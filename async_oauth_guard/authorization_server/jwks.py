@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from ..errors import Reason, TemporarilyUnavailableError
+from ..protocol.clock import Clock
 from ..protocol.jwk import VerificationKey, import_keys
 from ..protocol.jwt import Jwt, choose_keys
 from ..runtime.effects import CacheRead, CacheWrite, Call, Compute, Flow, SingleFlight, StartBackground
 from .backoff import SHORTEST_WAIT, Attempt
 from .cache_entries import CacheEntry, CacheSigner
-from .clock import Clock
 from .metadata import Metadata, Server
 from .responses import JSON, call_flow, check_response, read_json_object, unusable
 

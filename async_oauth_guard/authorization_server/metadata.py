@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import Reason
+from ..protocol.clock import Clock
 from ..protocol.strict_json import read_json
 from ..runtime.effects import (
     ClientOptions,
@@ -18,7 +19,6 @@ from ..runtime.effects import (
     StartBackground,
 )
 from .backoff import SHORTEST_WAIT, Attempt, Backoff
-from .clock import Clock
 from .responses import JSON, call_flow, check_response, read_json_object, unusable
 
 __all__ = ["LACKING_TTL", "METADATA_TTL", "Metadata", "Server", "check_url", "well_known_urls"]

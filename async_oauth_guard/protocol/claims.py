@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import Reason
+from .clock import Clock
 from .provider_profiles import ACCESS_TOKEN_USES, FORBIDDEN_TYPES, OTHER_KINDS, Profile
 from .rules import Rule
 
@@ -23,7 +24,6 @@ __all__ = [
     "ClaimPolicy",
     "CheckedClaims",
     "Lifetime",
-    "WallClock",
     "check_audience",
     "check_authorization_details",
     "check_issuer",
@@ -46,15 +46,6 @@ LARGEST_LEAD = 60
 _LARGEST_TIME = sys.float_info.max
 
 
-class WallClock(Protocol):
-    """Returns the time in seconds since the epoch."""
-
-    @property
-    def wall(self) -> Callable[[], float]:
-        """A function that returns the seconds since the epoch."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimPolicy:
     """What a validator requires of claims.
@@ -66,7 +57,6 @@ class ClaimPolicy:
         audiences: the identifiers of this resource server, one of which must be in ``aud``, or ``None`` if the rules do
             not check it.
         leeway: seconds by which clocks may differ.
-        clock: returns the time.
         checks_times: whether the rules check the lifetime. Otherwise a hook checks it.
         is_jwt: whether ``iss`` and ``exp`` must be present, as in a JWT.
     """
@@ -76,7 +66,7 @@ class ClaimPolicy:
     issuer: Any
     audiences: Collection[str] | None
     leeway: float = 0.0
-    clock: WallClock
+    clock: Clock
     checks_times: bool = True
     is_jwt: bool = True
 

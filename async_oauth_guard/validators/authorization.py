@@ -7,7 +7,6 @@ from typing import Any, Protocol, TypeVar
 
 from django.http import HttpRequest
 
-from ..authorization_server.clock import Clock
 from ..errors import (
     GuardError,
     InvalidTokenError,
@@ -18,6 +17,7 @@ from ..errors import (
     error_of,
 )
 from ..protocol.access_token import TokenState, check_token
+from ..protocol.clock import Clock
 from ..protocol.confirmation import NO_POSSESSION, Possession
 from ..protocol.requirements import ATTRIBUTES, Requirements
 from ..protocol.rules import Rule, Trace, rules_for, walk_flow

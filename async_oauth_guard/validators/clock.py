@@ -3,7 +3,7 @@
 import random
 import time
 
-from ..authorization_server.clock import Clock
+from ..protocol.clock import Clock
 
 __all__ = ["CLOCK"]
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from django.http import HttpRequest
 
-from ..authorization_server.clock import Clock
 from ..errors import GuardError, InsufficientUserAuthenticationError, Reason
 from ..protocol.attributes import is_user
 from ..protocol.authorization_details import are_granted, describe_details
+from ..protocol.clock import Clock
 from ..protocol.requirements import ATTRIBUTES, Requirements
 from ..protocol.rules import Rule
 from ..protocol.scopes import ImpliedScopes, Requirement

@@ -10,10 +10,10 @@ from django.test import RequestFactory
 from joserfc.jwk import ECKey
 
 from async_oauth_guard.authorization_server.backoff import Backoff
-from async_oauth_guard.authorization_server.clock import Clock
 from async_oauth_guard.authorization_server.metadata import Server
 from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
 from async_oauth_guard.protocol.claims import HEADER_AND_CLAIMS, CheckedClaims, ClaimPolicy
+from async_oauth_guard.protocol.clock import Clock
 from async_oauth_guard.protocol.jwk import import_signing_key
 from async_oauth_guard.protocol.jwt import sign_jwt
 from async_oauth_guard.protocol.requirements import parse_requirements

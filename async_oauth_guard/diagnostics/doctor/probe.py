@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ...authorization_server.clock import Clock
 from ...errors import Reason, TemporarilyUnavailableError
+from ...protocol.clock import Clock
 from ...runtime.drivers import interpose_flow
 from ...runtime.effects import Effect, Flow, OutboundRequest, OutboundResponse, RequestFailedError, SingleFlight
 from ...runtime.run import run
