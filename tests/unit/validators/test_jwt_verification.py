@@ -86,7 +86,7 @@ class Site:
 
     @property
     def is_remembered(self) -> bool:
-        return len(self.lru) == 1
+        return len(self.lru._entries) == 1
 
 
 # Verifying
@@ -138,7 +138,7 @@ def test_nothing_is_fetched_for_what_cannot_be_valid(presented: Secret[str], rea
     site = Site()
     assert site.why_not(presented) == reason
     assert site.world.effects == []
-    assert len(site.lru) == 0
+    assert len(site.lru._entries) == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_forged(presented: Secret[str], reason: Reason) -> None:
     site = Site()
     assert site.why_not(presented) == reason
     assert site.world.urls == [JWKS_URI]
-    assert len(site.lru) == 0
+    assert len(site.lru._entries) == 0
 
 
 def test_no_keys() -> None:
@@ -171,7 +171,7 @@ def test_no_keys() -> None:
     site = Site(DOWN)
     with pytest.raises(TemporarilyUnavailableError):
         site.find()
-    assert len(site.lru) == 0
+    assert len(site.lru._entries) == 0
 
 
 def test_algorithms_of_the_validator() -> None:
@@ -280,7 +280,7 @@ def test_another_validator() -> None:
     site.find()
     other = CacheSigner(Secret("secret"), "another validator")
     site.world.run(find_verified_flow(GOOD, site.rules, site.lru, other, fresh=False, cache=None))
-    assert len(site.lru) == 2
+    assert len(site.lru._entries) == 2
 
 
 # How much is remembered
@@ -303,7 +303,7 @@ def test_memory_that_is_used(claims: dict[str, Any]) -> None:
 
     def fill() -> None:
         number = 0
-        while len(site.lru) == number:
+        while len(site.lru._entries) == number:
             site.find(token(jti=f"{number}", sid=f"session-{number}", **claims))
             number += 1
 
