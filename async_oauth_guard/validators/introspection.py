@@ -277,7 +277,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         rules = policy.timed if is_cacheable and result.passed is policy and trace is None else policy.rules
         reason = first_failure(rules, CheckedClaims(policy, claims), trace)
         if reason is Reason.INACTIVE_TOKEN:
-            return claims, result, policy
+            return dict(claims) if is_cacheable else claims, result, policy
         if reason is not None:
             raise error_of(reason)
         if is_cacheable:

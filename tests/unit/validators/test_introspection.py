@@ -204,6 +204,16 @@ def test_scopes_of_another_name() -> None:
     assert found.scopes == {"c", "d"}
 
 
+def test_inactive_results_are_copied() -> None:
+    """R33: a hook that calls ``super().authenticate_token(...)`` may change what it gets, for its own request only."""
+    validator = introspection()
+    found, _ = introspect(validator, ok({"active": False}))
+    found["active"] = True
+    again, world = introspect(validator, ok({"active": False}))
+    assert again == {"active": False}
+    assert world.calls == []
+
+
 def test_inactive() -> None:
     """R69: an inactive token is found and then refused, whatever else the response says."""
     validator = introspection()
