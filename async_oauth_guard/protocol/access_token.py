@@ -276,7 +276,11 @@ def _expiry_of(token: Any) -> float | None:
 
 def _seconds(value: Any) -> float | None:
     if isinstance(value, datetime):
-        return value.timestamp()
+        try:
+            return value.timestamp()
+        except (OverflowError, ValueError):
+            # A local time at the end of the calendar, for a row that never expires, is later than any time in UTC.
+            return None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

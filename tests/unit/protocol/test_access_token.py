@@ -3,6 +3,7 @@
 import copy
 import datetime
 import pickle
+import time
 import weakref
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from oauth2_provider.models import Application
 
 from async_oauth_guard import AccessToken
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.protocol.access_token import TokenState, read_attribute
+from async_oauth_guard.protocol.access_token import TokenState, expiry_of, read_attribute
 from tests.site.models import OAuth2Token
 
 CLAIMS = {"scope": "a b", "sub": "7", "client_id": "c", "iss": "https://as", "aud": ["x", "y"], "exp": 100}
@@ -121,6 +122,17 @@ def test_of_an_access_token() -> None:
     """An ``AccessToken`` is returned unchanged."""
     token = AccessToken(CLAIMS)
     assert AccessToken.of(request_with(token)) is token
+
+
+def test_row_that_never_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last time of the calendar stands for "never". With ``USE_TZ = False``, it need not be a time in UTC."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert expiry_of(SimpleNamespace(expires_at=datetime.datetime.max)) is None
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("user", [None, "somebody"])
