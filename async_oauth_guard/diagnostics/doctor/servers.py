@@ -61,7 +61,8 @@ class ServerExaminer:
 
     def discovery(self) -> Iterator[Finding]:
         """Report whether the server's metadata can be fetched, and names the URLs that are needed."""
-        needed = self._needed_urls()
+        locations = {"jwks_uri": _location_of(self._keys()), "introspection_endpoint": self._endpoint()}
+        needed = [name for name, location in locations.items() if isinstance(location, Metadata)]
         if not needed:
             yield not_applicable("Nothing needs to be discovered: all URLs are configured.")
             return
@@ -75,10 +76,6 @@ class ServerExaminer:
             yield self._fault_of_metadata(failed, metadata)
             return
         yield self._with_speed(_found_metadata(results[0]), results[0])
-
-    def _needed_urls(self) -> list[str]:
-        locations = {"jwks_uri": _location_of(self._keys()), "introspection_endpoint": self._endpoint()}
-        return [name for name, location in locations.items() if isinstance(location, Metadata)]
 
     def _fault_of_metadata(self, failed: ProbeResult, metadata: Metadata) -> Finding:
         if metadata._document is None:

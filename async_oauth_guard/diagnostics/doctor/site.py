@@ -87,26 +87,19 @@ def _examine_validator(validator: object, timeout: float | None) -> list[Examina
     return examinations
 
 
-def _examine_caches(protectors: list[ResourceProtector]) -> list[Examination]:
+def _examine_caches(protectors: Iterable[ResourceProtector]) -> Iterator[Examination]:
     """Examine each cache that is used, once. ``None`` means no cache."""
-    aliases: dict[str | None, bool] = {}
-    for protector in readable(protectors):
-        alias = protector.options.cache
-        has_remote = any(isinstance(validator, RemoteTokenValidator) for validator in protector.validators)
-        aliases[alias] = aliases.get(alias, False) or has_remote
-    stores = {each.options.cache for each in _in_use(protectors) if each.options.dpop is not None}
-    return [
-        *(
-            each
-            for alias, has_remote in sorted(aliases.items(), key=lambda item: item[0] or "")
-            for each in examine("cache", SITE, partial(examine_cache, alias, has_remote))
-        ),
-        *(
-            each
-            for alias in sorted(stores, key=lambda alias: alias or "")
-            for each in examine("replay store", SITE, partial(examine_replay_store, alias))
-        ),
-    ]
+    found = readable(protectors)
+    for alias in _sorted(each.options.cache for each in found):
+        using = [each for each in found if each.options.cache == alias]
+        has_remote = any(isinstance(validator, RemoteTokenValidator) for validator in validators_of(using))
+        yield from examine("cache", SITE, partial(examine_cache, alias, has_remote))
+    for alias in _sorted(each.options.cache for each in _in_use(found) if each.options.dpop is not None):
+        yield from examine("replay store", SITE, partial(examine_replay_store, alias))
+
+
+def _sorted(aliases: Iterable[str | None]) -> list[str | None]:
+    return sorted(set(aliases), key=lambda alias: alias or "")
 
 
 def _examine_addresses(

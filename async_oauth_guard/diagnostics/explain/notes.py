@@ -79,7 +79,8 @@ class Notes:
     def _note(self, effect: Effect, result: Any) -> None:
         match effect:
             case OutboundRequest():
-                self.calls.append(f"{effect.method} {shown(effect.url)} ({effect.purpose}): {_status(result)}")
+                outcome = str(result.status) if isinstance(result, OutboundResponse) else _outcome(result)
+                self.calls.append(f"{effect.method} {shown(effect.url)} ({effect.purpose}): {outcome}")
             case Row():
                 self._note_row(effect, result)
             case Call():
@@ -138,10 +139,6 @@ class Trace:
     def of(self, validator: Any) -> Notes | None:
         """The record of a validator. If an overridden ``acquire_token`` tries it repeatedly, the last counts."""
         return next((notes for notes in reversed(self.notes) if notes.validator is validator), None)
-
-
-def _status(result: Any) -> str:
-    return str(result.status) if isinstance(result, OutboundResponse) else _outcome(result)
 
 
 def _outcome(result: Any) -> str:
