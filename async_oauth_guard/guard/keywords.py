@@ -49,9 +49,6 @@ def check_acquire_token(acquire_token: Callable[..., Any], owner: str, requireme
     """Check that an overridden ``acquire_token`` of the class ``owner`` accepts what only it can enforce.
 
     It must accept ``scopes``, and name ``fresh`` and the keywords of validators in its signature.
-
-    Raises:
-        TypeError: it does not accept one of them.
     """
     to_name = {**requirements.extra, **({"fresh": True} if requirements.fresh else {})}
     named = keywords_named(acquire_token, to_name, positional=1)

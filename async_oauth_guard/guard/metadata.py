@@ -25,11 +25,7 @@ _METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def metadata_patterns(protector: Protector) -> list[URLPattern]:
-    """The URL pattern of the document. It matches exactly one path.
-
-    Raises:
-        ImproperlyConfigured: the protector has no metadata.
-    """
+    """The URL pattern of the document. It matches exactly one path."""
     url = protector.options.metadata_url
     if url is None:
         raise ImproperlyConfigured("metadata_urls() requires metadata=True, or OAUTH_GUARD['METADATA'] in the settings")

@@ -11,11 +11,7 @@ __all__ = ["sort_by_scheme"]
 
 
 def sort_by_scheme(validators: Iterable[Any], options: Options) -> Mapping[str, Sequence[Any]]:
-    """The validators for each scheme, in lower case.
-
-    Raises:
-        ImproperlyConfigured: there is no validator.
-    """
+    """The validators for each scheme, in lower case."""
     schemes: dict[str, list[Any]] = {}
     for validator in validators:
         serving = schemes.setdefault(validator.TOKEN_TYPE.lower(), [])

@@ -12,15 +12,12 @@ from ..protocol.credentials import TOKEN
 from ..protocol.secrets import Secret
 from .reporting import cannot_look
 
-__all__ = ["NAME", "Presented", "read_presented"]
+__all__ = ["Presented", "read_presented"]
 
 # Bytes. This leaves room for tokens that are too long for a guard, so that the command can say so.
 _MAX_INPUT = 65_536
 _HEADER = re.compile(r"authorization:", re.IGNORECASE)
 _PROOF_HEADER = re.compile(r"dpop:", re.IGNORECASE)
-
-NAME = re.compile(TOKEN.pattern)
-"""RFC 9110 §5.6.2, §9.1: the grammar of schemes and methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,8 @@ def read_presented(
         scheme: the scheme for a token without one. Default: ``DPoP`` if there is a proof, else ``Bearer``.
         proof: another proof.
         certificate: the name of a file.
-
-    Raises:
-        CommandError: something cannot be read.
     """
-    if scheme is not None and not NAME.fullmatch(scheme):
+    if scheme is not None and not TOKEN.fullmatch(scheme):
         raise cannot_look("--scheme must be the name of an authentication scheme, such as Bearer.")
     der = None if certificate is None else _read_certificate(certificate)
     token, proofs = _split(_read_lines(stdin))

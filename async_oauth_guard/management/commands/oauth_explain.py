@@ -13,8 +13,9 @@ from ...diagnostics.routes import route_of
 from ...guard.mixins import require_oauth
 from ...guard.protector import ResourceProtector
 from ...guard.view_guard import ViewGuard
+from ...protocol.credentials import TOKEN
 from ...protocol.secrets import Secret
-from ..presented import NAME, Presented, read_presented
+from ..presented import Presented, read_presented
 from ..reporting import CANNOT_LOOK, Printer, Report, ReportCommand, Tone, cannot_look
 
 __all__ = ["Command"]
@@ -81,12 +82,8 @@ class Command(ReportCommand):
         )
 
     def examine(self, options: Mapping[str, Any]) -> Report:
-        """Check the token on standard input.
-
-        Raises:
-            ImproperlyConfigured, CommandError: the token cannot be checked at all.
-        """
-        if not NAME.fullmatch(options["method"]):
+        """Check the token on standard input."""
+        if not TOKEN.fullmatch(options["method"]):
             raise cannot_look("--method must be the name of an HTTP method, such as POST.")
         guards = _guards(options["url"], options["method"])
         stdin = options.get("stdin") or sys.stdin

@@ -118,11 +118,7 @@ def _read_scopes(text: str) -> str:
 
 
 def _validator(number: int | None) -> BearerTokenValidator:
-    """Return the validator in whose model the row is created.
-
-    Raises:
-        CommandError: there is no such validator.
-    """
+    """Return the validator in whose model the row is created."""
     validators = require_oauth.validators
     if number is None:
         found = next((each for each in validators if isinstance(each, BearerTokenValidator)), None)
