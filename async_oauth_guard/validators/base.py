@@ -41,6 +41,7 @@ class Overrides:
 
     @classmethod
     def of(cls, owner: Any) -> "Overrides":
+        """The overrides of a validator's class."""
         return cls(*(overridden(owner, name) is not None for name in cls.__slots__))
 
     @property

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from ..protocol.claims import CheckedClaims
 from ..protocol.copies import own_copy
 from ..protocol.jwk import DEFAULT_ALGORITHMS
 from ..protocol.provider_profiles import PROFILES, read_attribute_values, read_client
-from ..protocol.rules import first_failure
+from ..protocol.rules import Rule, first_failure
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
@@ -49,7 +49,8 @@ from .options import (
     known_options,
 )
 from .remembering import Admission
-from .remote import RemoteTokenValidator
+from .remote import USER, RemoteTokenValidator
+from .routing import RECOGNISED
 from .users import UserLookup
 
 __all__ = ["IntrospectTokenValidator"]
@@ -109,7 +110,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
 
     _kind = "IntrospectTokenValidator"
     _is_jwt = False
-    _finding_rules = INTROSPECTION
     _sharing_hooks = ("introspect_token",)
     _async_variants = (*RemoteTokenValidator._async_variants, "aintrospect_token")
 
@@ -234,6 +234,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         return super().takes_audience_from_protector and not self._overrides.introspect_token
 
     def fingerprint(self) -> dict[str, Any]:
+        """See `RemoteTokenValidator.fingerprint`."""
         return {
             **super().fingerprint(),
             "introspection_endpoint": self.introspection_endpoint,
@@ -253,7 +254,12 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         issuer: str | None = self.issuer
         return issuer
 
+    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
+        """Introspect ``token``, or use an earlier result. `read_state` refuses inactive tokens later."""
+        return (yield from self._find_flow(token, context))[0]
+
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
+        """See `RemoteTokenValidator.find_flow`."""
         found, result, policy = yield from self._find_flow(token, context)
         if not isinstance(found, AccessToken):
             return found, TokenState(Reason.INACTIVE_TOKEN)
@@ -311,6 +317,11 @@ class IntrospectTokenValidator(RemoteTokenValidator):
             return self._introspection.ask_hook_flow(hook_flow, token, fresh, signer)
         return self._introspection.ask_flow(token, fresh=fresh, cache=cache, signer=signer)
 
+    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        yield (RECOGNISED,), None
+        yield INTROSPECTION, self._policy(context)
+        yield (USER,), self
+
     def _policy(self, context: AuthorizationContext | None) -> IntrospectionPolicy:
         return self._policy_for(self._audiences(context))
 
@@ -353,10 +364,11 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         return TokenState(None, scope, user, {}, token.get("cnf"), token.get("token_type"))
 
     def _check_before_hook(self, token: Any) -> Reason | None:
-        # A custom `validate_token` may not check `active`.
+        """See `TokenValidator._check_before_hook`. A custom ``validate_token`` may not check ``active``."""
         return check_active(token, is_found_here=not self._overrides.authenticate_token)
 
     def invalidate_flow(self, token: Secret[str], cache: str | None) -> Flow[None]:
+        """Delete the results for ``token``."""
         if self._overrides.introspect_token:
             self._results.forget(self.signer().digest(token), self._server.clock.steady())
         else:

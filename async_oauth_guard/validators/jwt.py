@@ -1,7 +1,7 @@
 """Validates JWT access tokens (RFC 9068) with the keys of their issuer."""
 
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
@@ -15,7 +15,7 @@ from ..protocol.claims import TIMES, CheckedClaims
 from ..protocol.copies import own_copy
 from ..protocol.jwk import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..protocol.provider_profiles import get_profile, read_attribute_values, read_scope
-from ..protocol.rules import first_failure
+from ..protocol.rules import Rule, first_failure
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
@@ -27,7 +27,8 @@ from .hooks import overridden
 from .jwt_verification import JWT, JwtPolicy, VerifiedJwt, find_verified_flow, verify_flow
 from .options import check_hashable, check_seconds, fixed_keys, known_options
 from .remembering import Admission
-from .remote import RemoteTokenValidator
+from .remote import USER, RemoteTokenValidator
+from .routing import RECOGNISED
 from .users import UserLookup
 
 __all__ = ["JWTBearerTokenValidator"]
@@ -82,7 +83,6 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     _async_variants = (*RemoteTokenValidator._async_variants, "aget_jwks")
     _kind = "JWTBearerTokenValidator"
     _is_jwt = True
-    _finding_rules = JWT
 
     def __init__(
         self,
@@ -211,6 +211,10 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
             return False if issuer is None else None
         return bool(issuer == self.issuer)
 
+    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[AccessToken]:
+        """Verify ``token``, or use the cached result."""
+        return (yield from self._find_flow(token, context))[0]
+
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[AccessToken, TokenState]]:
         found, verified, policy = yield from self._find_flow(token, context)
         # The keys may have been fetched since the lifetime was checked with the other claims.
@@ -264,6 +268,11 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
     def _admit(self, key: bytes, known: VerifiedJwt, circumstances: Any, admission: Admission) -> None:
         known.admit(circumstances, admission)
         self._verified_tokens.recount(key, known)
+
+    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
+        yield (RECOGNISED,), None
+        yield JWT, self._policy(context)
+        yield (USER,), self
 
     def _policy(self, context: AuthorizationContext | None) -> JwtPolicy:
         return self._policy_for(self._audiences(context), self._identity())

@@ -3,7 +3,7 @@
 import json
 import ssl
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from django.conf import settings
@@ -39,7 +39,6 @@ from .options import (
     resolve_http_client,
 )
 from .remembering import RememberingValidator
-from .routing import RECOGNISED
 from .token_table import RowSource
 from .users import UserLookup, call_for_user_flow, check_email, find_user_flow
 
@@ -54,8 +53,6 @@ class RemoteTokenValidator(RememberingValidator):
 
     # Whether the claims must contain ``iss`` and ``exp``.
     _is_jwt: bool
-    # The rules for finding a token.
-    _finding_rules: Sequence[Rule[Any, Any]]
     # If a subclass overrides one of these, results are cached only if it also defines `cache_identity()`.
     _sharing_hooks: tuple[str, ...] = ()
     _needs_init = True
@@ -263,24 +260,9 @@ class RemoteTokenValidator(RememberingValidator):
         lookup = self.user_lookup
         return lookup[1] if isinstance(lookup, tuple | list) else "sub"
 
-    def authenticate_flow(self, token: Secret[str], context: AuthorizationContext | None = None) -> Flow[Any]:
-        """Find ``token``, or use an earlier result. Whether it is valid now is checked later."""
-        return (yield from self._find_flow(token, context))[0]
-
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
         """Find a token as `authenticate_flow` does, and read its state as `read_state` does."""
         raise NotImplementedError
-
-    def _find_flow(
-        self, token: Secret[str], context: AuthorizationContext | None
-    ) -> Flow[tuple[Any, Any, ClaimPolicy]]:
-        """The token, the cached result that it was made from, and what its claims had to fulfil."""
-        raise NotImplementedError
-
-    def _tables(self, context: AuthorizationContext) -> Iterator[tuple[Sequence[Rule[Any, Any]], Any]]:
-        yield (RECOGNISED,), None
-        yield self._finding_rules, self._policy(context)
-        yield (USER,), self
 
     def _user_flow(self, claims: Mapping[str, Any], context: AuthorizationContext | None = None) -> Flow[Any]:
         """The user that the claims name; ``None`` without a lookup, and for a token that a client got for itself.
