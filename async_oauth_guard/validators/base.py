@@ -22,7 +22,7 @@ from .hooks import CompatRequest, overridden
 from .routing import recognises_format
 from .token_requirements import implied_scopes
 
-__all__ = ["NOT_EXPIRED", "STATE", "USER_IS_ACTIVE", "FoundToken", "Overrides", "TokenValidator"]
+__all__ = ["NOT_EXPIRED", "STATE", "USER_IS_ACTIVE", "CheckedToken", "Overrides", "TokenValidator"]
 
 
 # Called where they cannot be awaited, or meant to do no I/O.
@@ -52,19 +52,19 @@ class Overrides:
 
 # Not frozen, because one is created for each request. No repr, because a model's ``__str__`` may show the token.
 @dataclass(slots=True, repr=False)
-class FoundToken:
+class CheckedToken:
     """The subject of the rules for a token with Authlib's methods."""
 
     token: Any
     context: AuthorizationContext
 
 
-NOT_EXPIRED: Rule[FoundToken, Any] = Rule(
-    "not expired", lambda found: Reason.EXPIRED if found.token.is_expired() else None
+NOT_EXPIRED: Rule[CheckedToken, Any] = Rule(
+    "not expired", lambda checked: Reason.EXPIRED if checked.token.is_expired() else None
 )
-STATE: Sequence[Rule[FoundToken, Any]] = (
+STATE: Sequence[Rule[CheckedToken, Any]] = (
     NOT_EXPIRED,
-    Rule("not revoked", lambda found: Reason.REVOKED if found.token.is_revoked() else None),
+    Rule("not revoked", lambda checked: Reason.REVOKED if checked.token.is_revoked() else None),
 )
 """The rules for the token itself, in Authlib's order."""
 USER_IS_ACTIVE: Rule[Any, Any] = Rule("user is active")
@@ -197,9 +197,9 @@ class TokenValidator(AuthlibTokenValidator):
 
     def read_state(self, token: Any, context: AuthorizationContext) -> TokenState:
         """Read the state of the token, in Authlib's order. Stop at the first reason for a refusal."""
-        found, rules, trace = FoundToken(token, context), self._state_rules, context.trace
+        checked, rules, trace = CheckedToken(token, context), self._state_rules, context.trace
         for rule in rules if trace is None else reported(rules, trace):
-            reason = rule.check(found)
+            reason = rule.check(checked)
             if reason is not None:
                 return TokenState(reason)
         return self._read_grant(token, self._get_scope(token), context)

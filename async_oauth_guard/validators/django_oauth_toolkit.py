@@ -13,7 +13,7 @@ from ..errors import Reason
 from ..protocol.attributes import read_optional
 from ..protocol.rules import Rule
 from .authorization import AuthorizationContext
-from .base import NOT_EXPIRED, FoundToken
+from .base import NOT_EXPIRED, CheckedToken
 from .database import BearerTokenValidator
 from .hooks import check_returned
 
@@ -22,20 +22,20 @@ __all__ = ["ToolkitTokenValidator"]
 _MODEL = "oauth2_provider.AccessToken"
 
 
-def _check_valid(found: FoundToken) -> Reason | None:
+def _check_valid(checked: CheckedToken) -> Reason | None:
     # The toolkit deletes revoked tokens. A swapped model may keep them.
-    return None if _says(found.token.is_valid) else Reason.REVOKED
+    return None if _says(checked.token.is_valid) else Reason.REVOKED
 
 
-def _check_resource(found: FoundToken) -> Reason | None:
+def _check_resource(checked: CheckedToken) -> Reason | None:
     # Versions before 3.4 have no such column.
-    is_named = read_optional(found.token, "resource")
-    return Reason.WRONG_AUDIENCE if is_named and not _is_meant_for(found.token, found.context.uri()) else None
+    is_named = read_optional(checked.token, "resource")
+    return Reason.WRONG_AUDIENCE if is_named and not _is_meant_for(checked.token, checked.context.uri()) else None
 
 
-def _check_client(found: FoundToken) -> Reason | None:
-    application = found.token.application
-    return None if application is None or _is_usable(application, found.context) else Reason.UNUSABLE_CLIENT
+def _check_client(checked: CheckedToken) -> Reason | None:
+    application = checked.token.application
+    return None if application is None or _is_usable(application, checked.context) else Reason.UNUSABLE_CLIENT
 
 
 def _is_meant_for(token: Any, uri: str | None) -> bool:
@@ -65,7 +65,7 @@ def _says(method: Callable[..., Any], *arguments: Any) -> bool:
     return response
 
 
-_STATE: Sequence[Rule[FoundToken, AuthorizationContext]] = (
+_STATE: Sequence[Rule[CheckedToken, AuthorizationContext]] = (
     NOT_EXPIRED,
     Rule("not revoked", _check_valid),
     Rule("resource", _check_resource, asks_for=lambda context: context.uri() or ""),
