@@ -16,7 +16,7 @@ from oauth2_provider.models import Application
 
 from async_oauth_guard import AccessToken
 from async_oauth_guard.errors import Reason
-from async_oauth_guard.protocol.access_token import TokenState, expiry_of, read_attribute
+from async_oauth_guard.protocol.access_token import TokenState, _expiry_of, read_attribute
 from tests.site.models import OAuth2Token
 
 CLAIMS = {"scope": "a b", "sub": "7", "client_id": "c", "iss": "https://as", "aud": ["x", "y"], "exp": 100}
@@ -129,7 +129,7 @@ def test_row_that_never_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert expiry_of(SimpleNamespace(expires_at=datetime.datetime.max)) is None
+        assert _expiry_of(SimpleNamespace(expires_at=datetime.datetime.max)) is None
     finally:
         monkeypatch.undo()
         time.tzset()
