@@ -12,4 +12,5 @@ __all__ = ["renew_in_child"]
 
 def renew_in_child(renew: Callable[[], object]) -> None:
     """Call ``renew`` in each child of this process, before any other code runs there."""
-    os.register_at_fork(after_in_child=renew)
+    if hasattr(os, "register_at_fork"):  # Windows has no fork
+        os.register_at_fork(after_in_child=renew)
