@@ -10,11 +10,11 @@ from django.core.handlers.exception import response_for_exception
 from django.http import Http404
 from django.http.response import HttpResponseBase, ResponseHeaders
 
-from ..asgi.application import Admission
-from ..asgi.request import ScopeRequest
 from ..errors import GuardError, TemporarilyUnavailableError
 from ..runtime.effects import Call, Flow
 from ..validators.hooks import overridden
+from .asgi.application import Admission
+from .asgi.request import ScopeRequest
 from .handover import hand_over, handovers_of
 from .keywords import check_acquire_token
 from .refusal_memo import RefusalMemo

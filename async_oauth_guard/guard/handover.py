@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
-from ..asgi.request import read_credential_fields
 from ..protocol.access_token import TokenState
 from ..protocol.confirmation import Possession
 from ..protocol.secrets import Secret
 from ..validators.authorization import AuthorizationContext
 from ..validators.binding import POSSESSION
 from ..validators.found_token import FoundToken
+from .asgi.request import read_credential_fields
 
 __all__ = [
     "Handover",

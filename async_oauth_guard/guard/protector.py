@@ -8,9 +8,6 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.urls import URLPattern
 
-from ..asgi.application import Application, GuardedApplication
-from ..asgi.options import ApplicationOptions
-from ..asgi.request import read_header
 from ..conf import SETTING, GuardSettings, Options, RenderError, check_validator
 from ..errors import GuardError, OAuth2Error, errors_of_hooks
 from ..protocol.credentials import Credentials, read_authlib_credentials, read_credentials
@@ -24,6 +21,9 @@ from ..validators.authorization import TRACE, Authorization, AuthorizationContex
 from ..validators.client_certificates import MutualTLS
 from ..validators.hooks import overridden
 from .application_guard import ApplicationGuard
+from .asgi.application import Application, GuardedApplication
+from .asgi.options import ApplicationOptions
+from .asgi.request import read_header
 from .context import make_context
 from .decorators import django_request, guard_view
 from .handover import reuse_handover

@@ -10,9 +10,9 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from ..asgi.request import read_header
 from ..errors import MissingAuthorizationError
 from ..validators.hooks import overridden
+from .asgi.request import read_header
 from .memo import METHODS, is_unobserved
 from .signals import logger, token_rejected
 

@@ -17,7 +17,7 @@ from django.test import override_settings
 from django.urls import path, reverse
 
 from async_oauth_guard import BearerTokenValidator, DPoP, ResourceProtector, require_oauth
-from async_oauth_guard.asgi.request import ScopeRequest, read_header
+from async_oauth_guard.guard.asgi.request import ScopeRequest, read_header
 from async_oauth_guard.runtime.request_thread import RequestThread
 from async_oauth_guard.testing import FakeAuthorizationServer, assert_guarded, override_oauth
 from async_oauth_guard.validators.clock import CLOCK

@@ -20,8 +20,8 @@ from async_oauth_guard import (
     TemporarilyUnavailableError,
     TokenValidator,
 )
-from async_oauth_guard.asgi import application
-from async_oauth_guard.asgi.lifetime import Lifetime
+from async_oauth_guard.guard.asgi import application
+from async_oauth_guard.guard.asgi.lifetime import Lifetime
 from async_oauth_guard.testing import FakeAuthorizationServer
 from async_oauth_guard.validators.clock import CLOCK
 from tests import asgi

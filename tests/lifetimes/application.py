@@ -16,7 +16,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
 
 from async_oauth_guard import ResourceProtector, TokenValidator
-from async_oauth_guard.asgi import lifetime
+from async_oauth_guard.guard.asgi import lifetime
 
 # So that the tests of applications that never return are quick.
 lifetime.GRACE = 0.5  # type: ignore[misc]

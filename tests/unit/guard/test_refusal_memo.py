@@ -9,7 +9,7 @@ import pytest
 from django.http import HttpResponse
 
 from async_oauth_guard import ResourceProtector, render_problem, token_rejected
-from async_oauth_guard.asgi.request import ScopeRequest
+from async_oauth_guard.guard.asgi.request import ScopeRequest
 from async_oauth_guard.runtime.observer import set_observer
 from async_oauth_guard.runtime.run import run
 from async_oauth_guard.testing import override_oauth

@@ -7,10 +7,10 @@ from typing import Any, Protocol, TypeAlias
 
 from django.http.response import HttpResponseBase
 
-from ..runtime.effects import Flow
-from ..runtime.request_thread import RequestThread
-from ..runtime.run import arun
-from ..validators.clock import CLOCK
+from ...runtime.effects import Flow
+from ...runtime.request_thread import RequestThread
+from ...runtime.run import arun
+from ...validators.clock import CLOCK
 from .handshake import read_handshake, refuse_handshake
 from .lifetime import Lifetime, run_until_expiry
 from .messages import Refuse, completing, respond

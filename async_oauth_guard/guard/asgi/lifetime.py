@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import TemporarilyUnavailableError
-from ..protocol import logs
-from ..runtime.stream_expiry import LONGEST_SLEEP, is_event_stream, report_late_error
+from ...errors import TemporarilyUnavailableError
+from ...protocol import logs
+from ...runtime.stream_expiry import LONGEST_SLEEP, is_event_stream, report_late_error
 
 __all__ = ["GRACE", "Lifetime", "run_until_expiry"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
-from ..protocol.subprotocols import BEARER, split_subprotocols
+from ...protocol.subprotocols import BEARER, split_subprotocols
 from .messages import respond
 
 __all__ = ["read_handshake", "refuse_handshake"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from async_oauth_guard.asgi.lifetime import GRACE, Lifetime, run_until_expiry
 from async_oauth_guard.errors import TemporarilyUnavailableError
+from async_oauth_guard.guard.asgi.lifetime import GRACE, Lifetime, run_until_expiry
 from async_oauth_guard.runtime.stream_expiry import LONGEST_SLEEP
 from tests.virtual_time import EPOCH, run_virtually, virtual_loop
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..protocol.subprotocols import BEARER
+from ...protocol.subprotocols import BEARER
 
 __all__ = ["ApplicationOptions"]
 
