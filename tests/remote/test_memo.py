@@ -305,7 +305,8 @@ class Requests(RuleBasedStateMachine):
         self.validators[kind].reset_for_tests()
 
 
-RequestsTest = Requests.TestCase
+# `test_each_change` makes each change in every run.
+RequestsTest = pytest.mark.slow(Requests.TestCase)
 # How long an example takes says nothing: it sends some hundreds of requests.
 RequestsTest.settings = settings(
     max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
