@@ -197,7 +197,7 @@ def test_underscores(colour: str, ask: Ask, request: pytest.FixtureRequest) -> N
 
 @both_colours
 @pytest.mark.parametrize("proxy", HEADERS)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(value=st.one_of(st.binary(max_size=60), st.text('=;,"%:+-AQB \n', max_size=40).map(str.encode)))
 def test_any_bytes(proxy: Any, value: bytes, colour: str, ask: Ask) -> None:
     """R103: no bytes in the header cause a 500, and none are a certificate."""
