@@ -1,4 +1,5 @@
 """A small Django site, served by uvicorn, whose views require OAuth 2 access tokens.
 
-``python -m demo_asgi`` serves it, ``python -m demo_asgi --tour`` tries every request of `demo_asgi.requests` on it.
+``python -m demo_asgi`` serves the site. ``python -m demo_asgi --tour`` sends all requests of `demo_asgi.requests`,
+`demo_asgi.remote` and `demo_asgi.bound` to it.
 """

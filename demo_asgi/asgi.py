@@ -1,4 +1,4 @@
-"""What uvicorn serves: ``uvicorn demo_asgi.asgi:application``."""
+"""The ASGI application: ``uvicorn demo_asgi.asgi:application``."""
 
 import os
 from typing import Any
@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_asgi.settings")
 
 views = get_asgi_application()
 
-# Models have to wait for Django.
+# Django must be set up before models are imported.
 from async_oauth_guard import require_oauth  # noqa: E402
 
 from .socket import countdown  # noqa: E402
@@ -18,5 +18,5 @@ sockets = require_oauth.asgi(countdown, "profile", subprotocol="bearer")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """The views, and a WebSocket that a guard stands in front of."""
+    """Django's views, and a guarded WebSocket."""
     await (sockets if scope["type"] == "websocket" else views)(scope, receive, send)

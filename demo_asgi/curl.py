@@ -1,4 +1,4 @@
-"""The requests as ``curl`` lines to paste, with what to expect."""
+"""The requests as ``curl`` lines to paste, with the expected responses."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _ACCESS_TOKEN = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
 
 
 def instructions(origins: Mapping[str, str]) -> Iterator[str]:
-    """The lines of both lists."""
+    """The text that the demo prints when it starts."""
     yield f"The demo: {origins[DEMO]}"
     yield f"The authorization server: {origins[AUTHORITY]}"
     yield "Its clients, with their secrets. These are not secret, because they are in the source of this demo:"
@@ -24,21 +24,21 @@ def instructions(origins: Mapping[str, str]) -> Iterator[str]:
         yield f"== {title} =="
         yield ""
         for request in chapter:
-            yield f"# {request.shows}{_delay(request)}: {request.answer}"
+            yield f"# {request.shows}{_delay(request)}: {request.expected}"
             yield curl_line(request, origins)
             yield ""
 
 
 def curl_line(request: DemoRequest, origins: Mapping[str, str]) -> str:
-    """The request as a command for a shell; what it keeps is saved in a shell variable of that name."""
+    """The request as a shell command. A part that it keeps is saved in a shell variable."""
     if request.keeps is None:
         command = _curl(request, origins[request.at], *_method_options(request))
     else:
-        command = f"{request.keeps}=$({_reading(request, origins[request.at])})"
+        command = f"{request.keeps}=$({_extract(request, origins[request.at])})"
     return Template(command).safe_substitute(origins)
 
 
-def _reading(request: DemoRequest, origin: str) -> str:
+def _extract(request: DemoRequest, origin: str) -> str:
     """A command that prints the part of the response to keep."""
     form = () if request.form is None else ("-d", request.form)
     if request.part is None:
@@ -53,7 +53,7 @@ def _curl(request: DemoRequest, origin: str, *options: str) -> str:
 
 
 def _quote(argument: str) -> str:
-    # The shell must insert a token that an earlier request saved.
+    # In double quotes, the shell inserts what an earlier request saved.
     return f'"{argument}"' if "$" in argument else shlex.quote(argument)
 
 
@@ -79,5 +79,5 @@ def _method_options(request: DemoRequest) -> Iterator[str]:
 
 def _header_options(request: DemoRequest) -> Iterator[str]:
     for name, value in request.headers:
-        # To curl, `Name:` means "leave this header out"; `Name;` is how an empty one is sent.
+        # curl omits the header for `Name:`, and sends an empty one for `Name;`.
         yield from ("-H", f"{name}: {value}" if value else f"{name};")

@@ -18,10 +18,10 @@ TIMEOUT = 3.0
 """Seconds that a request waits for the authorization server. The default is 5, which is too long to watch."""
 
 PROXIES = ("127.0.0.1/32", "::1/128")
-"""From where a proxy that terminates TLS would connect.
+"""The addresses of a proxy that terminates TLS.
 
-The demo has neither TLS nor a proxy. Its clients on this machine play the proxy: they send the certificate in the
-header that a proxy would write (RFC 9440). On a real site, nobody but the proxy may be able to connect from there.
+The demo has neither TLS nor a proxy. Clients on the same machine send the certificate in the header that a proxy would
+write (RFC 9440). On a real site, only the proxy may be able to connect from these addresses.
 """
 
 

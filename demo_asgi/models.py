@@ -1,4 +1,4 @@
-"""Clients, their tokens, and notes to protect."""
+"""Clients, their tokens, and notes of users."""
 
 import time
 
@@ -31,7 +31,7 @@ class OAuth2Token(models.Model):
     revoked = models.BooleanField(default=False)
 
     def __str__(self) -> str:
-        # Never the token: this text ends up in logs and on error pages.
+        # This text appears in logs and on error pages, so it must not contain the token.
         return f"token {self.pk} of {self.client_id}"
 
     def check_client(self, client: OAuth2Client) -> bool:

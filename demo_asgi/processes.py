@@ -1,4 +1,4 @@
-"""Servers in separate processes, which end with the process that started them."""
+"""Runs servers in separate processes. They end when the process that started them ends."""
 
 import signal
 import subprocess
@@ -19,16 +19,16 @@ INTERRUPTED = 130
 
 
 STOP_AT_EOF = "--stop-at-eof"
-"""The option of both servers that makes them end with the process that started them, even if it is killed."""
+"""With this option, a server ends with the process that started it, even if that process is killed."""
 
 
 class ServerStartError(Exception):
-    """The server's process ended, or took too long, before it accepted requests."""
+    """The server ended before it accepted requests, or did not start in time."""
 
 
 @contextmanager
 def running(module: str, *arguments: str) -> Iterator[str]:
-    """The origin of a server that runs, as ``python -m module``, as long as the block does."""
+    """Run ``python -m module`` during the block, and return the origin of its server."""
     with subprocess.Popen(
         [sys.executable, "-m", module, STOP_AT_EOF, *arguments],
         # Nothing writes to this pipe. It closes when this process ends.
@@ -45,13 +45,13 @@ def running(module: str, *arguments: str) -> Iterator[str]:
 
 
 def exit_on_sigterm() -> None:
-    """Python leaves no `finally` behind on SIGTERM, unless it is made an exception."""
+    """Make SIGTERM raise `SystemExit`. Otherwise Python would run no `finally` block."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    # Reading waits for a line however long it takes; a process that was killed has no more of them.
+    # Reading a line has no timeout, but it ends when the process is killed.
     deadline = threading.Timer(START_DEADLINE, process.kill)
     deadline.start()
     try:

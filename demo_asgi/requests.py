@@ -1,14 +1,14 @@
-"""The requests that show what the guard does, each with the expected response.
+"""Requests with tokens of the database, each with the expected response.
 
-The one list behind both the ``curl`` lines and the tour, but for those about tokens of the authorization server: they
-are in `remote`.
+The ``curl`` lines and the tour use this list. Requests with tokens of the authorization server are in `remote` and
+`bound`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .answers import ANYTHING, Answer
 from .authority.clients import DemoClient
+from .responses import ANYTHING, ResponseSummary
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -16,7 +16,7 @@ DEMO = "demo"
 AUTHORITY = "authority"
 """The two servers."""
 BODY = "body"
-"""The whole body of a response, as a part to keep."""
+"""The part of a response that is kept: the whole body."""
 
 _REFUSAL = {"Cache-Control": "no-store", "Vary": "Authorization"}
 
@@ -26,18 +26,18 @@ class DemoRequest:
     """A request, what it shows, and the expected response.
 
     Attributes:
-        headers: header fields. ``$NAME`` in their values, and in the form, is what was kept under that name, or the
-            origin of the server of that name.
-        client: who authenticates with it, where it goes to the authorization server.
-        at: the server that it goes to.
-        keeps: the name under which a part of the response is kept: its access token, unless ``part`` names another.
-        part: `BODY`, or the name of a header field.
-        within: for how many seconds the response may still differ.
+        headers: header fields. ``$NAME`` in a value or in the form stands for the part of a response that was kept
+            under this name, or for the origin of the server with this name.
+        client: the client that authenticates at the authorization server.
+        at: the server that receives the request.
+        keeps: the name under which a part of the response is kept.
+        part: the part to keep: `BODY`, or the name of a header field. By default, the access token.
+        within: the request is repeated for so many seconds until it gets the expected response.
     """
 
     shows: str
     line: str
-    answer: Answer
+    expected: ResponseSummary
     headers: Headers = ()
     form: str | None = None
     client: DemoClient | None = None
@@ -66,85 +66,86 @@ def authorization(*values: str) -> Headers:
     return tuple(("Authorization", value) for value in values)
 
 
-# --- Responses---------------------------------------------------------------------------------------------------------
+# --- Responses --------------------------------------------------------------------------------------------------------
 
 
-def granted(body: Mapping[str, object] | str, *, status: int = 200) -> Answer:
-    """The response of the view to a token. Shared caches must not store it."""
-    return Answer(status, body, fields={"Cache-Control": "private", "Vary": "Authorization"})
+def granted(body: Mapping[str, object] | str, *, status: int = 200) -> ResponseSummary:
+    """The view's response to a request with a token. Shared caches must not store it."""
+    return ResponseSummary(status, body, fields={"Cache-Control": "private", "Vary": "Authorization"})
 
 
-def granted_without_token(body: Mapping[str, object]) -> Answer:
-    """The response of the view without a token."""
-    return Answer(200, body, fields={"Vary": "Authorization"})
+def granted_without_token(body: Mapping[str, object]) -> ResponseSummary:
+    """The view's response to a request without a token."""
+    return ResponseSummary(200, body, fields={"Vary": "Authorization"})
 
 
-def unguarded(body: Mapping[str, object]) -> Answer:
-    return Answer(200, body)
+def unguarded(body: Mapping[str, object]) -> ResponseSummary:
+    return ResponseSummary(200, body)
 
 
-def nothing_presented(*, scope: str | None, error: str = "missing_authorization") -> Answer:
+def nothing_presented(*, scope: str | None, error: str = "missing_authorization") -> ResponseSummary:
     """RFC 6750 §3.1: without authentication information, the challenge has no error code."""
     return _refused(401, {"error": error}, _params(scope=scope))
 
 
-def malformed(*, scope: str | None = "profile") -> Answer:
+def malformed(*, scope: str | None = "profile") -> ResponseSummary:
     return _refused(400, {"error": "invalid_request"}, _params(error="invalid_request", scope=scope))
 
 
-def invalid_token(*, scope: str | None = "profile", scheme: str | None = None) -> Answer:
+def invalid_token(*, scope: str | None = "profile", scheme: str | None = None) -> ResponseSummary:
     """The same response for every reason: the client learns only that it needs another token with this scope."""
     return _refused(401, {"error": "invalid_token"}, _params(error="invalid_token", scope=scope, scheme=scheme))
 
 
-def invalid_proof() -> Answer:
-    """RFC 9449 §7.1: the token may be good; the client has to make another proof."""
+def invalid_proof() -> ResponseSummary:
+    """RFC 9449 §7.1: the token may be valid. The client must make another proof."""
     params = _params(error="invalid_dpop_proof", scope="profile", scheme="DPoP")
     return _refused(401, {"error": "invalid_dpop_proof"}, params)
 
 
-def use_nonce() -> Answer:
+def use_nonce() -> ResponseSummary:
     """RFC 9449 §9: the client puts the nonce of this response into a new proof, and sends the request again."""
-    answer = _refused(401, {"error": "use_dpop_nonce"}, _params(error="use_dpop_nonce", scope="profile", scheme="DPoP"))
-    return replace(answer, fields={**answer.fields, "DPoP-Nonce": ANYTHING})
+    error = "use_dpop_nonce"
+    refusal = _refused(401, {"error": error}, _params(error=error, scope="profile", scheme="DPoP"))
+    return replace(refusal, fields={**refusal.fields, "DPoP-Nonce": ANYTHING})
 
 
-def insufficient_login(**unmet: str) -> Answer:
-    """RFC 9470 §3: the client has its user log in again, as the challenge says."""
+def insufficient_login(**unmet: str) -> ResponseSummary:
+    """RFC 9470 §3: the user must log in again, as the challenge says."""
     error = "insufficient_user_authentication"
     return _refused(401, {"error": error}, _params(error=error, scope="profile", **unmet))
 
 
-def insufficient_scope(*, scope: str) -> Answer:
+def insufficient_scope(*, scope: str) -> ResponseSummary:
     return _refused(403, {"error": "insufficient_scope"}, _params(error="insufficient_scope", scope=scope))
 
 
-def access_denied() -> Answer:
-    """No token with other scopes would be let in, so there is no challenge."""
-    return Answer(403, {"error": "access_denied"}, None, _REFUSAL)
+def access_denied() -> ResponseSummary:
+    """A token with other scopes would be refused too, so there is no challenge."""
+    return ResponseSummary(403, {"error": "access_denied"}, None, _REFUSAL)
 
 
-def temporarily_unavailable() -> Answer:
-    """An outage is not a refusal: there is no challenge, so that clients keep their tokens."""
-    return Answer(503, {"error": "temporarily_unavailable"}, None, _REFUSAL | {"Retry-After": ANYTHING})
+def temporarily_unavailable() -> ResponseSummary:
+    """An outage does not make a token invalid. There is no challenge, so clients keep their tokens."""
+    return ResponseSummary(503, {"error": "temporarily_unavailable"}, None, _REFUSAL | {"Retry-After": ANYTHING})
 
 
-def refused_by_csrf_check() -> Answer:
-    """Django's own page."""
-    return Answer(403, "CSRF verification failed")
+def refused_by_csrf_check() -> ResponseSummary:
+    """Django's own error page."""
+    return ResponseSummary(403, "CSRF verification failed")
 
 
-def _refused(status: int, body: Mapping[str, object] | str, challenge: Mapping[str, str]) -> Answer:
-    return Answer(status, body, challenge, _REFUSAL)
+def _refused(status: int, body: Mapping[str, object] | str, challenge: Mapping[str, str]) -> ResponseSummary:
+    return ResponseSummary(status, body, challenge, _REFUSAL)
 
 
 def _params(**params: str | None) -> Mapping[str, str]:
     return {"realm": "demo"} | {name: value for name, value in params.items() if value is not None}
 
 
-def without_body(answer: Answer) -> Answer:
+def without_body(response: ResponseSummary) -> ResponseSummary:
     """The same response to HEAD."""
-    return Answer(answer.status, "", answer.challenge, answer.fields)
+    return ResponseSummary(response.status, "", response.challenge, response.fields)
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------
@@ -153,12 +154,10 @@ ALICE = {"username": "alice"}
 BOB = {"username": "bob"}
 
 TOKENS = (
-    DemoRequest("The right scope opens the view", "GET /profile", granted(ALICE), bearer("demo-alice-profile")),
+    DemoRequest("A token with the required scope", "GET /profile", granted(ALICE), bearer("demo-alice-profile")),
     DemoRequest("Nothing presented", "GET /profile", nothing_presented(scope="profile")),
-    DemoRequest("A token that nobody issued", "GET /profile", invalid_token(), bearer("demo-nobody")),
-    DemoRequest(
-        "A token of other letter case is another token", "GET /profile", invalid_token(), bearer("DEMO-ALICE-PROFILE")
-    ),
+    DemoRequest("An unknown token", "GET /profile", invalid_token(), bearer("demo-nobody")),
+    DemoRequest("Tokens are case-sensitive", "GET /profile", invalid_token(), bearer("DEMO-ALICE-PROFILE")),
     DemoRequest("An expired token", "GET /profile", invalid_token(), bearer("demo-alice-expired")),
     DemoRequest("A revoked token", "GET /profile", invalid_token(), bearer("demo-alice-revoked")),
     DemoRequest("The token of a deactivated user", "GET /profile", invalid_token(), bearer("demo-carol-deactivated")),
@@ -170,10 +169,10 @@ TOKENS = (
 SCOPES = (
     DemoRequest("profile AND email", "GET /contact", granted(ALICE), bearer("demo-alice-email")),
     DemoRequest("... OR user", "GET /contact", granted(BOB), bearer("demo-bob-user")),
-    DemoRequest("Neither of them", "GET /contact", insufficient_scope(scope="user"), bearer("demo-bob-reports")),
-    DemoRequest("The smallest alternative is named", "GET /contact", nothing_presented(scope="user")),
+    DemoRequest("Neither", "GET /contact", insufficient_scope(scope="user"), bearer("demo-bob-reports")),
+    DemoRequest("The challenge names the smallest alternative", "GET /contact", nothing_presented(scope="user")),
     DemoRequest("Any valid token", "GET /token", granted({"client_id": "demo-app"}), bearer("demo-bob-reports")),
-    DemoRequest("Without a required scope, none is named", "GET /token", nothing_presented(scope=None)),
+    DemoRequest("The view requires no scope, so the challenge names none", "GET /token", nothing_presented(scope=None)),
     DemoRequest("A token without a user", "GET /token", granted({"username": None}), bearer("demo-robot")),
 )
 
@@ -181,7 +180,7 @@ OPTIONAL = (
     DemoRequest("Optional: without a token", "GET /timeline", granted_without_token({"reader": None})),
     DemoRequest("Optional: with a token", "GET /timeline", granted({"reader": "alice"}), bearer("demo-alice-profile")),
     DemoRequest(
-        "Optional: a bad token is still refused",
+        "Optional: an invalid token is still refused",
         "GET /timeline",
         invalid_token(scope=None),
         bearer("demo-alice-expired"),
@@ -191,15 +190,15 @@ OPTIONAL = (
 REQUIREMENTS = (
     DemoRequest("A person's token", "GET /me", granted(ALICE), bearer("demo-alice-profile")),
     DemoRequest(
-        "A client's own token, where a user is required",
+        "A token without a user, where one is required",
         "GET /me",
         access_denied(),
         bearer("demo-robot"),
     ),
     DemoRequest(
-        "One's own page", "GET /users/alice/diary", granted({"diary_of": "alice"}), bearer("demo-alice-profile")
+        "The user's own page", "GET /users/alice/diary", granted({"diary_of": "alice"}), bearer("demo-alice-profile")
     ),
-    DemoRequest("Somebody else's", "GET /users/bob/diary", access_denied(), bearer("demo-alice-profile")),
+    DemoRequest("The page of another user", "GET /users/bob/diary", access_denied(), bearer("demo-alice-profile")),
 )
 
 CLASSES = (
@@ -211,7 +210,7 @@ CLASSES = (
         bearer("demo-alice-profile"),
         form="first_name=Alice",
     ),
-    DemoRequest("... and guarded as a whole", "GET /account", nothing_presented(scope="profile")),
+    DemoRequest("... and the guard covers the whole class", "GET /account", nothing_presented(scope="profile")),
     DemoRequest("By method: reading", "GET /notes", granted({"owner": "alice"}), bearer("demo-alice-reader")),
     DemoRequest(
         "By method: writing",
@@ -233,31 +232,39 @@ CLASSES = (
         nothing_presented(scope="notes:write"),
         form="text=Hello",
     ),
-    DemoRequest("By method: one that is not named", "DELETE /notes", access_denied(), bearer("demo-alice-writer")),
+    DemoRequest("By method: a method without a rule", "DELETE /notes", access_denied(), bearer("demo-alice-writer")),
     DemoRequest(
         "A mixin instead of a decorator", "GET /drafts", granted({"drafts_of": "alice"}), bearer("demo-alice-reader")
     ),
     DemoRequest(
-        "... refuses likewise", "GET /drafts", insufficient_scope(scope="notes:read"), bearer("demo-alice-profile")
+        "... refuses in the same way",
+        "GET /drafts",
+        insufficient_scope(scope="notes:read"),
+        bearer("demo-alice-profile"),
     ),
 )
 
 URLS = (
-    DemoRequest("Guarded by its URLs", "GET /reports/daily", granted({"report": "daily"}), bearer("demo-bob-reports")),
+    DemoRequest(
+        "Guarded in the URL configuration",
+        "GET /reports/daily",
+        granted({"report": "daily"}),
+        bearer("demo-bob-reports"),
+    ),
     DemoRequest("... a sync view too", "GET /reports/2024", granted({"report": 2024}), bearer("demo-robot")),
     DemoRequest(
-        "... and refused by them",
+        "... without the scope",
         "GET /reports/daily",
         insufficient_scope(scope="reports:read"),
         bearer("demo-alice-profile"),
     ),
-    DemoRequest("... or challenged", "GET /reports/2024", nothing_presented(scope="reports:read")),
+    DemoRequest("... without a token", "GET /reports/2024", nothing_presented(scope="reports:read")),
     DemoRequest("Not guarded at all", "GET /health", unguarded({"status": "ok"})),
 )
 
 CSRF = (
     DemoRequest(
-        "A token is no ambient credential: no CSRF check",
+        "Browsers do not add tokens, so there is no CSRF check",
         "POST /messages",
         granted({"sent": "Hello"}, status=201),
         bearer("demo-alice-writer"),
@@ -265,10 +272,13 @@ CSRF = (
     ),
     DemoRequest("An unguarded view keeps its CSRF check", "POST /feedback", refused_by_csrf_check(), form="text=Hello"),
     DemoRequest(
-        "So does an optional one, without a token", "POST /timeline", refused_by_csrf_check(), form="text=Hello"
+        "So does an optionally guarded view, without a token",
+        "POST /timeline",
+        refused_by_csrf_check(),
+        form="text=Hello",
     ),
     DemoRequest(
-        "... but not with one",
+        "... but not with a token",
         "POST /timeline",
         granted({"reader": "alice"}),
         bearer("demo-alice-profile"),
@@ -279,8 +289,8 @@ CSRF = (
 METHODS = (
     DemoRequest("HEAD counts as GET", "HEAD /notes", without_body(granted("")), bearer("demo-alice-reader")),
     DemoRequest("HEAD is refused like GET", "HEAD /profile", without_body(nothing_presented(scope="profile"))),
-    DemoRequest("OPTIONS is a method like others", "OPTIONS /account", nothing_presented(scope="profile")),
-    DemoRequest("... which a token opens", "OPTIONS /account", granted(""), bearer("demo-alice-profile")),
+    DemoRequest("OPTIONS needs a token too", "OPTIONS /account", nothing_presented(scope="profile")),
+    DemoRequest("... and is let in with one", "OPTIONS /account", granted(""), bearer("demo-alice-profile")),
 )
 
 CREDENTIALS = (
@@ -321,7 +331,7 @@ CREDENTIALS = (
         "Two schemes", "GET /profile", malformed(), authorization("Bearer demo-alice-profile", "Basic YWxpY2U6c2VjcmV0")
     ),
     DemoRequest(
-        "Optional: broken credentials are still refused",
+        "Optional: malformed credentials are still refused",
         "GET /timeline",
         malformed(scope=None),
         authorization("Bearer"),
@@ -335,25 +345,25 @@ ELSEWHERE = (
         nothing_presented(scope="profile"),
     ),
     DemoRequest(
-        "... and does not disturb",
+        "... and does no harm",
         "GET /profile?access_token=demo-nobody",
         granted(ALICE),
         bearer("demo-alice-profile"),
     ),
     DemoRequest(
-        "Nor is one in a form",
+        "So is a token in a form",
         "POST /messages",
         nothing_presented(scope="messages:write"),
         form="access_token=demo-alice-writer",
     ),
     DemoRequest(
-        "Nor in a cookie",
+        "So is a token in a cookie",
         "GET /profile",
         nothing_presented(scope="profile"),
         (("Cookie", "access_token=demo-alice-profile"),),
     ),
     DemoRequest(
-        "Nor for a proxy",
+        "So is a token for a proxy",
         "GET /profile",
         nothing_presented(scope="profile"),
         (("Proxy-Authorization", "Bearer demo-alice-profile"),),
@@ -361,12 +371,12 @@ ELSEWHERE = (
 )
 
 CHAPTERS: Mapping[str, tuple[DemoRequest, ...]] = {
-    "Tokens, good and bad": TOKENS,
+    "Valid and invalid tokens": TOKENS,
     "Scopes": SCOPES,
     "Optional tokens": OPTIONAL,
     "Other requirements": REQUIREMENTS,
     "Class-based views": CLASSES,
-    "Whole groups of URLs": URLS,
+    "Groups of URLs": URLS,
     "CSRF": CSRF,
     "HEAD and OPTIONS": METHODS,
     "The Authorization header": CREDENTIALS,

@@ -1,6 +1,6 @@
-"""The rows of the demo: people, clients, and tokens in every state.
+"""The rows of the demo: users, clients, and tokens in every state.
 
-Seeding again puts these rows back as they were, with fresh lifetimes, and touches no other.
+Seeding again restores these rows with new lifetimes. It does not change other rows.
 """
 
 import time
@@ -15,7 +15,7 @@ from .models import OAuth2Client, OAuth2Token
 HOUR = 3600
 DAY = 24 * HOUR
 
-CLIENTS = {"demo-app": "An application with users", "demo-robot": "A machine that speaks for itself"}
+CLIENTS = {"demo-app": "An application with users", "demo-robot": "A machine that acts for itself"}
 USERS = {"alice": True, "bob": True, "carol": False}
 """The users, and whether they are active."""
 
@@ -47,12 +47,12 @@ TOKENS = (
 
 LOAD_PREFIX = "demo-load-"
 LOAD_TOKENS = tuple(f"{LOAD_PREFIX}{number:03}" for number in range(200))
-"""For concurrent requests with different tokens; all Alice's, and good for ``profile``."""
+"""For concurrent requests with different tokens. All are valid, with the user Alice and the scope ``profile``."""
 
 
 @transaction.atomic
 def seed() -> None:
-    """Write the rows, or put them back as they were."""
+    """Create or restore the rows."""
     for client_id, name in CLIENTS.items():
         OAuth2Client.objects.update_or_create(client_id=client_id, defaults={"client_name": name})
     for username, is_active in USERS.items():
@@ -101,6 +101,6 @@ def _seed_load(*, now: int) -> None:
 
 def _seed_note(username: str, text: str) -> None:
     user = User.objects.get(username=username)
-    # Not `get_or_create`: she may have written the same line again since.
+    # `get_or_create` would fail if the user has written the same note again.
     if not user.notes.filter(text=text).exists():
         user.notes.create(text=text)

@@ -15,28 +15,28 @@ import uvicorn
 EVERYWHERE = {"0.0.0.0", "::"}
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 READY = "Serving on "
-"""The beginning of the line that is printed when the server accepts requests."""
+"""How the line begins that a server prints when it accepts requests."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that clients can connect to from now on, served or not."""
+    """Return a listening socket. Clients can connect before the server runs."""
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     return socket.create_server((host, port), family=family)
 
 
 def origin_of(listener: socket.socket, host: str) -> str:
-    """What a client on this machine calls the server."""
+    """The origin of the server for clients on this machine."""
     name = LOOPBACK.get(host, host)
     port = listener.getsockname()[1]
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def prepare(package: str, database: Path) -> str | None:
-    """Set Django up for one of the two sites, make its tables and fill them. What went wrong, if anything did."""
+    """Set up Django for a site, create its tables and fill them. Return an error message, or ``None``."""
     os.environ["DJANGO_SETTINGS_MODULE"] = f"{package}.settings"
     django.setup()
 
-    # Models and whatever imports them have to wait for `setup`.
+    # Models can be imported only after `setup`.
     from django.core.management import call_command
     from django.db import DatabaseError, connections
 
@@ -51,7 +51,7 @@ def prepare(package: str, database: Path) -> str | None:
 
 
 class AnnouncedServer(uvicorn.Server):
-    """Prints a line when it accepts requests, and handles signals."""
+    """Prints a line when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, announcement: str) -> None:
         super().__init__(config)
@@ -76,7 +76,7 @@ def serve(
         f"{package}.asgi:application",
         lifespan=lifespan,
         ws=ws,
-        # The guard trusts headers with certificates because of the peer's address, so no other header may change it.
+        # The guard trusts certificate headers by the peer's address, so no header may change that address.
         proxy_headers=False,
         log_level="warning",
         # The access log would contain tokens from query strings.
@@ -90,15 +90,15 @@ def serve(
 
 
 def _stop_at_end_of_input(server: uvicorn.Server) -> None:
-    # Not `sys.stdin.read`: Python could not leave while another thread holds that file's lock.
+    # `sys.stdin.read` would hold a lock that Python needs to exit.
     while os.read(sys.stdin.fileno(), 4096):
         pass
     server.should_exit = True
 
 
-def why_not_listening(host: str, port: int, error: OSError) -> str:
+def listen_error(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is already in use. Choose another with --port, or --port 0 for any that is free."
+        return f"Port {port} on {host} is already in use. Choose another with --port, or --port 0 for any free port."
     return f"Cannot listen on {host}, port {port}: {error.strerror}."
 
 

@@ -14,11 +14,11 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    "async_oauth_guard",  # for its system checks; the guard works without being named here
+    "async_oauth_guard",  # for its system checks; the guard works without it
     "demo_asgi",
 ]
 
-# What most sites have. The guard does not need it.
+# Most sites have this middleware. The guard does not need it.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -41,10 +41,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The authorization server of this site. Its tokens are accepted in addition to those in the database.
 ISSUER = os.environ.get("DEMO_ASGI_ISSUER", "http://127.0.0.1:8001")
 
-# What clients call this site: the proofs of DPoP are made for it.
+# The origin of this site. Clients make their DPoP proofs for it.
 ORIGIN = os.environ.get("DEMO_ASGI_ORIGIN", "http://127.0.0.1:8000")
 
-# A single process serves this site, so no other one has to know which proofs were used.
+# One process serves this site, so its own memory of used proofs is enough.
 SILENCED_SYSTEM_CHECKS = ["async_oauth_guard.W020"]
 
 OAUTH_GUARD = {
@@ -58,20 +58,20 @@ OAUTH_GUARD = {
 }
 
 
-def is_no_outage(record: logging.LogRecord) -> bool:
-    """Whether the record is about anything except a 503. The guard logs more about those, and only once."""
+def is_not_503(record: logging.LogRecord) -> bool:
+    """Whether the record is not about a 503. The guard itself logs outages, in more detail and only once."""
     return getattr(record, "status_code", None) != 503
 
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"no_outages": {"()": "django.utils.log.CallbackFilter", "callback": is_no_outage}},
+    "filters": {"not_503": {"()": "django.utils.log.CallbackFilter", "callback": is_not_503}},
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     # At WARNING, Django logs every refusal, and this site has many.
     "loggers": {
-        "django.request": {"level": "ERROR", "filters": ["no_outages"]},
+        "django.request": {"level": "ERROR", "filters": ["not_503"]},
         "django.security.csrf": {"level": "ERROR"},
     },
 }

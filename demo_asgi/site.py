@@ -8,15 +8,15 @@ from pathlib import Path
 from .curl import instructions
 from .processes import ServerStartError, exit_on_sigterm, running
 from .requests import AUTHORITY, DEMO
-from .serve import EVERYWHERE, READY, fail, listen, origin_of, prepare, serve, why_not_listening
+from .serve import EVERYWHERE, READY, fail, listen, listen_error, origin_of, prepare, serve
 
 
 def run(host: str, port: int, database: Path, *, authority: str | None = None, stop_at_eof: bool = False) -> int:
-    """Serve until interrupted; the exit status. Without ``authority``, with a new authorization server."""
+    """Serve until interrupted, and return the exit status. Without ``authority``, start an authorization server."""
     try:
         listener = listen(host, port)
     except OSError as error:
-        return fail(why_not_listening(host, port, error))
+        return fail(listen_error(host, port, error))
     exit_on_sigterm()
     with listener:
         # Open the ports first: if one is in use, no database is created.
@@ -24,12 +24,12 @@ def run(host: str, port: int, database: Path, *, authority: str | None = None, s
             with nullcontext(authority) if authority else _authority(port, database) as issuer:
                 return _serve(listener, host, database, issuer, stop_at_eof=stop_at_eof)
         except ServerStartError:
-            # The other process said why.
+            # The other process has printed the error.
             return 1
 
 
 def allowed_hosts(host: str) -> str:
-    """What a client may call the server: `ALLOWED_HOSTS`, separated by spaces."""
+    """The value of `ALLOWED_HOSTS`, separated by spaces."""
     if host in EVERYWHERE:
         return "*"
     return f"localhost 127.0.0.1 [::1] {f'[{host}]' if ':' in host else host}"
@@ -46,9 +46,9 @@ def _serve(listener: socket.socket, host: str, database: Path, issuer: str, *, s
     os.environ["DEMO_ASGI_ISSUER"] = issuer
     origin = os.environ["DEMO_ASGI_ORIGIN"] = origin_of(listener, host)
     os.environ.setdefault("DEMO_ASGI_ALLOWED_HOSTS", allowed_hosts(host))
-    problem = prepare("demo_asgi", database)
-    if problem is not None:
-        return fail(problem)
+    error = prepare("demo_asgi", database)
+    if error is not None:
+        return fail(error)
     print(f"Database: {database}\n")
     print("\n".join(instructions({DEMO: origin, AUTHORITY: issuer})))
     announcement = f"{READY}{origin} (Ctrl-C stops it)"

@@ -1,4 +1,4 @@
-"""A WebSocket that does not know when it ends: the guard in front of it closes it with its token."""
+"""A WebSocket without code for its end: the guard closes it when the token expires."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ PATH = "/countdown"
 
 
 async def countdown(scope: Any, receive: Any, send: Any) -> None:
-    """Sends each second how many seconds the token has left, until somebody closes the WebSocket."""
+    """Send each second how many seconds the token is still valid, until the WebSocket is closed."""
     await receive()
     if scope["path"] != PATH:
         await send({"type": "websocket.close"})
@@ -21,7 +21,7 @@ async def countdown(scope: Any, receive: Any, send: Any) -> None:
     while (await receive())["type"] != "websocket.disconnect":
         pass
     counting.cancel()
-    # A server may refuse to send to a client that has gone.
+    # Servers may raise an error if the client has disconnected.
     with contextlib.suppress(asyncio.CancelledError, OSError):
         await counting
 

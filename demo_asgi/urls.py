@@ -7,7 +7,7 @@ from async_oauth_guard import require_oauth
 from . import remote_views, views
 from .page.files import front
 
-# Views that do not mention the guard, guarded together.
+# One call guards these views.
 reports = [
     path("daily", views.daily_report, name="daily"),
     path("<int:year>", views.yearly_report, name="yearly"),

@@ -1,6 +1,6 @@
-"""One site, every kind of view: what `require_oauth` looks like on each of them.
+"""Each kind of view, guarded with `require_oauth`.
 
-A guarded view finds its token in ``request.oauth_token``: the row of the token model, with its user already loaded.
+``request.oauth_token`` of a guarded view is the row of the token model. Its user is already loaded.
 """
 
 from django.contrib.auth.models import User
@@ -20,7 +20,7 @@ class GuardedRequest(HttpRequest):
 
 
 class OptionallyGuardedRequest(HttpRequest):
-    """For type checkers: the same behind ``require_oauth(optional=True)``."""
+    """For type checkers: the request of a view behind ``require_oauth(optional=True)``."""
 
     oauth_token: OAuth2Token | None
 
@@ -49,14 +49,14 @@ async def token_info(request: GuardedRequest) -> HttpResponse:
 
 @require_oauth(optional=True)
 async def timeline(request: OptionallyGuardedRequest) -> HttpResponse:
-    """An async view for everybody, which knows the user of a token if there is one."""
+    """An async view with an optional token: without one, there is no user."""
     reader = None if request.oauth_token is None else _username(request.oauth_token)
     return JsonResponse({"reader": reader, "method": request.method})
 
 
 @require_oauth(require_user=True)
 async def me(request: GuardedRequest) -> HttpResponse:
-    """An async view for users: a token that a client got for itself is refused."""
+    """An async view that requires a user. It refuses tokens that a client got for itself."""
     return JsonResponse({"username": _user(request.oauth_token).get_username()})
 
 
@@ -68,7 +68,7 @@ async def send_message(request: GuardedRequest) -> HttpResponse:
 
 
 async def is_own_page(request: HttpRequest, token: OAuth2Token) -> bool:
-    """Whether the page's owner, as the URL names them, is the token's user."""
+    """Whether the user in the URL is the user of the token."""
     assert request.resolver_match is not None
     owner: str = request.resolver_match.kwargs["username"]
     return owner == _username(token)
@@ -85,7 +85,7 @@ def diary(request: GuardedRequest, username: str) -> HttpResponse:
 
 @require_oauth("profile", require_user=True)
 class Account(View):
-    """A class of async methods, guarded as a whole."""
+    """A class of async methods. The guard covers all of them."""
 
     async def get(self, request: GuardedRequest) -> HttpResponse:
         user = _user(request.oauth_token)
@@ -100,7 +100,7 @@ class Account(View):
 
 @require_oauth({"GET": "notes:read", "POST": "notes:write"}, require_user=True)
 class Notes(View):
-    """A class of sync methods, each with its scope. HEAD needs that of GET; other methods are refused."""
+    """A class of sync methods, each with its own scope. HEAD requires the scope of GET. Other methods are refused."""
 
     def get(self, request: GuardedRequest) -> HttpResponse:
         user = _user(request.oauth_token)
@@ -113,7 +113,7 @@ class Notes(View):
 
 
 class Drafts(ProtectedResourceMixin, View):
-    """The same with a mixin instead of a decorator."""
+    """A class that is guarded with a mixin instead of a decorator."""
 
     required_scopes = "notes:read"
 
@@ -121,7 +121,7 @@ class Drafts(ProtectedResourceMixin, View):
         return JsonResponse({"drafts_of": _username(request.oauth_token)})
 
 
-# --- Views that do not mention the guard -----------------------------------------------------------------------------
+# --- Views without a decorator -----------------------------------------------------------------------------
 
 
 async def daily_report(request: HttpRequest) -> HttpResponse:

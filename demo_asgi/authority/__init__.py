@@ -1,8 +1,8 @@
-"""The authorization server of the demo: it issues the tokens that the demo's views require.
+"""The authorization server of the demo. It issues tokens for the demo's views.
 
 It is the test kit's `FakeAuthorizationServer` on a port, with the clients and grants of `server`. It runs in a separate
-process, which ``python -m demo_asgi`` starts together with the demo.
+process, which ``python -m demo_asgi`` starts.
 
-It is for demonstration only. It has no login and no consent page. Everybody who can reach it can rotate its keys, give
-it faults, and get JWTs that no resource server should accept.
+It is for demonstration only. It has no login and no consent page. Anyone who can reach it can rotate its keys, give it
+faults, and get JWTs that no resource server should accept.
 """

@@ -1,4 +1,4 @@
-"""``python -m demo_asgi.authority``: started by the demo, or by hand to look at it alone."""
+"""``python -m demo_asgi.authority``. The demo runs this command; you can also run it alone."""
 
 import argparse
 import os
@@ -21,15 +21,15 @@ def main() -> int:
 
 
 def run(port: int, state: Path, *, stop_at_eof: bool = False) -> int:
-    """Serve until interrupted; the exit status."""
+    """Serve until interrupted, and return the exit status."""
     try:
         with DemoServer(port, state) as server:
             print(f"{serve.READY}{server.issuer}", flush=True)
             _wait(stop_at_eof=stop_at_eof)
     except OSError as error:
-        # What names no file is about the port.
+        # An error without a file is about the port.
         if error.filename is None:
-            return serve.fail(serve.why_not_listening("127.0.0.1", port, error))
+            return serve.fail(serve.listen_error("127.0.0.1", port, error))
         return serve.fail(f"Cannot use {state}: {error.strerror}.")
     except ValueError as error:
         return serve.fail(f"Cannot use {state}: {error}.")

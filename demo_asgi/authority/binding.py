@@ -1,4 +1,4 @@
-"""What a token is bound to, and how its user has logged in: members of its claims."""
+"""Claims about the key or certificate that a token is bound to, and about the login of its user."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _SOURCE = "rfc9440"
 def confirmation_of(request: ServerRequest, proofs: ProofChecker) -> Mapping[str, str]:
     """The ``cnf`` of a token: the key of the client's proof (RFC 9449 §6), or its certificate (RFC 8705 §3.1).
 
-    The server has no TLS. As at the demo's views, the client itself writes the header of a proxy (RFC 9440).
+    The server has no TLS, so clients themselves write the header of a proxy (RFC 9440).
 
     Raises:
         RefusedProofError: the proof or the certificate is invalid.
@@ -31,7 +31,7 @@ def confirmation_of(request: ServerRequest, proofs: ProofChecker) -> Mapping[str
 
 
 def login_of(form: Mapping[str, str]) -> Mapping[str, Any]:
-    """``auth_time`` and ``acr``: the parameters ``login_age``, in seconds, and ``acr`` replace a login page."""
+    """``auth_time`` and ``acr``, from the parameters ``login_age`` (seconds) and ``acr``. They replace a login page."""
     age = form.get("login_age", "")
     time_of_login = {"auth_time": int(time.time()) - int(age)} if age.isdecimal() else {}
     return {**time_of_login, **({"acr": form["acr"]} if form.get("acr") else {})}

@@ -1,20 +1,20 @@
 """The clients with their secrets, and the resource owners.
 
-These are the secrets of a demo. They stand here for everybody to read, and are printed when it starts. Real ones are
-long, random, absent from source code, and stored as a hash.
+These secrets are for a demo, which prints them when it starts. Real secrets are long and random. They are not in source
+code, and are stored as hashes.
 """
 
 from dataclasses import dataclass
 
 RESOURCE = "https://demo.example"
-"""What the demo is called where it is a token's audience (RFC 8707). Nothing is ever fetched from there."""
+"""The audience of the demo's tokens (RFC 8707). No request is ever sent to this address."""
 
 CLIENT_CREDENTIALS = "client_credentials"
 NAMED_USER = "urn:example:grant-type:named-user"
 
 SCOPES = ("profile", "email", "user", "notes:read")
 RESOURCE_OWNERS = ("alice", "bob", "mallory")
-"""The demo knows the first two as users. Mallory is unknown to it."""
+"""Alice and Bob are users of the demo. Mallory is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,6 @@ class DemoClient:
     token_format: str = ""
     grant_types: str = ""
     scope: str = ""
-    introspects: bool = False
 
 
 _GRANTS = f"{CLIENT_CREDENTIALS} {NAMED_USER}"
@@ -35,7 +34,7 @@ _GRANTS = f"{CLIENT_CREDENTIALS} {NAMED_USER}"
 JWT_APP = DemoClient(
     "demo-jwt-app",
     "jwt-app-secret",
-    "An application that is given JWTs",
+    "An application that gets JWTs",
     token_format="jwt",
     grant_types=_GRANTS,
     scope=" ".join(SCOPES),
@@ -43,13 +42,13 @@ JWT_APP = DemoClient(
 OPAQUE_APP = DemoClient(
     "demo-opaque-app",
     "opaque-app-secret",
-    "An application that is given opaque tokens",
+    "An application that gets opaque tokens",
     token_format="opaque",
     grant_types=_GRANTS,
     scope=" ".join(SCOPES),
 )
 RESOURCE_SERVER = DemoClient(
-    "demo-resource-server", "resource-server-secret", "The demo itself, which introspects tokens", introspects=True
+    "demo-resource-server", "resource-server-secret", "The demo itself, which introspects tokens"
 )
 
 CLIENTS = (JWT_APP, OPAQUE_APP, RESOURCE_SERVER)

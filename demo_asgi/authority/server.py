@@ -23,7 +23,7 @@ from .clients import (
 
 EXPIRES_IN = 3600
 DELAY = 6.0
-"""Seconds by which a slow response is late: more than the demo's guards wait for."""
+"""Seconds by which a slow response is delayed. The demo's guards do not wait so long."""
 DAY = 24 * 3600
 
 _AUTH_METHODS = ["client_secret_basic"]
@@ -36,7 +36,7 @@ _BY_ID = {client.client_id: client for client in CLIENTS}
 
 
 class DemoServer:
-    """Use it with ``with``: it serves on ``127.0.0.1``, and keeps its keys and tokens in the file ``state``."""
+    """A context manager that serves on ``127.0.0.1``. It keeps its keys and tokens in the file ``state``."""
 
     def __init__(self, port: int, state: Path) -> None:
         self._faults: set[str] = set()
@@ -82,8 +82,8 @@ class DemoServer:
     def _grant(self, request: ServerRequest) -> ServerResponse:
         """RFC 6749 §4.4, and §4.5: the extension grant `NAMED_USER` replaces the authorization code grant.
 
-        It lets ``curl`` get a token for a user. A real server would require the consent of that person. A token is
-        bound to what its client proves to have, see `binding`.
+        It lets ``curl`` get a token for a user. A real server would require the consent of that user. For bound tokens,
+        see `binding`.
         """
         client, form = _BY_ID[request.client or ""], request.form
         grant_type, username = form.get("grant_type"), None
@@ -119,7 +119,7 @@ class DemoServer:
         return self._server.jwt(scope, claims=claims, **{"expires_in": EXPIRES_IN, **shape})
 
     def _belongs_to_another(self, request: ServerRequest) -> bool:
-        """RFC 7009 §2.1: a token is revoked by the client that it was issued to."""
+        """RFC 7009 §2.1: only the client that a token was issued to may revoke it."""
         known = self._server.introspect(request.form.get("token", ""))
         return bool(known["active"]) and known["client_id"] != request.client
 
@@ -128,7 +128,7 @@ class DemoServer:
     def _switch(self, request: ServerRequest) -> ServerResponse | None:
         """The requests of the demo's page. They need no client authentication."""
         if request.method == "POST" and {"origin", "sec-fetch-site"} & request.headers.keys():
-            # Any page could make a browser send this.
+            # Any site could make a browser send this request.
             return _refuse("access_denied", status=403)
         match request.method, request.path:
             case "GET", "/faults":
@@ -137,8 +137,8 @@ class DemoServer:
                 return self._set_faults(request.form)
             case "POST", "/rotate":
                 return self._rotate(request.form.get("old"))
-            case "POST", "/specimens":
-                return ServerResponse.json(self._specimens())
+            case "POST", "/invalid-jwts":
+                return ServerResponse.json(self._invalid_jwts())
             case _:
                 return None
 
@@ -159,26 +159,26 @@ class DemoServer:
         return self._show()
 
     def _rotate(self, old: str | None) -> ServerResponse:
-        """``old=keep`` goes on publishing the older keys, ``old=remove`` does not."""
+        """With ``old=keep``, the server still publishes the older keys; with ``old=remove``, it does not."""
         if old not in ("keep", "remove"):
             return _refuse("invalid_request")
         self._server.rotate(keep_old=old == "keep")
         return ServerResponse.json({"kid": self._server.jwks["keys"][-1]["kid"], "old": old}, 201)
 
-    def _specimens(self) -> dict[str, str]:
-        """JWTs that no resource server should accept, each with one thing wrong with it."""
+    def _invalid_jwts(self) -> dict[str, str]:
+        """JWTs that no resource server should accept. Each has one fault."""
         alice = {"subject": "alice", "client_id": JWT_APP.client_id}
         yesterday = {"claims": {"iat": int(time.time()) - DAY}, "expires_in": EXPIRES_IN - DAY}
         unpublished = {"key": self._server.foreign_key(), "header": {"kid": "unpublished"}}
-        made = {
+        jwts = {
             "expired": self._jwt("profile email", **alice, **yesterday),
             "foreign": self._jwt("profile email", **alice, **unpublished),
             "audience": self._jwt("profile email", **alice, audience="https://other.example"),
         }
         for name in ("expired", "audience"):
-            # Introspection does not know them.
-            self._server.revoke(made[name])
-        return made
+            # Introspection must report them as inactive.
+            self._server.revoke(jwts[name])
+        return jwts
 
 
 def _refuse(error: str, *, status: int = 400) -> ServerResponse:

@@ -35,24 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with Authority() as authority, running("demo_asgi.mcp.server", authority.issuer) as origin:
             print(f"Authorization server: {authority.issuer}\nMCP server: {SERVERS[options.server]}, at {origin}")
-            return asyncio.run(visit(options.client, f"{origin}/mcp/{options.server}"))
+            return asyncio.run(run_client(options.client, f"{origin}/mcp/{options.server}"))
     except KeyboardInterrupt:
         return INTERRUPTED
     except ServerStartError as error:
         return fail(str(error))
 
 
-async def visit(client: str, url: str) -> int:
-    """Call both tools; the exit status is 0 if the client had to step up for the second one, and did."""
+async def run_client(client: str, url: str) -> int:
+    """Call both tools. Return 0 if the second tool required step-up, and the client did it."""
     exchanges: list[Exchange] = []
     print(f"\nThe client {client} connects to {url}:")
     async with CLIENTS[client](url, exchanges) as connection:
         _print(exchanges)
         for name, values in CALLS.items():
-            seen = len(exchanges)
+            earlier = len(exchanges)
             print(f"\nIt calls the tool {name}:")
             result = await connection.call_tool(name, values)
-            _print(exchanges[seen:])
+            _print(exchanges[earlier:])
             print(f"  Result: {result.content[0].text}")
     has_stepped_up = [each.status for each in exchanges if each.challenge] == [401, 403]
     return 0 if has_stepped_up and not result.is_error else 1

@@ -1,6 +1,6 @@
 """The test kit's server with what MCP clients need: registration, and the authorization code grant with PKCE.
 
-There is no page to sign in: Alice is signed in already, and agrees to everything.
+There is no login page: Alice is always logged in, and agrees to everything.
 """
 
 import base64
@@ -20,7 +20,7 @@ USER = "alice"
 
 @dataclass(frozen=True)
 class Client:
-    """A registered client. ``scopes`` are those that it may get, or ``None`` for any."""
+    """A registered client. ``scopes`` are the scopes that it may get, or ``None`` for any."""
 
     redirect_uris: list[str]
     scopes: frozenset[str] | None = None
@@ -28,11 +28,11 @@ class Client:
 
 @dataclass
 class Authority:
-    """Use it with ``with``: it serves on a free port of ``127.0.0.1``.
+    """A context manager that serves on a free port of ``127.0.0.1``.
 
     Attributes:
         pins_scopes: whether a client that registers itself gets only the scopes that it named when it registered.
-        expires_in: seconds that tokens are valid, whatever clients are told.
+        expires_in: how many seconds tokens are really valid. Token responses always contain `EXPIRES_IN`.
     """
 
     pins_scopes: bool = False
@@ -80,34 +80,34 @@ class Authority:
             "token_endpoint_auth_methods_supported": ["none"],
         }
 
-    def _register(self, wanted: Mapping[str, Any]) -> ServerResponse:
+    def _register(self, metadata: Mapping[str, Any]) -> ServerResponse:
         """RFC 7591 §3."""
         client_id = f"client-{len(self.clients) + 1}"
-        pinned = frozenset(wanted.get("scope", "").split()) if self.pins_scopes else None
-        self.clients[client_id] = Client(wanted["redirect_uris"], pinned)
-        registered = {**wanted, "client_id": client_id, "token_endpoint_auth_method": "none"}
+        pinned = frozenset(metadata.get("scope", "").split()) if self.pins_scopes else None
+        self.clients[client_id] = Client(metadata["redirect_uris"], pinned)
+        registered = {**metadata, "client_id": client_id, "token_endpoint_auth_method": "none"}
         return ServerResponse.json(registered, 201)
 
-    def _authorize(self, asked: Mapping[str, str]) -> ServerResponse:
+    def _authorize(self, parameters: Mapping[str, str]) -> ServerResponse:
         """RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 8707 §2."""
-        client = self.clients.get(asked.get("client_id", ""))
-        if client is None or asked.get("redirect_uri") not in client.redirect_uris:
+        client = self.clients.get(parameters.get("client_id", ""))
+        if client is None or parameters.get("redirect_uri") not in client.redirect_uris:
             return _refuse("invalid_request")
         # RFC 9207 §2: the issuer, so that the client can detect a response of another server.
-        answer = {"state": asked["state"], "iss": self.issuer}
-        if asked.get("response_type") != "code" or asked.get("code_challenge_method") != "S256":
-            answer["error"] = "invalid_request"
-        elif "resource" not in asked:
-            answer["error"] = "invalid_target"
+        result = {"state": parameters["state"], "iss": self.issuer}
+        if parameters.get("response_type") != "code" or parameters.get("code_challenge_method") != "S256":
+            result["error"] = "invalid_request"
+        elif "resource" not in parameters:
+            result["error"] = "invalid_target"
         else:
-            answer["code"] = self._issue_code(client, asked)
-        return ServerResponse(302, headers={"Location": f"{asked['redirect_uri']}?{urlencode(answer)}"})
+            result["code"] = self._issue_code(client, parameters)
+        return ServerResponse(302, headers={"Location": f"{parameters['redirect_uri']}?{urlencode(result)}"})
 
-    def _issue_code(self, client: Client, asked: Mapping[str, str]) -> str:
+    def _issue_code(self, client: Client, parameters: Mapping[str, str]) -> str:
         # RFC 6749 §3.3: the server may ignore a part of the scope that the client asks for.
-        granted = [scope for scope in asked["scope"].split() if client.scopes is None or scope in client.scopes]
+        granted = [scope for scope in parameters["scope"].split() if client.scopes is None or scope in client.scopes]
         code = secrets.token_urlsafe()
-        self._codes[code] = {**asked, "scope": " ".join(granted)}
+        self._codes[code] = {**parameters, "scope": " ".join(granted)}
         self.grants.append(self._codes[code])
         return code
 
@@ -115,20 +115,27 @@ class Authority:
         """RFC 6749 §4.1.3, RFC 7636 §4.6. A code can be used once."""
         if form.get("grant_type") != "authorization_code":
             return _refuse("unsupported_grant_type")
-        asked = self._codes.pop(form.get("code", ""), None)
-        if asked is None or any(form.get(name) != asked[name] for name in ("client_id", "redirect_uri", "resource")):
+        parameters = self._codes.pop(form.get("code", ""), None)
+        if parameters is None or any(
+            form.get(name) != parameters[name] for name in ("client_id", "redirect_uri", "resource")
+        ):
             return _refuse("invalid_grant")
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != asked["code_challenge"]:
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != parameters["code_challenge"]:
             return _refuse("invalid_grant")
         token = self.server.jwt(
-            asked["scope"],
+            parameters["scope"],
             user=USER,
-            client_id=asked["client_id"],
-            audience=asked["resource"],
+            client_id=parameters["client_id"],
+            audience=parameters["resource"],
             expires_in=self.expires_in,
         )
-        document = {"access_token": token, "token_type": "Bearer", "expires_in": EXPIRES_IN, "scope": asked["scope"]}
+        document = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": EXPIRES_IN,
+            "scope": parameters["scope"],
+        }
         return ServerResponse.json(document, headers={"Cache-Control": "no-store"})
 
 

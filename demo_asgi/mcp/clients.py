@@ -1,4 +1,4 @@
-"""The clients of the official SDK and of fastmcp, with a browser that is one request, and a record of what came."""
+"""The clients of the official SDK and of fastmcp. They record their requests, and need no real browser."""
 
 import re
 import warnings
@@ -17,14 +17,14 @@ from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
-# Nothing listens there: the browser takes the code from the redirect itself.
+# Nothing listens on this port: `Browser` takes the code from the redirect.
 CALLBACK_PORT = 8765
 REDIRECT_URI = f"http://localhost:{CALLBACK_PORT}/callback"
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request of a client, and what came back."""
+    """A request of a client, and its response."""
 
     method: str
     url: str
@@ -55,8 +55,8 @@ class Browser:
         self.location = response.headers["location"]
 
     async def wait(self) -> AuthorizationCodeResult:
-        answer = {name: values[0] for name, values in parse_qs(urlsplit(self.location).query).items()}
-        return AuthorizationCodeResult(code=answer["code"], state=answer["state"], iss=answer["iss"])
+        params = {name: values[0] for name, values in parse_qs(urlsplit(self.location).query).items()}
+        return AuthorizationCodeResult(code=params["code"], state=params["state"], iss=params["iss"])
 
 
 class Storage:
@@ -80,7 +80,7 @@ class Storage:
 
 
 class McpClient(Protocol):
-    """What both clients can do."""
+    """The methods that both clients have."""
 
     async def list_tools(self) -> Any: ...
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any: ...
@@ -116,7 +116,7 @@ async def sdk_client(url: str, exchanges: list[Exchange], client_id: str | None 
 
 
 class HeadlessOAuth(OAuth):
-    """The client of fastmcp, with another browser."""
+    """The OAuth client of fastmcp, with `Browser` as its browser."""
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         super().__init__(**options)
@@ -133,7 +133,7 @@ class HeadlessOAuth(OAuth):
 async def fastmcp_client(url: str, exchanges: list[Exchange], client_id: str | None = None) -> AsyncIterator[McpClient]:
     """The client of fastmcp. With ``client_id``, it does not register itself."""
     with warnings.catch_warnings():
-        # It warns that its tokens are kept in memory only.
+        # fastmcp warns that it keeps tokens in memory only.
         warnings.simplefilter("ignore", UserWarning)
         auth = HeadlessOAuth(Browser(exchanges), mcp_url=url, client_id=client_id, callback_port=CALLBACK_PORT)
     transport = StreamableHttpTransport(url, auth=auth, httpx_client_factory=Recorder(exchanges).make_client)

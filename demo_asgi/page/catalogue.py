@@ -1,4 +1,4 @@
-"""The views that the page calls, and the steps of a decision about one of them."""
+"""The views that the page shows, and the steps of a decision about one of them."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,21 @@ from async_oauth_guard import ResourceProtector
 from async_oauth_guard.diagnostics.explain import aexplain
 from async_oauth_guard.diagnostics.routes import Route, route_of
 
-from .calls import BadCallError
+from .endpoints import InvalidRequestError
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownView:
     """A view of the page.
 
     Attributes:
-        takes: the kinds of tokens that it takes; see `tokens.KINDS`.
+        accepts: the kinds of tokens that it accepts; see `tokens.KINDS`.
         grid: the table in which the page shows it.
     """
 
     path: str
     method: str = "GET"
-    takes: tuple[str, ...] = ("row",)
+    accepts: tuple[str, ...] = ("row",)
     grid: Literal["tokens", "bound"] | None = None
 
 
@@ -32,53 +32,53 @@ _INTROSPECTED = ("opaque", *_JWT)
 _ANY = ("row", *_INTROSPECTED)
 _KEY, _CERTIFICATE, _LOGIN = ("key",), ("certificate",), ("login",)
 
-SHOWN = (
-    Shown("/profile", grid="tokens"),
-    Shown("/contact", grid="tokens"),
-    Shown("/me", grid="tokens"),
-    Shown("/timeline", grid="tokens"),
-    Shown("/jwt/async", takes=_JWT, grid="tokens"),
-    Shown("/introspection/async", takes=_INTROSPECTED, grid="tokens"),
-    Shown("/introspection/fresh", takes=_INTROSPECTED, grid="tokens"),
-    Shown("/any/sync", takes=_ANY, grid="tokens"),
-    Shown("/dpop/async", takes=_KEY, grid="bound"),
-    Shown("/nonce/sync", takes=_KEY, grid="bound"),
-    Shown("/mtls/async", takes=_CERTIFICATE, grid="bound"),
-    Shown("/payment/sync", takes=_LOGIN, grid="bound"),
-    Shown("/token"),
-    Shown("/users/alice/diary"),
-    Shown("/users/bob/diary"),
-    Shown("/account"),
-    Shown("/notes"),
-    Shown("/notes", "POST"),
-    Shown("/drafts"),
-    Shown("/messages", "POST"),
-    Shown("/jwt/sync", takes=_JWT),
-    Shown("/introspection/sync", takes=_INTROSPECTED),
-    Shown("/any/async", takes=_ANY),
-    Shown("/dpop/sync", takes=_KEY),
-    Shown("/nonce/async", takes=_KEY),
-    Shown("/mtls/sync", takes=_CERTIFICATE),
-    Shown("/payment/async", takes=_LOGIN),
-    Shown("/reports/daily"),
-    Shown("/reports/2024"),
-    Shown("/health"),
+SHOWN_VIEWS = (
+    ShownView("/profile", grid="tokens"),
+    ShownView("/contact", grid="tokens"),
+    ShownView("/me", grid="tokens"),
+    ShownView("/timeline", grid="tokens"),
+    ShownView("/jwt/async", accepts=_JWT, grid="tokens"),
+    ShownView("/introspection/async", accepts=_INTROSPECTED, grid="tokens"),
+    ShownView("/introspection/fresh", accepts=_INTROSPECTED, grid="tokens"),
+    ShownView("/any/sync", accepts=_ANY, grid="tokens"),
+    ShownView("/dpop/async", accepts=_KEY, grid="bound"),
+    ShownView("/nonce/sync", accepts=_KEY, grid="bound"),
+    ShownView("/mtls/async", accepts=_CERTIFICATE, grid="bound"),
+    ShownView("/payment/sync", accepts=_LOGIN, grid="bound"),
+    ShownView("/token"),
+    ShownView("/users/alice/diary"),
+    ShownView("/users/bob/diary"),
+    ShownView("/account"),
+    ShownView("/notes"),
+    ShownView("/notes", "POST"),
+    ShownView("/drafts"),
+    ShownView("/messages", "POST"),
+    ShownView("/jwt/sync", accepts=_JWT),
+    ShownView("/introspection/sync", accepts=_INTROSPECTED),
+    ShownView("/any/async", accepts=_ANY),
+    ShownView("/dpop/sync", accepts=_KEY),
+    ShownView("/nonce/async", accepts=_KEY),
+    ShownView("/mtls/sync", accepts=_CERTIFICATE),
+    ShownView("/payment/async", accepts=_LOGIN),
+    ShownView("/reports/daily"),
+    ShownView("/reports/2024"),
+    ShownView("/health"),
 )
 
 
 @functools.cache
 def catalogue() -> Sequence[Mapping[str, object]]:
     """The views, each with its requirement."""
-    return [_described(shown) for shown in SHOWN]
+    return [_describe(view) for view in SHOWN_VIEWS]
 
 
-def _described(shown: Shown) -> Mapping[str, object]:
-    route = _route(shown.path)
+def _describe(view: ShownView) -> Mapping[str, object]:
+    route = _route(view.path)
     return {
-        "path": shown.path,
-        "method": shown.method,
-        "takes": shown.takes,
-        "grid": shown.grid,
+        "path": view.path,
+        "method": view.method,
+        "accepts": view.accepts,
+        "grid": view.grid,
         "is_async": route.is_async,
         "guarded": route.is_guarded,
         "requirement": route.requirement,
@@ -89,15 +89,15 @@ def _described(shown: Shown) -> Mapping[str, object]:
 async def explanation_of(
     method: str, path: str, authorization: str | None, proof: str | None = None, certificate: bytes | None = None
 ) -> dict[str, Any]:
-    """What each guard of a view would decide, step by step.
+    """The decision of each guard of a view, step by step.
 
     Raises:
-        BadCallError: there is no view at this path.
+        InvalidRequestError: there is no view at this path.
     """
     try:
         route = _route(path)
     except LookupError:
-        raise BadCallError("path: there is no view at this path.") from None
+        raise InvalidRequestError("path: there is no view at this path.") from None
     explanations = [
         await aexplain(
             cast("ResourceProtector", guard.protector),
@@ -113,7 +113,7 @@ async def explanation_of(
     return {"guards": [explanation.as_json() for explanation in explanations]}
 
 
-# The URLs of the demo stay what they are.
+# The URLs of the demo never change.
 @functools.lru_cache(maxsize=64)
 def _route(path: str) -> Route:
     return route_of(path)

@@ -1,4 +1,4 @@
-"""The files of the page, and what a browser may do with them."""
+"""The files of the page, with a Content Security Policy."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ TYPES = {
 # Read once, because a view on the event loop must not wait for the disk.
 FILES = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in TYPES}
 
-# Scripts and styles in files of this site and nowhere else, calls to this site alone, and text that is never markup.
+# Scripts, styles and requests of this site only. Scripts cannot turn text into markup.
 _ALLOWED = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -37,7 +37,7 @@ POLICY = "; ".join(f"{name} {value}" for name, value in _ALLOWED.items())
 @require_safe
 async def front(request: HttpRequest) -> HttpResponse:
     """The front page for browsers; for programs, the routes of this site."""
-    # A client that accepts anything, as curl does, is a program.
+    # Clients that accept any type, such as curl, get JSON.
     media_type = request.get_preferred_type(["application/json", "text/html"])
     response = file_response("index.html") if media_type == "text/html" else await index(request)
     patch_vary_headers(response, ["Accept"])

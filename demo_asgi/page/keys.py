@@ -1,7 +1,7 @@
 """The key and the certificate of the page's client, and those of a thief.
 
-A real client keeps its private key to itself, and makes its proofs itself. Here, ``curl`` and the scripts of the page
-cannot, so the demo makes them. Nothing is saved: tokens of the page are bound to keys that end with this process.
+A real client keeps its private key secret and makes its own proofs. ``curl`` and the scripts of the page cannot, so the
+demo makes the proofs. The keys exist only in this process, so the page's bound tokens become useless when it ends.
 """
 
 import base64
@@ -41,8 +41,8 @@ def certificate(name: str) -> bytes:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
-    made = builder.not_valid_before(now).not_valid_after(now + _LIFETIME).sign(key, hashes.SHA256())
-    return made.public_bytes(Encoding.DER)
+    signed = builder.not_valid_before(now).not_valid_after(now + _LIFETIME).sign(key, hashes.SHA256())
+    return signed.public_bytes(Encoding.DER)
 
 
 @functools.cache

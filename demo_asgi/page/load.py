@@ -1,4 +1,4 @@
-"""Many requests at once, and the queries that they became."""
+"""Sends many requests at once to a guarded and to a plain view, and records their queries."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from ..models import OAuth2Token
 from ..seed import LOAD_PREFIX, LOAD_TOKENS
-from .turns import turn
+from .locks import holding
 
 GUARDED = "/profile"
 PLAIN = "/page/plain"
-"""The two views that do the same: one token, looked up; its user, named."""
+"""The two views. Both look up a token and return its user's name."""
 
 
 async def plain(request: HttpRequest) -> HttpResponse:
-    """What is written without a guard: the same lookup as `views.profile` makes, by Django's own async ORM."""
+    """The same as `views.profile` without a guard: it looks the token up with Django's async ORM."""
     _, _, presented = request.headers.get("Authorization", "").partition(" ")
     try:
         token = await OAuth2Token.objects.select_related("user").aget(access_token=presented)
@@ -42,7 +42,7 @@ async def plain(request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Seconds since the load began, and how many tokens were looked up in it."""
+    """The start and end of a query, in seconds since the load began, and how many tokens it looked up."""
 
     began: float
     ended: float
@@ -51,13 +51,13 @@ class Query:
 
 @dataclass(slots=True)
 class Recording:
-    """One load. Threads add to it: each appends, which needs no lock."""
+    """One load. Several threads append to its lists, which needs no lock."""
 
     began: float = field(default_factory=time.perf_counter)
     queries: list[Query] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
-    answered: list[float] = field(default_factory=list)
+    response_times: list[float] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
 
     def elapsed(self) -> float:
@@ -65,14 +65,14 @@ class Recording:
 
     def as_json(self) -> dict[str, object]:
         return {
-            "seconds": max(self.answered),
+            "seconds": max(self.response_times),
             "queries": [
                 {"began": query.began, "ended": query.ended, "tokens": query.tokens}
                 for query in sorted(self.queries, key=lambda query: query.began)
             ],
             "threads": len(set(self.threads)),
             "connections": len(self.connections),
-            "answered": sorted(self.answered),
+            "response_times": sorted(self.response_times),
             "statuses": Counter(self.statuses),
         }
 
@@ -83,7 +83,7 @@ _lock = threading.Lock()
 
 
 @contextlib.asynccontextmanager
-async def _recorded() -> AsyncIterator[Recording]:
+async def _recording_load() -> AsyncIterator[Recording]:
     global _recording
     recording = _recording = Recording()
     try:
@@ -93,17 +93,17 @@ async def _recorded() -> AsyncIterator[Recording]:
 
 
 @receiver(connection_created, dispatch_uid="demo_asgi.page.load")
-def _watch(sender: Any, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    # Connections are of one thread each, so each is watched from its beginning.
-    if _note_query not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_note_query)
+def _watch_connection(sender: Any, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    # Each thread opens its own connection.
+    if _record_query not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_record_query)
     if _recording is not None:
         _recording.connections.append(connection.alias)
 
 
-def _note_query(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+def _record_query(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
     recording = _recording
-    # Count only the tokens of this load, not of other requests meanwhile.
+    # Ignore the tokens of other requests.
     tokens = 0 if recording is None else sum(str(param).startswith(LOAD_PREFIX) for param in params or ())
     if recording is None or not tokens:
         return execute(sql, params, many, context)
@@ -122,7 +122,7 @@ async def run() -> dict[str, object]:
     """The same load on both views, one after the other."""
     # Use a separate handler without server and sockets, to measure only the views.
     handler = ASGIHandler()
-    async with turn(_lock):
+    async with holding(_lock):
         return {
             "requests": len(LOAD_TOKENS),
             "guarded": (await _load(handler, GUARDED)).as_json(),
@@ -131,16 +131,16 @@ async def run() -> dict[str, object]:
 
 
 async def _load(handler: ASGIHandler, path: str) -> Recording:
-    # Do first what only the first request of a view does.
-    await _apart(_send(handler, path, LOAD_TOKENS[0], Recording()))
-    async with _recorded() as recording:
-        await asyncio.gather(*(_apart(_send(handler, path, token, recording)) for token in LOAD_TOKENS))
+    # The first request of a view does more work, so it is not counted.
+    await _in_new_context(_send(handler, path, LOAD_TOKENS[0], Recording()))
+    async with _recording_load() as recording:
+        await asyncio.gather(*(_in_new_context(_send(handler, path, token, recording)) for token in LOAD_TOKENS))
     return recording
 
 
-def _apart(request: Any) -> asyncio.Task[None]:
-    # Give each request a new context, as a server does. In the context of the request for this load, they would
-    # all share one thread, which would slow down the plain view.
+def _in_new_context(request: Any) -> asyncio.Task[None]:
+    # A server gives each request a new context. In the context of the current request, all of them would share one
+    # thread, which would slow down the plain view.
     return asyncio.get_running_loop().create_task(request, context=contextvars.Context())
 
 
@@ -150,13 +150,13 @@ async def _send(handler: ASGIHandler, path: str, token: str, recording: Recordin
     async def receive() -> Any:
         for message in messages:
             return message
-        # No client disconnects.
+        # The client never disconnects.
         return await asyncio.Future[Any]()
 
     async def send(message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             recording.statuses.append(message["status"])
-            recording.answered.append(recording.elapsed())
+            recording.response_times.append(recording.elapsed())
 
     await handler(_scope(path, token), receive, send)
 

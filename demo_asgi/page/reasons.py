@@ -1,4 +1,4 @@
-"""Why requests of the page were refused: recorded from the guard's signal, and looked up by the request's name."""
+"""The reasons of refusals. A receiver of the guard's signal records them by the name of the request."""
 
 import re
 from collections import OrderedDict
@@ -12,24 +12,24 @@ from async_oauth_guard import GuardError, token_rejected
 NAME_HEADER = "X-Demo-Request"
 """The header in which the page names each request. Requests without a name are not recorded."""
 
-MOST = 2000
-"""Refusals that are remembered."""
+MAX_REASONS = 2000
+"""How many reasons are kept."""
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-_noted: OrderedDict[str, str] = OrderedDict()
+_reasons: OrderedDict[str, str] = OrderedDict()
 
 
 @receiver(token_rejected, dispatch_uid="demo_asgi.page")
-def note(sender: Any, request: HttpRequest, error: GuardError, **_: Any) -> None:
-    """The guard refuses ``request``."""
+def record(sender: Any, request: HttpRequest, error: GuardError, **_: Any) -> None:
+    """Record why the guard refuses ``request``."""
     name = request.headers.get(NAME_HEADER, "")
     if not _NAME.fullmatch(name):
         return
-    _noted[name] = str(error.reason)
-    while len(_noted) > MOST:
-        _noted.popitem(last=False)
+    _reasons[name] = str(error.reason)
+    while len(_reasons) > MAX_REASONS:
+        _reasons.popitem(last=False)
 
 
 def reason_of(name: str) -> str | None:
-    """Why the request of that name was refused; ``None`` if it was not, or long ago."""
-    return _noted.get(name)
+    """Why the request of this name was refused. ``None`` if it was not refused, or if the reason is no longer kept."""
+    return _reasons.get(name)

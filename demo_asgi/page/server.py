@@ -1,4 +1,4 @@
-"""The authorization server, as the page shows and controls it."""
+"""Requests of the page to the authorization server."""
 
 import asyncio
 import functools
@@ -14,58 +14,58 @@ TIMEOUT = 3.0
 """Seconds for one response."""
 
 
-class ServerTroubleError(Exception):
-    """The authorization server sent no response, or an unusable one; the text says which."""
+class AuthorizationServerError(Exception):
+    """The authorization server sent no response, or an unusable one. The text says which."""
 
 
 async def state() -> Mapping[str, Any]:
-    """Whether it runs, its faults, and the names of its keys, newest first."""
+    """Whether the server runs, its faults, and the ids of its keys, newest first."""
     try:
-        return {"running": True} | await call("GET", "/faults")
-    except ServerTroubleError:
+        return {"running": True} | await send("GET", "/faults")
+    except AuthorizationServerError:
         return {"running": False, "down": False, "slow": False, "kids": []}
 
 
 async def switch(form: Mapping[str, str]) -> None:
-    """Set its faults.
+    """Set the faults of the server.
 
     Raises:
-        ServerTroubleError: it does not respond.
+        AuthorizationServerError: the server does not respond.
     """
-    await call("POST", "/faults", form)
+    await send("POST", "/faults", form)
 
 
 async def rotate(old: str) -> None:
-    """Make it sign with a new key, and ``keep`` or ``remove`` the others.
+    """Make the server sign with a new key, and ``keep`` or ``remove`` the old keys.
 
     Raises:
-        ServerTroubleError: it does not respond.
+        AuthorizationServerError: the server does not respond.
     """
-    await call("POST", "/rotate", {"old": old})
+    await send("POST", "/rotate", {"old": old})
 
 
-async def call(
+async def send(
     method: str,
     path: str,
     form: Mapping[str, str] | None = None,
     auth: tuple[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The JSON object in its response; empty if the response has no body.
+    """Send a request, and return the JSON object in the response. The object is empty if the response has no body.
 
     Raises:
-        ServerTroubleError: there is no such object.
+        AuthorizationServerError: the response has no JSON object.
     """
     try:
-        # A client for each call, so that none belongs to an event loop that has ended.
+        # A client belongs to one event loop, so each request has a new one.
         async with await asyncio.to_thread(_client) as client:
             response = await client.request(method, path, data=form, auth=auth, headers=headers)
     except httpx.TimeoutException:
-        raise ServerTroubleError("The authorization server is too slow.") from None
+        raise AuthorizationServerError("The authorization server is too slow.") from None
     except httpx.HTTPError:
-        raise ServerTroubleError("The authorization server does not respond.") from None
+        raise AuthorizationServerError("The authorization server does not respond.") from None
     if response.status_code >= 400:
-        raise ServerTroubleError(f"The authorization server responds with status {response.status_code}.")
+        raise AuthorizationServerError(f"The authorization server responds with status {response.status_code}.")
     return _read(response.content)
 
 
@@ -75,7 +75,7 @@ def _client() -> httpx.AsyncClient:
 
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
-    # Reads a file of certificates: that takes longer than everything else here.
+    # Reading the file of certificates is slow.
     return httpx.create_ssl_context(trust_env=False)
 
 
@@ -85,5 +85,5 @@ def _read(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise ServerTroubleError("The authorization server responds with something other than JSON.")
+        raise AuthorizationServerError("The authorization server responds with something other than JSON.")
     return document

@@ -1,4 +1,4 @@
-"""The tokens that the page presents, by name: rows of the database, and what the authorization server issues."""
+"""The sample tokens of the page: rows of the database, and tokens of the authorization server."""
 
 import threading
 import time
@@ -9,10 +9,10 @@ from django.conf import settings
 
 from ..authority.clients import JWT_APP, NAMED_USER, OPAQUE_APP, DemoClient
 from . import keys, server
-from .turns import turn
+from .locks import holding
 
-ISSUED_AGAIN_AFTER = 300.0
-"""Seconds after which tokens are fetched anew. They live for an hour, but a login is recent for ten minutes only."""
+RENEW_AFTER = 300.0
+"""Seconds after which the page gets new tokens. They are valid for an hour, but logins are recent for ten minutes."""
 
 NOTHING = "Nothing"
 ROWS = "Rows of the database"
@@ -28,21 +28,21 @@ GRIDS = dict.fromkeys((NOTHING, ROWS, JWTS, OPAQUE, OTHERS), "tokens") | dict.fr
 )
 """The table of each group on the page."""
 KINDS = {ROWS: "row", JWTS: "jwt", OPAQUE: "opaque", BOUND: "key", CERTIFIED: "certificate", LOGINS: "login"}
-"""What kind of token a view may take, by group. The other groups are no kind of token."""
+"""The kind of the tokens in each group: see `ShownView.accepts`. The other groups have no kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Specimen:
+class SampleToken:
     """A token of the page, and how its client presents it.
 
     Attributes:
         token: the token; ``None`` if the authorization server issues it.
-        issued_as: the name of the specimen that it was issued for, if it is not this one.
-        scheme: with ``DPoP``, each request has a proof.
-        key: whose key signs the proof.
-        takes_nonce: whether the client sends the request again when it is given a nonce.
-        replays: whether the request is sent twice with one proof.
-        certificate: whose certificate the request has.
+        issued_as: the name of another sample, if both present the same token.
+        scheme: the authentication scheme. With ``DPoP``, each request has a proof.
+        key: the owner of the key that signs the proof.
+        uses_nonce: whether the client sends the request again with the nonce of a response.
+        replays: whether the client sends the request twice with one proof.
+        certificate: the owner of the certificate that the client presents.
     """
 
     name: str
@@ -53,103 +53,109 @@ class Specimen:
     issued_as: str | None = None
     scheme: str = "Bearer"
     key: str = keys.CLIENT
-    takes_nonce: bool = True
+    uses_nonce: bool = True
     replays: bool = False
     certificate: str | None = None
 
 
-SPECIMENS = (
-    Specimen("none", NOTHING, "No token", "the request has no Authorization header", ""),
-    Specimen("row", ROWS, "Alice", "scope “profile email”", "demo-alice-email"),
-    Specimen("row-scope", ROWS, "Bob", "scope “user”", "demo-bob-user"),
-    Specimen("row-robot", ROWS, "A machine", "no user; scope “profile reports:read”", "demo-robot"),
-    Specimen("row-expired", ROWS, "Expired", "since yesterday", "demo-alice-expired"),
-    Specimen("row-revoked", ROWS, "Revoked", "taken back by its owner", "demo-alice-revoked"),
-    Specimen("row-inactive", ROWS, "Carol", "her account is deactivated", "demo-carol-deactivated"),
-    Specimen("jwt", JWTS, "Alice", "scope “profile email”"),
-    Specimen("jwt-scope", JWTS, "Alice, email only", "scope “email”"),
-    Specimen("jwt-expired", JWTS, "Expired", "since yesterday"),
-    Specimen("jwt-changed", JWTS, "Changed", "after it was signed"),
-    Specimen("jwt-foreign", JWTS, "Foreign key", "signed with a key that is not published"),
-    Specimen("jwt-audience", JWTS, "For others", "its audience is another server"),
-    Specimen("opaque", OPAQUE, "Alice", "scope “profile email”"),
-    Specimen("opaque-revoked", OPAQUE, "Revoked", "at the authorization server"),
-    Specimen("garbage", OTHERS, "Unknown", "never issued", "nobody-issued-this"),
-    Specimen("two", OTHERS, "Two at once", "malformed credentials", "demo-alice-email demo-bob-user"),
-    Specimen("bound", BOUND, "Right key", "a proof for each request", scheme="DPoP"),
-    Specimen("bound-stolen", BOUND, "Stolen", "presented as Bearer", issued_as="bound"),
-    Specimen("bound-thief", BOUND, "Another key", "signs the proof", issued_as="bound", scheme="DPoP", key=keys.THIEF),
-    Specimen("bound-replayed", BOUND, "Replayed", "one proof, twice", issued_as="bound", scheme="DPoP", replays=True),
-    Specimen(
+SAMPLE_TOKENS = (
+    SampleToken("none", NOTHING, "No token", "the request has no Authorization header", ""),
+    SampleToken("row", ROWS, "Alice", "scope “profile email”", "demo-alice-email"),
+    SampleToken("row-scope", ROWS, "Bob", "scope “user”", "demo-bob-user"),
+    SampleToken("row-robot", ROWS, "A machine", "no user; scope “profile reports:read”", "demo-robot"),
+    SampleToken("row-expired", ROWS, "Expired", "since yesterday", "demo-alice-expired"),
+    SampleToken("row-revoked", ROWS, "Revoked", "its owner revoked it", "demo-alice-revoked"),
+    SampleToken("row-inactive", ROWS, "Carol", "her account is deactivated", "demo-carol-deactivated"),
+    SampleToken("jwt", JWTS, "Alice", "scope “profile email”"),
+    SampleToken("jwt-scope", JWTS, "Alice, email only", "scope “email”"),
+    SampleToken("jwt-expired", JWTS, "Expired", "since yesterday"),
+    SampleToken("jwt-changed", JWTS, "Changed", "after it was signed"),
+    SampleToken("jwt-foreign", JWTS, "Foreign key", "signed with a key that is not published"),
+    SampleToken("jwt-audience", JWTS, "For others", "its audience is another server"),
+    SampleToken("opaque", OPAQUE, "Alice", "scope “profile email”"),
+    SampleToken("opaque-revoked", OPAQUE, "Revoked", "at the authorization server"),
+    SampleToken("garbage", OTHERS, "Unknown", "never issued", "nobody-issued-this"),
+    SampleToken("two", OTHERS, "Two at once", "malformed credentials", "demo-alice-email demo-bob-user"),
+    SampleToken("bound", BOUND, "Right key", "a proof for each request", scheme="DPoP"),
+    SampleToken("bound-stolen", BOUND, "Stolen", "presented as Bearer", issued_as="bound"),
+    SampleToken(
+        "bound-thief", BOUND, "Another key", "signs the proof", issued_as="bound", scheme="DPoP", key=keys.THIEF
+    ),
+    SampleToken(
+        "bound-replayed", BOUND, "Replayed", "one proof, twice", issued_as="bound", scheme="DPoP", replays=True
+    ),
+    SampleToken(
         "bound-no-nonce",
         BOUND,
         "No nonce",
-        "is put into the proof",
+        "in the proof",
         issued_as="bound",
         scheme="DPoP",
-        takes_nonce=False,
+        uses_nonce=False,
     ),
-    Specimen("certified", CERTIFIED, "Right certificate", "as a proxy passes it on", certificate=keys.CLIENT),
-    Specimen("certified-none", CERTIFIED, "No certificate", "the token alone", issued_as="certified"),
-    Specimen("certified-thief", CERTIFIED, "Another one", "of a thief", issued_as="certified", certificate=keys.THIEF),
-    Specimen("login", LOGINS, "Just now", "with two factors"),
-    Specimen("login-old", LOGINS, "An hour ago", "with two factors"),
-    Specimen("login-password", LOGINS, "Password only", "just now"),
+    SampleToken("certified", CERTIFIED, "Right certificate", "as a proxy passes it on", certificate=keys.CLIENT),
+    SampleToken("certified-none", CERTIFIED, "No certificate", "the token alone", issued_as="certified"),
+    SampleToken(
+        "certified-thief", CERTIFIED, "Another one", "of a thief", issued_as="certified", certificate=keys.THIEF
+    ),
+    SampleToken("login", LOGINS, "Just now", "with two factors"),
+    SampleToken("login-old", LOGINS, "An hour ago", "with two factors"),
+    SampleToken("login-password", LOGINS, "Password only", "just now"),
 )
 
 
 @dataclass(slots=True)
-class Wallet:
-    """What the authorization server has issued to the page. Kept in memory, unlike everything else in this demo."""
+class IssuedTokens:
+    """Tokens of the authorization server, by the names of the samples. They are kept in memory only."""
 
-    issued: Mapping[str, str]
-    at: float = float("-inf")
+    by_name: Mapping[str, str]
+    issued_at: float = float("-inf")
 
     def is_old(self) -> bool:
-        return time.monotonic() - self.at > ISSUED_AGAIN_AFTER
+        return time.monotonic() - self.issued_at > RENEW_AFTER
 
 
-_wallet = Wallet({})
-# Two pages that open at once fetch once.
+_issued = IssuedTokens({})
+# If two pages open at once, only one of them fetches the tokens.
 _lock = threading.Lock()
 
 
 async def all_tokens(*, fresh: bool) -> dict[str, object]:
-    """Every specimen with its token, or without, where the authorization server does not issue it; and why not."""
-    trouble = None
-    async with turn(_lock):
-        if fresh or _wallet.is_old():
+    """All samples with their tokens. A token is ``None`` if the server did not issue it; ``error`` says why."""
+    error = None
+    async with holding(_lock):
+        if fresh or _issued.is_old():
             try:
-                _wallet.issued, _wallet.at = await _fetch(), time.monotonic()
-            except server.ServerTroubleError as error:
-                trouble = str(error)
-    return {"tokens": [_shown(specimen) for specimen in SPECIMENS], "trouble": trouble}
+                _issued.by_name, _issued.issued_at = await _fetch(), time.monotonic()
+            except server.AuthorizationServerError as failure:
+                error = str(failure)
+    return {"tokens": [_describe(sample) for sample in SAMPLE_TOKENS], "error": error}
 
 
-def _shown(specimen: Specimen) -> dict[str, object]:
-    issued = _wallet.issued.get(specimen.issued_as or specimen.name)
-    certificate = specimen.certificate
+def _describe(sample: SampleToken) -> dict[str, object]:
+    issued = _issued.by_name.get(sample.issued_as or sample.name)
+    certificate = sample.certificate
     return {
-        **asdict(specimen),
-        "token": issued if specimen.token is None else specimen.token,
-        "grid": GRIDS[specimen.group],
-        "kind": KINDS.get(specimen.group),
+        **asdict(sample),
+        "token": issued if sample.token is None else sample.token,
+        "grid": GRIDS[sample.group],
+        "kind": KINDS.get(sample.group),
         "client_cert": None if certificate is None else keys.client_cert(certificate),
     }
 
 
 async def _fetch() -> dict[str, str]:
-    bad = await server.call("POST", "/specimens")
+    invalid = await server.send("POST", "/invalid-jwts")
     jwt = await issue(JWT_APP, "profile email")
     revoked = await issue(OPAQUE_APP, "profile email")
     await revoke(OPAQUE_APP, revoked)
     return {
         "jwt": jwt,
         "jwt-scope": await issue(JWT_APP, "email"),
-        "jwt-expired": str(bad["expired"]),
-        "jwt-changed": _changed(jwt),
-        "jwt-foreign": str(bad["foreign"]),
-        "jwt-audience": str(bad["audience"]),
+        "jwt-expired": str(invalid["expired"]),
+        "jwt-changed": _with_changed_signature(jwt),
+        "jwt-foreign": str(invalid["foreign"]),
+        "jwt-audience": str(invalid["audience"]),
         "opaque": await issue(OPAQUE_APP, "profile email"),
         "opaque-revoked": revoked,
         "bound": await issue(JWT_APP, "profile", headers={"DPoP": keys.make_proof(keys.CLIENT, "POST", _token_uri())}),
@@ -164,19 +170,19 @@ async def issue(client: DemoClient, scope: str, headers: Mapping[str, str] | Non
     """A new token for Alice.
 
     Raises:
-        ServerTroubleError: the authorization server issues none.
+        AuthorizationServerError: the authorization server issues none.
     """
     form = {"grant_type": NAMED_USER, "username": "alice", "scope": scope, **params}
-    return str((await server.call("POST", "/token", form, _auth(client), headers))["access_token"])
+    return str((await server.send("POST", "/token", form, _auth(client), headers))["access_token"])
 
 
 async def revoke(client: DemoClient, token: str) -> None:
     """Revoke a token of this client.
 
     Raises:
-        ServerTroubleError: the authorization server does not respond, or refuses.
+        AuthorizationServerError: the authorization server does not respond, or refuses.
     """
-    await server.call("POST", "/revoke", {"token": token}, _auth(client))
+    await server.send("POST", "/revoke", {"token": token}, _auth(client))
 
 
 def _auth(client: DemoClient) -> tuple[str, str]:
@@ -187,7 +193,6 @@ def _token_uri() -> str:
     return f"{settings.ISSUER}/token"
 
 
-def _changed(jwt: str) -> str:
-    """The same claims under another signature."""
+def _with_changed_signature(jwt: str) -> str:
     head, _, signature = jwt.rpartition(".")
     return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"

@@ -1,4 +1,4 @@
-"""The URLs under ``/page/``. None of them needs a token."""
+"""The URLs under ``/page/``. None of them requires a token."""
 
 from django.urls import path
 

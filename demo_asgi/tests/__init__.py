@@ -1,5 +1,5 @@
-"""How a site that uses the guard is tested: without a server, without the network, and without waiting.
+"""How to test a site that uses the guard, without a server, the network or waiting.
 
-Where the validation of tokens does not matter, the tests use ``override_oauth`` and the clients' ``oauth``. Where it
-matters, ``FakeAuthorizationServer`` issues real tokens, and fails on demand.
+Tests that need no validation use ``override_oauth`` and ``oauth`` of the test clients. The others get real tokens from
+``FakeAuthorizationServer``, which can also fail on demand.
 """

@@ -1,4 +1,4 @@
-"""What the tests have in common: two users, and the authorization server."""
+"""Fixtures: two users, and the authorization server."""
 
 from collections.abc import Iterator
 
@@ -22,9 +22,9 @@ def bob(db: None) -> User:
 
 @pytest.fixture
 def server() -> Iterator[FakeAuthorizationServer]:
-    """In the place of the authorization server that the settings name."""
+    """Replaces the authorization server of the settings."""
     clients = {RESOURCE_SERVER.client_id: RESOURCE_SERVER.client_secret}
-    # ES256 as the real one, and since its keys are made in no time.
+    # The demo's server signs with ES256 too, and its keys are generated quickly.
     with FakeAuthorizationServer(settings.ISSUER, clients=clients, audience=RESOURCE, algorithm="ES256") as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""The views of `demo_asgi.remote_views` that ask for more than a token: a key, a certificate, or a recent login."""
+"""The views of `demo_asgi.remote_views` that require more than a token: a key, a certificate, or a recent login."""
 
 import base64
 import hashlib
@@ -32,8 +32,8 @@ def proven(key: DPoPKey, path: str, token: str, **proof: Any) -> dict[str, str]:
 
 
 @for_dpop
-def test_each_proof_is_good_once(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
-    """The client that has the key is let in. Its proof is not, a second time."""
+def test_each_proof_is_accepted_once(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
+    """The client that has the key is let in. A second request with the same proof is refused."""
     key = DPoPKey()
     token = server.jwt("profile", user=alice, claims={"cnf": key.confirmation})
     headers = proven(key, path, token)
@@ -45,7 +45,7 @@ def test_each_proof_is_good_once(client: Client, server: FakeAuthorizationServer
 @for_dpop
 @pytest.mark.django_db
 def test_a_thief_is_refused(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """The token alone is useless, and so is it with the proof of another key."""
+    """The token is useless without a proof, and with the proof of another key."""
     token = server.jwt("profile", claims={"cnf": DPoPKey().confirmation})
     for headers in (bearer(token), proven(DPoPKey(), path, token)):
         response = client.get(path, headers=headers)
@@ -55,13 +55,13 @@ def test_a_thief_is_refused(client: Client, server: FakeAuthorizationServer, pat
 @pytest.mark.parametrize("path", [*DPOP, *NONCE, *MTLS])
 @pytest.mark.django_db
 def test_an_unbound_token_is_refused(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """These views let in nobody with a plain bearer token."""
+    """These views refuse bearer tokens."""
     assert client.get(path, headers=bearer(server.jwt("profile"))).status_code == 401
 
 
 @for_nonces
-def test_a_nonce_is_needed(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
-    """The first response has the nonce that the second proof needs."""
+def test_a_nonce_is_required(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
+    """The first response contains the nonce for the second proof."""
     key = DPoPKey()
     token = server.jwt("profile", user=alice, claims={"cnf": key.confirmation})
     first = client.get(path, headers=proven(key, path, token))
@@ -71,7 +71,7 @@ def test_a_nonce_is_needed(client: Client, server: FakeAuthorizationServer, alic
 
 
 async def test_from_an_event_loop(async_client: AsyncClient, server: FakeAuthorizationServer) -> None:
-    """The same from an event loop."""
+    """The async view also works when an event loop runs it."""
     key = DPoPKey()
     token = server.jwt("profile", claims={"cnf": key.confirmation})
     response = await async_client.get("/dpop/async", headers=proven(key, "/dpop/async", token))
@@ -93,12 +93,12 @@ def test_the_right_certificate(client: Client, server: FakeAuthorizationServer, 
 
 @for_certificates
 @pytest.mark.parametrize("certificate", [None, "thief"])
-def test_no_right_certificate(
+def test_a_missing_or_wrong_certificate(
     client: Client, server: FakeAuthorizationServer, alice: User, path: str, certificate: str | None
 ) -> None:
     """Without a certificate, or with another one, the token is invalid."""
-    shown = {} if certificate is None else {"Client-Cert": keys.client_cert(certificate)}
-    response = client.get(path, headers={**bearer(certified(server, alice)), **shown})
+    presented = {} if certificate is None else {"Client-Cert": keys.client_cert(certificate)}
+    response = client.get(path, headers={**bearer(certified(server, alice)), **presented})
     assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
 
 

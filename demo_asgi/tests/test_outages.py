@@ -1,4 +1,4 @@
-"""What becomes of requests while the authorization server is not well."""
+"""Responses during an outage of the authorization server."""
 
 import pytest
 from django.test import Client
@@ -17,7 +17,7 @@ for_opaque_tokens = pytest.mark.parametrize("path", ["/introspection/async", "/i
 @for_each_outage
 @for_jwts
 def test_no_keys_yet(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
-    """Without keys no JWT can be validated. That is a temporary fault of the site, not of the client."""
+    """Without keys, the guard cannot validate JWTs. It responds with 503, and does not blame the client."""
     token = bearer(server.jwt("profile"))
     with server.fail(fault):
         response = client.get(path, headers=token)
@@ -29,8 +29,8 @@ def test_no_keys_yet(client: Client, server: FakeAuthorizationServer, path: str,
 
 @for_each_outage
 @for_jwts
-def test_keys_at_hand(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
-    """With keys at hand, nobody notices, for a day."""
+def test_known_keys(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
+    """Known keys stay in use for a day."""
     assert client.get(path, headers=bearer(server.jwt("profile"))).status_code == 200
     with server.fail(fault):
         server.clock.move(23 * 3600)
@@ -40,7 +40,7 @@ def test_keys_at_hand(client: Client, server: FakeAuthorizationServer, path: str
 @for_each_outage
 @for_opaque_tokens
 def test_unknown_opaque_token(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
-    """Of a token that was never asked about nobody can tell."""
+    """A token without a cached result gets 503."""
     token = bearer(server.opaque("profile"))
     with server.fail(fault):
         response = client.get(path, headers=token)
@@ -52,7 +52,7 @@ def test_unknown_opaque_token(client: Client, server: FakeAuthorizationServer, p
 @for_each_outage
 @for_opaque_tokens
 def test_known_opaque_token(client: Client, server: FakeAuthorizationServer, path: str, fault: str) -> None:
-    """One that was good is so for five minutes more, but for those who ask each time."""
+    """A cached active result stays in use for five minutes. A view with ``fresh=True`` does not use it."""
     token = bearer(server.opaque("profile"))
     assert client.get(path, headers=token).status_code == 200
     with server.fail(fault):
@@ -65,7 +65,7 @@ def test_known_opaque_token(client: Client, server: FakeAuthorizationServer, pat
 
 @for_opaque_tokens
 def test_refuses_us(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """That the server does not take our own secret any more says nothing of a token."""
+    """If the server refuses the demo's own secret, the token may still be valid, so the response is 503."""
     server.fail("refuses_us")
     assert client.get(path, headers=bearer(server.opaque("profile"))).status_code == 503
 
@@ -81,7 +81,7 @@ def test_lost_keys(client: Client, server: FakeAuthorizationServer, path: str, f
 
 @pytest.mark.parametrize(("path", "status"), [("/jwt/sync", 401), ("/introspection/sync", 503)])
 def test_impostor(client: Client, server: FakeAuthorizationServer, path: str, status: int) -> None:
-    """A server of another name is not taken at its word, nor are tokens of that name."""
+    """Responses and tokens of another issuer are not trusted."""
     with server.fail("wrong_issuer"):
         token = server.jwt("profile") if path.startswith("/jwt") else server.opaque("profile")
         assert client.get(path, headers=bearer(token)).status_code == status

@@ -1,4 +1,4 @@
-"""The views of `demo_asgi.remote_views`, with real tokens of a fake server."""
+"""The views of `demo_asgi.remote_views`, with tokens of `FakeAuthorizationServer`."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,22 +19,22 @@ for_all = pytest.mark.parametrize("path", JWT + INTROSPECTION + ANY)
 
 @for_jwts
 def test_jwt(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
-    """A JWT of the server opens the view, and speaks for its user."""
+    """A JWT of the server is let in. The view sees its user and client."""
     response = client.get(path, headers=bearer(server.jwt("profile email", user=alice, client_id="app")))
     assert response.json() == {"username": "alice", "client_id": "app", "scopes": ["email", "profile"]}
 
 
 @for_opaque_tokens
 def test_opaque(client: Client, server: FakeAuthorizationServer, alice: User, path: str) -> None:
-    """So does an opaque token. An authenticated client introspects it at the server."""
+    """An opaque token is let in. The demo introspects it with its own client credentials."""
     response = client.get(path, headers=bearer(server.opaque("profile", user=alice, client_id="app")))
     assert response.json() == {"username": "alice", "client_id": "app", "scopes": ["profile"]}
-    assert {call.client for call in server.calls_to("introspection")} == {"demo-resource-server"}
+    assert {request.client for request in server.calls_to("introspection")} == {"demo-resource-server"}
 
 
 @pytest.mark.parametrize("path", ["/jwt/async", "/introspection/async", "/any/async"])
 async def test_from_an_event_loop(async_client: AsyncClient, server: FakeAuthorizationServer, path: str) -> None:
-    """The same from an event loop, with a token that a client got for itself."""
+    """Async views work when an event loop runs them. A token that a client got for itself has no user."""
     response = await async_client.get(path, headers=bearer(server.jwt("profile")))
     assert response.json() == {"username": None, "client_id": "client", "scopes": ["profile"]}
 
@@ -42,7 +42,7 @@ async def test_from_an_event_loop(async_client: AsyncClient, server: FakeAuthori
 @for_all
 @pytest.mark.django_db
 def test_no_token(client: Client, path: str) -> None:
-    """Without a token the answer is a challenge, and no server gets a request."""
+    """Without a token, the response is a challenge. The guard sends no request to the server."""
     response = client.get(path)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith('Bearer realm="demo"')
@@ -51,7 +51,7 @@ def test_no_token(client: Client, path: str) -> None:
 @for_all
 @pytest.mark.django_db
 def test_wrong_scope(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """A good token for something else does not do."""
+    """A valid token with another scope is refused."""
     assert client.get(path, headers=bearer(server.jwt("email"))).status_code == 403
 
 
@@ -60,10 +60,10 @@ def test_wrong_scope(client: Client, server: FakeAuthorizationServer, path: str)
 @pytest.mark.parametrize(
     "flaw",
     [{"expires_in": -60}, {"audience": "https://other.example"}, {"subject": "mallory"}, {"claims": {"cnf": {}}}],
-    ids=["expired", "not for us", "of nobody we know", "bound to a key"],
+    ids=["expired", "for another audience", "of an unknown user", "bound to a key"],
 )
 def test_bad_token(client: Client, server: FakeAuthorizationServer, path: str, flaw: dict[str, object]) -> None:
-    """An invalid token of the server is refused, whether it is verified or introspected."""
+    """An invalid token of the server is refused, both when it is verified and when it is introspected."""
     response = client.get(path, headers=bearer(server.jwt("profile", **flaw)))
     assert response.status_code == 401
     assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
@@ -72,22 +72,22 @@ def test_bad_token(client: Client, server: FakeAuthorizationServer, path: str, f
 @for_jwts
 @pytest.mark.django_db
 def test_forged_jwts(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """Nobody else can make a JWT: neither with a key of their own, nor without any."""
+    """JWTs with a foreign key or without a signature are refused."""
     for token in (server.jwt("profile", key=server.foreign_key()), server.jwt("profile", algorithm="none")):
         assert client.get(path, headers=bearer(token)).status_code == 401
 
 
 @pytest.mark.parametrize("path", JWT)
 def test_one_fetch_of_keys(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """The keys are fetched once, and serve for a hundred tokens."""
+    """The guard fetches the keys once for a hundred tokens."""
     for _ in range(100):
         assert client.get(path, headers=bearer(server.jwt("profile"))).status_code == 200
-    assert [call.endpoint for call in server.calls] == ["metadata", "keys"]
+    assert [request.endpoint for request in server.calls] == ["metadata", "keys"]
 
 
 @pytest.mark.parametrize("path", JWT)
 def test_rotated_keys(client: Client, server: FakeAuthorizationServer, path: str) -> None:
-    """A new key is found out, and older tokens are as good as before as long as theirs is published."""
+    """The guard fetches a new key. Older tokens stay valid while their key is published."""
     old = server.jwt("profile")
     assert client.get(path, headers=bearer(old)).status_code == 200
     server.rotate(keep_old=True)
@@ -97,7 +97,7 @@ def test_rotated_keys(client: Client, server: FakeAuthorizationServer, path: str
 
 
 def test_revoked_tokens(client: Client, server: FakeAuthorizationServer) -> None:
-    """An active result is used for two seconds. With ``fresh=True``, a revoked token is refused at once."""
+    """An active result is cached for two seconds. With ``fresh=True``, a revoked token is refused at once."""
     token = bearer(server.opaque("profile"))
     assert client.get("/introspection/sync", headers=token).status_code == 200
     server.revoke(token["Authorization"].removeprefix("Bearer "))

@@ -1,6 +1,6 @@
-"""The views of `demo_asgi.views`: what each requires, and what it does for a request that has it.
+"""The views of `demo_asgi.views`: what each requires, and what it returns.
 
-The validation of tokens is not the subject, so the tests need no server and no rows.
+The tests do not validate tokens, so they need no server and no rows.
 """
 
 import time
@@ -22,14 +22,14 @@ SCOPES = {
     "/reports/daily": "reports:read",
     "/reports/2024": "reports:read",
 }
-"""What is to be read, and with which scopes."""
+"""Views and the scopes that they require for GET."""
 
 SCOPED = [path for path, scopes in SCOPES.items() if scopes]
 EVERY = [*SCOPES, "/contact", "/token"]
 
 
 def row(scope: str, user: User | None = None) -> OAuth2Token:
-    """A token as those views need it that look at its columns; in no table."""
+    """A token that is not saved, for views that read its columns."""
     return OAuth2Token(client_id="demo-app", user=user, scope=scope, issued_at=int(time.time()), expires_in=60)
 
 
@@ -38,13 +38,13 @@ def row(scope: str, user: User | None = None) -> OAuth2Token:
 
 @pytest.mark.parametrize(("path", "scopes"), SCOPES.items())
 def test_let_in(oauth_client: OAuthClient, alice: User, path: str, scopes: str) -> None:
-    """A token with the right scopes opens each view."""
+    """A token with the required scopes is let in."""
     assert oauth_client.oauth(scopes, user=alice).get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", SCOPED)
 def test_wrong_scope(oauth_client: OAuthClient, alice: User, path: str) -> None:
-    """A good token for something else opens none, and the answer says which scopes would."""
+    """A valid token with another scope is refused, and the challenge names the required scopes."""
     response = oauth_client.oauth("other", user=alice).get(path)
     assert response.status_code == 403
     assert SCOPES[path] in response.headers["WWW-Authenticate"]
@@ -52,7 +52,7 @@ def test_wrong_scope(oauth_client: OAuthClient, alice: User, path: str) -> None:
 
 @pytest.mark.parametrize("path", EVERY)
 def test_no_token(oauth_client: OAuthClient, path: str) -> None:
-    """Without a token there is nothing but a challenge."""
+    """Without a token, the response is a challenge."""
     response = oauth_client.get(path)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith('Bearer realm="demo"')
@@ -63,20 +63,20 @@ def test_no_token(oauth_client: OAuthClient, path: str) -> None:
     ("reason", "status"), [(Reason.EXPIRED, 401), (Reason.REVOKED, 401), (Reason.DATABASE_UNAVAILABLE, 503)]
 )
 def test_refused(oauth_client: OAuthClient, path: str, reason: Reason, status: int) -> None:
-    """An invalid token is the client's fault. A token that cannot be validated is not."""
+    """An invalid token gets a challenge. A token that cannot be validated does not."""
     response = oauth_client.oauth(error=reason).get(path)
     assert response.status_code == status
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
 
 
 @pytest.mark.parametrize("path", ["/me", "/account", "/notes"])
-def test_people_only(oauth_client: OAuthClient, path: str) -> None:
-    """A token that a client got for itself speaks for nobody."""
+def test_users_only(oauth_client: OAuthClient, path: str) -> None:
+    """Views that require a user refuse a token that a client got for itself."""
     assert oauth_client.oauth("profile notes:read").get(path).status_code == 403
 
 
-async def test_without_a_thread(async_oauth_client: AsyncOAuthClient) -> None:
-    """The same from an event loop, as in production under ASGI."""
+async def test_on_an_event_loop(async_oauth_client: AsyncOAuthClient) -> None:
+    """Async views work when an event loop runs them, as under ASGI."""
     robot = async_oauth_client.oauth("profile")
     assert (await robot.get("/profile")).json() == {"username": None}
     assert (await robot.get("/drafts")).status_code == 403
@@ -87,7 +87,7 @@ async def test_without_a_thread(async_oauth_client: AsyncOAuthClient) -> None:
 
 
 def test_profile(oauth_client: OAuthClient, alice: User) -> None:
-    """It tells who the token speaks for."""
+    """It returns the user of the token."""
     assert oauth_client.oauth("profile", user=alice).get("/profile").json() == {"username": "alice"}
 
 
@@ -95,26 +95,26 @@ def test_profile(oauth_client: OAuthClient, alice: User) -> None:
     ("scopes", "status"), [("profile", 403), ("email", 403), ("email profile", 200), ("user", 200)]
 )
 def test_contact(oauth_client: OAuthClient, alice: User, scopes: str, status: int) -> None:
-    """It takes `profile` with `email`, or `user`."""
+    """It requires `profile` and `email`, or `user`."""
     assert oauth_client.oauth(token=row(scopes, alice)).get("/contact").status_code == status
 
 
 @override_oauth(token=row("profile email"))
 def test_token(oauth_client: OAuthClient) -> None:
-    """It tells what it knows of the token."""
+    """It returns the client, the user and the scope of the token."""
     response = oauth_client.get("/token")
     assert response.json() == {"client_id": "demo-app", "username": None, "scope": "profile email"}
 
 
 def test_timeline(oauth_client: OAuthClient, alice: User) -> None:
-    """It is there for everybody, and knows who brings a token. A bad token is no way in."""
+    """It needs no token. With one, it returns the user. An invalid token is refused."""
     assert oauth_client.get("/timeline").json()["reader"] is None
     assert oauth_client.oauth(user=alice).get("/timeline").json()["reader"] == "alice"
     assert oauth_client.oauth(error=Reason.EXPIRED).get("/timeline").status_code == 401
 
 
 def test_messages(alice: User) -> None:
-    """It asks for no CSRF token, since no browser adds an access token by itself."""
+    """It needs no CSRF token, because browsers never add an access token."""
     writer = OAuthClient(enforce_csrf_checks=True).oauth("messages:write", user=alice)
     response = writer.post("/messages", {"text": "hello"})
     assert (response.status_code, response.json()) == (201, {"sent": "hello"})
@@ -122,13 +122,13 @@ def test_messages(alice: User) -> None:
 
 
 def test_diary(oauth_client: OAuthClient, alice: User, bob: User) -> None:
-    """It is for its owner alone."""
+    """Only its owner is let in."""
     assert oauth_client.oauth("profile", user=alice).get("/users/alice/diary").json() == {"diary_of": "alice"}
     assert oauth_client.oauth("profile", user=bob).get("/users/alice/diary").status_code == 403
 
 
 def test_account(oauth_client: OAuthClient, alice: User) -> None:
-    """It shows who one is, and takes another first name."""
+    """It returns the user, and changes the first name."""
     client = oauth_client.oauth("profile", user=alice)
     assert client.get("/account").json()["username"] == "alice"
     assert client.post("/account", {"first_name": "Alice"}).json()["first_name"] == "Alice"
@@ -147,12 +147,12 @@ def test_notes(oauth_client: OAuthClient, alice: User) -> None:
 
 
 def test_drafts(oauth_client: OAuthClient, alice: User) -> None:
-    """It tells whose they are."""
+    """It returns the owner of the drafts."""
     assert oauth_client.oauth("notes:read", user=alice).get("/drafts").json() == {"drafts_of": "alice"}
 
 
 def test_reports(oauth_client: OAuthClient) -> None:
-    """Those are views that know nothing of the guard."""
+    """Views that are guarded in the URL configuration are let in too."""
     robot = oauth_client.oauth("reports:read")
     assert robot.get("/reports/daily").json() == {"report": "daily"}
     assert robot.get("/reports/2024").json() == {"report": 2024}

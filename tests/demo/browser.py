@@ -1,4 +1,4 @@
-"""The system's Chromium, for the demo's front page; nothing is downloaded."""
+"""The system's Chromium. Nothing is downloaded."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REQUIRED = os.environ.get("OAUTH_GUARD_TEST_BROWSER") == "required"
-"""Whether a browser that is missing is a failure."""
+"""Whether a missing browser is a failure."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
@@ -19,7 +19,7 @@ ARGUMENTS = [
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
-    # What a browser asks the network for by itself.
+    # Chromium's own requests to the network.
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -31,7 +31,7 @@ def executable() -> str | None:
 
 
 def why_missing() -> str | None:
-    """What is not there for a browser to be driven, in a sentence; ``None`` where all is."""
+    """Say what is missing to run a browser. ``None`` if nothing is."""
     if importlib.util.find_spec("playwright") is None:
         return "Playwright is not installed (the extra `browser` has it)."
     if executable() is None:

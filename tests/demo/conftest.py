@@ -1,4 +1,4 @@
-"""A demo that runs, for the tests of its front page."""
+"""A running demo, for the tests of its front page."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from demo_asgi.processes import running
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The origin of an authorization server. Tests that give it faults take them away again."""
+    """The origin of an authorization server. Tests that give it faults must remove them."""
     state = tmp_path_factory.mktemp("page") / "authority.json"
     with running("demo_asgi.authority", "--port", "0", "--state", str(state)) as origin:
         yield origin

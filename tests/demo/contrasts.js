@@ -1,14 +1,14 @@
-// The contrast of each text that is seen, with the text: WCAG 2.2's relative luminance.
+// Return each visible text and its contrast (WCAG 2.2, relative luminance).
 () => {
-  const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
-  const luminance = (colour) => {
-    const [red, green, blue] = parts(colour).map((part) => {
+  const parts = (color) => color.match(/[\d.]+/g).map(Number);
+  const luminance = (color) => {
+    const [red, green, blue] = parts(color).map((part) => {
       const share = part / 255;
       return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
     });
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
   };
-  const isClear = (colour) => colour === "transparent" || parts(colour)[3] === 0;
+  const isClear = (color) => color === "transparent" || parts(color)[3] === 0;
   const behind = (element) => {
     while (element.parentElement && isClear(getComputedStyle(element).backgroundColor)) element = element.parentElement;
     return getComputedStyle(element).backgroundColor;

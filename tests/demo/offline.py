@@ -10,11 +10,11 @@ import pytest
 
 
 class ForbiddenError(Exception):
-    """This run has no network, and no time to wait."""
+    """The tests must not use the network, and must not wait."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forbid it, and see to it that it is forbidden."""
+    """Forbid the network and sleeping, and check that they are forbidden."""
     for name in ("bind", "connect", "connect_ex"):
         setattr(socket.socket, name, _without_network(getattr(socket.socket, name)))
     time.sleep = _refuse
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _without_network(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: socket.socket, *args: Any) -> Any:
-        # Pairs of connected sockets, as event loops have them for themselves, are of another family.
+        # The sockets that event loops use internally are of another family.
         if self.family in (socket.AF_INET, socket.AF_INET6):
             raise ForbiddenError(method.__name__)
         return method(self, *args)

@@ -1,4 +1,4 @@
-"""The front page's own calls, made without a browser."""
+"""The requests of the front page's scripts, without a browser."""
 
 import itertools
 import re
@@ -15,7 +15,7 @@ _serial = itertools.count(1)
 
 
 class PageClient:
-    """Asks what the page's scripts ask, as they do."""
+    """Sends the same requests as the page's scripts."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
@@ -24,7 +24,7 @@ class PageClient:
     def close(self) -> None:
         self.http.close()
 
-    def call(self, name: str, **message: Any) -> dict[str, Any]:
+    def post(self, name: str, **message: Any) -> dict[str, Any]:
         response = self.http.post(f"/page/{name}", json=message)
         assert response.status_code == 200, response.text
         document: dict[str, Any] = response.json()
@@ -39,30 +39,30 @@ class PageClient:
         return state
 
     def tokens(self, *, fresh: bool = False, grid: str = "tokens") -> dict[str, str | None]:
-        return {name: token["token"] for name, token in self.specimens(fresh=fresh, grid=grid).items()}
+        return {name: token["token"] for name, token in self.samples(fresh=fresh, grid=grid).items()}
 
-    def specimens(self, *, fresh: bool = False, grid: str = "tokens") -> dict[str, dict[str, Any]]:
-        """The tokens of one table, each with all that is known of it."""
-        all_tokens = self.call("tokens", fresh=fresh)["tokens"]
+    def samples(self, *, fresh: bool = False, grid: str = "tokens") -> dict[str, dict[str, Any]]:
+        """The sample tokens of one table, by name."""
+        all_tokens = self.post("tokens", fresh=fresh)["tokens"]
         return {token["name"]: token for token in all_tokens if token["grid"] == grid}
 
     def present(self, path: str, token: str | None, method: str = "GET") -> tuple[int, str | None]:
-        """The status of the answer, and the reason that the page gets."""
+        """The status of the response, and the reason that the page gets."""
         name = f"test-{next(_serial)}"
         response = self.http.request(method, path, headers={"X-Demo-Request": name, **bearer(token)})
-        return response.status_code, self.call("reasons", names=[name])["reasons"][name]
+        return response.status_code, self.post("reasons", names=[name])["reasons"][name]
 
-    def visit(self, path: str, token: Mapping[str, Any]) -> tuple[int, str | None, str | None]:
-        """The status, the error and the reason, for a client that has what the token says."""
+    def send_as_client(self, path: str, token: Mapping[str, Any]) -> tuple[int, str | None, str | None]:
+        """The status, the error and the reason, for the client of a sample token."""
         response, headers = self._attempt(path, token)
         nonce = response.headers.get("DPoP-Nonce")
-        if nonce and token["takes_nonce"]:
+        if nonce and token["uses_nonce"]:
             response, headers = self._attempt(path, token, nonce)
         if token["replays"]:
             response, headers = self._send(path, headers)
         error = re.search(r'error="(\w+)"', response.headers.get("WWW-Authenticate", ""))
         name = headers["X-Demo-Request"]
-        return response.status_code, error and error[1], self.call("reasons", names=[name])["reasons"][name]
+        return response.status_code, error and error[1], self.post("reasons", names=[name])["reasons"][name]
 
     def _attempt(self, path: str, token: Mapping[str, Any], nonce: str = "") -> tuple[httpx.Response, dict[str, str]]:
         headers = {"Authorization": f"{token['scheme']} {token['token']}"}
@@ -79,16 +79,16 @@ class PageClient:
 
     @contextmanager
     def fault(self, name: str) -> Iterator[None]:
-        """The authorization server has a fault for as long as the block lasts; the guards know when it ends."""
-        self.call("authority", **{name: True})
+        """Give the authorization server a fault during the block, then wait until the guards have recovered."""
+        self.post("authority", **{name: True})
         try:
             yield
         finally:
-            self.call("authority", **{name: False})
-            until(self.is_answered)
+            self.post("authority", **{name: False})
+            until(self.has_recovered)
 
-    def is_answered(self) -> bool:
-        """Whether every guard asks the authorization server again."""
+    def has_recovered(self) -> bool:
+        """Whether every guard sends requests to the authorization server again."""
         tokens = self.tokens(fresh=True)
         paths = ("/introspection/fresh", "/any/async", "/jwt/async")
         names = ("opaque", "opaque", "jwt")
@@ -100,7 +100,7 @@ def bearer(token: str | None) -> Mapping[str, str]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Ask again and again, for as long as a guard may wait for its server; a failure where it never holds."""
+    """Repeat ``holds`` until it is true, or fail at the deadline."""
     deadline = time.monotonic() + DEADLINE
     while not holds():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition did not become true"

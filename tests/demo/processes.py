@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
-"""Seconds for anything that a test waits for."""
+"""Seconds for any wait of a test."""
 
 
 def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,7 @@ def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A demo that runs; at the end of the block, or at the deadline, it does no longer."""
+    """Run a demo during the block. It is killed at the end, or at the deadline."""
     with subprocess.Popen(
         _command(arguments),
         cwd=folder,
@@ -52,13 +52,13 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def serving(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """A demo that takes requests, and what it printed until then."""
+    """A demo that accepts requests, and the lines that it printed until then."""
     with started(folder, *arguments) as process:
         yield process, _lines_until_ready(process)
 
 
 def interrupt(process: subprocess.Popen[str]) -> str:
-    """Ctrl-C; what the process still had to say."""
+    """Send Ctrl-C. Return what the process wrote to standard error."""
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=DEADLINE)
     return errors
@@ -80,7 +80,7 @@ def _command(arguments: tuple[str, ...]) -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # `TMPDIR` is where the tour keeps its database: what it leaves behind is found there.
+    # The tour keeps its database in `TMPDIR`, so tests find there what it leaves behind.
     temporary = folder / "temporary"
     temporary.mkdir(exist_ok=True)
     return os.environ | {

@@ -1,4 +1,4 @@
-"""``python -m tests.demo.screenshots``: the pictures of `docs/demo.md`, taken anew."""
+"""``python -m tests.demo.screenshots``: takes the screenshots of `docs/demo.md`."""
 
 import tempfile
 from pathlib import Path
@@ -42,7 +42,7 @@ def take(browser: "Browser", origin: str, theme: Literal["light", "dark"]) -> No
         page.screenshot(path=FOLDER / f"demo-{part}-{theme}.png")
     page.mouse.move(0, 0)
     for part in ("socket", "request", "load"):
-        shoot(page, f"demo-{part}-{theme}", f"#{part}")
+        take_part(page, f"demo-{part}-{theme}", f"#{part}")
     page.close()
 
 
@@ -55,7 +55,7 @@ def take_narrow(browser: "Browser", origin: str) -> None:
 
 
 def fill(page: "Page", origin: str) -> None:
-    """The page with everything that it can show."""
+    """Open the page, and use all of its parts."""
     page.clock.install()
     page.goto(origin)
     for grid in ("tokens", "bound"):
@@ -87,9 +87,9 @@ def to_top(page: "Page", part: str) -> None:
     page.evaluate("(id) => document.getElementById(id).scrollIntoView()", part)
 
 
-def shoot(page: "Page", name: str, selector: str) -> None:
-    """A picture of one part of the page, as wide as the page."""
-    # What stays in sight would lie over it.
+def take_part(page: "Page", name: str, selector: str) -> None:
+    """Take a screenshot of one part of the page, as wide as the page."""
+    # The sticky head would cover the part.
     page.evaluate("document.querySelector('.top').style.position = 'static'; scrollTo(0, 0)")
     box = page.locator(selector).bounding_box()
     assert box is not None

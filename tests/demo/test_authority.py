@@ -29,7 +29,7 @@ from tests.demo.processes import DEADLINE, ROOT
 
 
 class Client:
-    """Speaks to the authorization server as one of its clients, or as nobody."""
+    """Sends requests to the authorization server as one of its clients, or without authentication."""
 
     def __init__(self, http: httpx.Client, identity: DemoClient | None = None) -> None:
         self.http = http
@@ -89,7 +89,7 @@ def test_metadata_names_the_issuer_and_its_endpoints(http: httpx.Client) -> None
 
 
 def test_jwt_has_what_rfc_9068_requires(http: httpx.Client, jwt_app: Client) -> None:
-    """Type, key and claims of a JWT that speaks for a resource owner."""
+    """The type, key and claims of a JWT for a resource owner."""
     access_token = jwt_app.token(grant_type=NAMED_USER, username="alice", scope="profile")
     token = jwt.decode(access_token, jwt_app.key_set(), algorithms=["ES256"])
     assert token.header["typ"] == "at+jwt"
@@ -106,7 +106,7 @@ def test_jwt_has_what_rfc_9068_requires(http: httpx.Client, jwt_app: Client) -> 
 
 
 def test_client_that_acts_for_itself_is_the_subject(jwt_app: Client, opaque_app: Client) -> None:
-    """RFC 9068 §2.2: where no resource owner is involved, `sub` is the client. All its scopes, where none is named."""
+    """RFC 9068 §2.2: without a resource owner, `sub` is the client. Without `scope`, the client gets all its scopes."""
     token = jwt.decode(jwt_app.token(grant_type=CLIENT_CREDENTIALS), jwt_app.key_set(), algorithms=["ES256"])
     assert token.claims["sub"] == JWT_APP.client_id
     assert token.claims["scope"] == JWT_APP.scope
@@ -123,22 +123,22 @@ def test_client_that_acts_for_itself_is_the_subject(jwt_app: Client, opaque_app:
         ({"grant_type": "password", "username": "alice", "password": "secret"}, "unsupported_grant_type"),
     ],
 )
-def test_no_token_is_given_for_what_is_not_the_clients(jwt_app: Client, form: dict[str, str], error: str) -> None:
-    """Unknown people, other scopes and other grants."""
+def test_invalid_token_requests_are_refused(jwt_app: Client, form: dict[str, str], error: str) -> None:
+    """Unknown users, other scopes and other grants get no token."""
     response = jwt_app.post("/token", **form)
     assert (response.status_code, response.json()["error"]) == (400, error)
 
 
 @pytest.mark.parametrize("grant_type", [CLIENT_CREDENTIALS, NAMED_USER])
 def test_resource_server_gets_no_tokens(resource_server: Client, grant_type: str) -> None:
-    """Its secret is for questions."""
+    """Its credentials are for introspection only."""
     response = resource_server.post("/token", grant_type=grant_type, username="alice")
     assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
 
 
 @pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
-def test_clients_have_to_authenticate(http: httpx.Client, path: str) -> None:
-    """Without the right secret there is nothing to be had."""
+def test_clients_must_authenticate(http: httpx.Client, path: str) -> None:
+    """Requests without the right secret are refused."""
     form = {"grant_type": CLIENT_CREDENTIALS, "token": "some-token"}
     refusals = [
         http.post(path, data=form),
@@ -146,14 +146,14 @@ def test_clients_have_to_authenticate(http: httpx.Client, path: str) -> None:
         http.post(path, data=form, auth=("nobody", "guess")),
         http.post(path, data=form | {"client_id": JWT_APP.client_id, "client_secret": JWT_APP.client_secret}),
     ]
-    assert [(answer.status_code, answer.json()["error"]) for answer in refusals] == [(401, "invalid_client")] * 4
+    assert [(response.status_code, response.json()["error"]) for response in refusals] == [(401, "invalid_client")] * 4
 
 
 TOKEN = {"grant_type": NAMED_USER, "username": "alice", "scope": "profile"}
 
 
-def test_a_token_is_bound_to_what_its_client_shows(http: httpx.Client, jwt_app: Client) -> None:
-    """RFC 9449 §5 and RFC 8705 §3: to the key of a proof, or to a certificate; otherwise to nothing."""
+def test_a_token_is_bound_to_what_its_client_presents(http: httpx.Client, jwt_app: Client) -> None:
+    """RFC 9449 §5 and RFC 8705 §3: to the key of a proof, or to a certificate. Otherwise it is not bound."""
     key = DPoPKey()
     shown = [
         ({"DPoP": key.proof("POST", f"{str(http.base_url).rstrip('/')}/token")}, "DPoP", key.confirmation),
@@ -166,7 +166,7 @@ def test_a_token_is_bound_to_what_its_client_shows(http: httpx.Client, jwt_app: 
         assert (document["token_type"], claims.get("cnf")) == (token_type, confirmation)
 
 
-def test_introspection_tells_what_a_token_is_bound_to(
+def test_introspection_returns_the_confirmation(
     http: httpx.Client, opaque_app: Client, resource_server: Client
 ) -> None:
     """An opaque token is bound in the same way."""
@@ -183,30 +183,28 @@ def test_introspection_tells_what_a_token_is_bound_to(
         ({"Client-Cert": ":bm8gY2VydGlmaWNhdGU=:"}, "invalid_request"),
     ],
 )
-def test_no_token_is_bound_to_nonsense(
+def test_an_invalid_proof_or_certificate_gets_no_token(
     http: httpx.Client, jwt_app: Client, headers: dict[str, str], error: str
 ) -> None:
-    """A proof for another request, or something that is no certificate, gets no token."""
+    """A proof for another request is refused, and so is an invalid certificate."""
     response = http.post("/token", data=TOKEN, auth=jwt_app.auth, headers=headers)
     assert (response.status_code, response.json()["error"]) == (400, error)
 
 
 def test_a_token_says_how_its_user_logged_in(jwt_app: Client) -> None:
-    """As the client says, because there is no login page."""
+    """The client names the login in its request, because there is no login page."""
     token = jwt_app.token(**TOKEN, login_age="60", acr="mfa")
     claims = jwt.decode(token, jwt_app.key_set(), algorithms=["ES256"]).claims
     assert (claims["acr"], claims["iat"] - claims["auth_time"] - 60 in (0, 1)) == ("mfa", True)
     assert "auth_time" not in jwt.decode(jwt_app.token(**TOKEN), jwt_app.key_set(), algorithms=["ES256"]).claims
 
 
-def test_introspection_tells_the_resource_server_everything(
-    http: httpx.Client, opaque_app: Client, resource_server: Client
-) -> None:
-    """RFC 7662 §2.2, for a token of either kind."""
+def test_introspection_by_the_resource_server(http: httpx.Client, opaque_app: Client, resource_server: Client) -> None:
+    """RFC 7662 §2.2: all claims of the token."""
     access_token = opaque_app.token(grant_type=NAMED_USER, username="alice", scope="profile")
-    answer = resource_server.post("/introspect", token=access_token).json()
-    assert answer.pop("exp") - answer.pop("iat") == 3600
-    assert answer == {
+    introspected = resource_server.post("/introspect", token=access_token).json()
+    assert introspected.pop("exp") - introspected.pop("iat") == 3600
+    assert introspected == {
         "active": True,
         "iss": str(http.base_url).rstrip("/"),
         "aud": RESOURCE,
@@ -218,15 +216,15 @@ def test_introspection_tells_the_resource_server_everything(
     }
 
 
-def test_introspection_tells_others_nothing(opaque_app: Client, resource_server: Client) -> None:
-    """RFC 7662 §2.2: an unknown token and a client that may not ask get the same answer."""
+def test_introspection_by_other_clients(opaque_app: Client, resource_server: Client) -> None:
+    """RFC 7662 §2.2: a client that may not introspect a token gets the response for an unknown token."""
     access_token = opaque_app.token(grant_type=CLIENT_CREDENTIALS)
     assert opaque_app.post("/introspect", token=access_token).json() == {"active": False}
     assert resource_server.post("/introspect", token="nobody-issued-this").json() == {"active": False}
 
 
 def test_revoked_token_is_not_active(opaque_app: Client, jwt_app: Client, resource_server: Client) -> None:
-    """RFC 7009, for a token of either kind; an unknown one counts as revoked."""
+    """RFC 7009, for opaque tokens and JWTs. Revoking an unknown token succeeds."""
     for client in (opaque_app, jwt_app):
         access_token = client.token(grant_type=CLIENT_CREDENTIALS)
         assert client.post("/revoke", token=access_token).status_code == 200
@@ -235,14 +233,14 @@ def test_revoked_token_is_not_active(opaque_app: Client, jwt_app: Client, resour
 
 
 def test_only_its_own_client_revokes_a_token(opaque_app: Client, jwt_app: Client, resource_server: Client) -> None:
-    """RFC 7009 §2.1: whether the token was issued to the client that asks is verified."""
+    """RFC 7009 §2.1: the server checks that the token was issued to the client."""
     access_token = opaque_app.token(grant_type=CLIENT_CREDENTIALS)
     assert jwt_app.post("/revoke", token=access_token).json()["error"] == "invalid_grant"
     assert resource_server.post("/introspect", token=access_token).json()["active"] is True
 
 
 def test_rotation_keeps_or_removes_old_keys(http: httpx.Client, jwt_app: Client) -> None:
-    """The newest key signs; the others are published as long as they are kept. Private parts never are."""
+    """The newest key signs. Older keys are published while they are kept. Private keys are never published."""
     first = jwt_app.token(grant_type=CLIENT_CREDENTIALS)
     kept = http.post("/rotate", data={"old": "keep"}).json()["kid"]
     second = jwt_app.token(grant_type=CLIENT_CREDENTIALS)
@@ -257,17 +255,17 @@ def test_rotation_keeps_or_removes_old_keys(http: httpx.Client, jwt_app: Client)
 
 
 @pytest.mark.parametrize("form", [{}, {"old": "perhaps"}])
-def test_rotation_has_to_say_what_becomes_of_old_keys(http: httpx.Client, form: dict[str, str]) -> None:
-    """No default: one that nobody meant would be wrong either way."""
+def test_rotation_requires_a_choice(http: httpx.Client, form: dict[str, str]) -> None:
+    """There is no default for the old keys."""
     response = http.post("/rotate", data=form)
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}])
 @pytest.mark.parametrize(
-    ("path", "form"), [("/rotate", {"old": "keep"}), ("/faults", {"down": "on"}), ("/specimens", {})]
+    ("path", "form"), [("/rotate", {"old": "keep"}), ("/faults", {"down": "on"}), ("/invalid-jwts", {})]
 )
-def test_no_page_moves_the_switches(
+def test_browsers_cannot_use_the_switches(
     http: httpx.Client, path: str, form: dict[str, str], headers: dict[str, str]
 ) -> None:
     """Endpoints without client authentication refuse browsers, because any page can make a browser send a form."""
@@ -276,7 +274,7 @@ def test_no_page_moves_the_switches(
 
 
 def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
-    """A second process with the same file knows what the first one issued."""
+    """A second process with the same file knows the tokens and keys of the first one."""
     arguments = ("--port", "0", "--state", str(tmp_path / "authority.json"))
     with (
         running("demo_asgi.authority", *arguments) as origin,
@@ -293,7 +291,7 @@ def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_its_input(tmp_path: Path) -> None:
-    """If its parent is killed, the pipe between them closes, and the server exits without an error."""
+    """If the parent process is killed, the pipe closes, and the server exits without an error."""
     state = str(tmp_path / "it.json")
     command = [sys.executable, "-m", "demo_asgi.authority", STOP_AT_EOF, "--port", "0", "--state", state]
     result = subprocess.run(
@@ -303,7 +301,7 @@ def test_it_ends_with_its_input(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_start_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The process says why in one line."""
+    """The process prints the reason in one line."""
     state = tmp_path / "missing" / "authority.json"
     with (
         pytest.raises(ServerStartError),

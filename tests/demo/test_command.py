@@ -33,23 +33,23 @@ def rows(database: Path, table: str) -> int:
 
 
 def test_tour_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Every request of both lists is answered as expected, and neither files nor folders are left."""
+    """Every response is the expected one, and no files or folders are left."""
     result = run_demo(tmp_path, "--tour")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "DIFFERENT" not in result.stdout
     assert result.stdout.rstrip().endswith(" requests, 0 with an unexpected response.")
     assert files(tmp_path) == set()
     assert list((tmp_path / "temporary").iterdir()) == []
-    # The outage that is part of it is all that there is to say, and it holds no token.
-    complaints = {re.sub(r":\d+", "", line) for line in result.stderr.splitlines()}
-    assert complaints == {
+    # Only the outage of the tour is logged, without a token.
+    logged = {re.sub(r":\d+", "", line) for line in result.stderr.splitlines()}
+    assert logged == {
         "Request to http://127.0.0.1/introspect failed: ConnectError",
         "Request to http://127.0.0.1/jwks failed: ConnectError",
     }
 
 
 def test_tour_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
-    """Its servers notice, and end."""
+    """Its servers end too."""
     with started(tmp_path, "--tour") as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -68,13 +68,13 @@ def test_interrupted_tour_leaves_nothing_behind(tmp_path: Path, number: signal.S
         process.stdout.readline()
         process.send_signal(number)
         process.communicate(timeout=DEADLINE)
-    # It may have been quicker than the signal. An exception that nobody caught would be 1.
+    # The tour may end before the signal arrives. The status of an uncaught exception would be 1.
     assert process.returncode in (0, status)
     assert files(tmp_path) == set()
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_serving_leaves_the_database_where_it_says(tmp_path: Path) -> None:
+def test_serving_keeps_its_database(tmp_path: Path) -> None:
     """The output names the database. After Ctrl-C, which ends without an error, only the two state files are left."""
     with serving(tmp_path, "--port", "0") as (process, lines):
         errors = interrupt(process)
@@ -83,7 +83,7 @@ def test_serving_leaves_the_database_where_it_says(tmp_path: Path) -> None:
     assert files(tmp_path) == {"demo_asgi.sqlite3", "demo_asgi.authority.json"}
 
 
-def test_database_goes_where_it_is_told_to(tmp_path: Path) -> None:
+def test_the_database_option(tmp_path: Path) -> None:
     """``--database`` names the file."""
     with serving(tmp_path, "--port", "0", "--database", "elsewhere.db") as (process, lines):
         interrupt(process)
@@ -91,7 +91,7 @@ def test_database_goes_where_it_is_told_to(tmp_path: Path) -> None:
     assert files(tmp_path) == {"elsewhere.db", "elsewhere.authority.json"}
 
 
-def test_seeding_twice_is_harmless(tmp_path: Path) -> None:
+def test_seeding_twice(tmp_path: Path) -> None:
     """A second start restores the demo's rows and keeps all others."""
     database = tmp_path / "demo_asgi.sqlite3"
     with serving(tmp_path, "--port", "0") as (process, _):
@@ -114,7 +114,7 @@ def test_seeding_twice_is_harmless(tmp_path: Path) -> None:
 
 
 def test_busy_port_is_one_line_and_makes_no_database(tmp_path: Path) -> None:
-    """Where the port is taken, one line says so and nothing was begun."""
+    """If the port is in use, one line says so, and no file is created."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run_demo(tmp_path, "--port", str(port))
@@ -126,7 +126,7 @@ def test_busy_port_is_one_line_and_makes_no_database(tmp_path: Path) -> None:
 
 
 def test_authorization_server_takes_the_next_port_and_ends_with_the_demo(tmp_path: Path) -> None:
-    """Its address is printed, it answers there, and after Ctrl-C it does no longer."""
+    """Its address is printed. It accepts connections until Ctrl-C."""
     with serving(tmp_path, "--port", str(free_pair())) as (process, lines):
         demo, authority = address(lines, "The demo: "), address(lines, "The authorization server: ")
         assert authority[1] == demo[1] + 1
@@ -137,7 +137,7 @@ def test_authorization_server_takes_the_next_port_and_ends_with_the_demo(tmp_pat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_authorization_server_does_not_outlive_the_demo(tmp_path: Path, number: signal.Signals) -> None:
-    """However the demo ends, the other process ends too."""
+    """The other process ends too, even if the demo is killed."""
     with serving(tmp_path, "--port", "0") as (process, lines):
         authority = address(lines, "The authorization server: ")
         assert not is_closed(authority)
@@ -150,7 +150,7 @@ def test_authorization_server_does_not_outlive_the_demo(tmp_path: Path, number: 
 
 
 def test_busy_port_of_the_authorization_server_is_one_line(tmp_path: Path) -> None:
-    """Where the next port is taken, one line says so and nothing was begun."""
+    """If the next port is in use, one line says so, and no file is created."""
     port = free_pair()
     with socket.create_server(("127.0.0.1", port + 1)):
         result = run_demo(tmp_path, "--port", str(port))
@@ -159,8 +159,8 @@ def test_busy_port_of_the_authorization_server_is_one_line(tmp_path: Path) -> No
     assert files(tmp_path) == set()
 
 
-def test_an_authorization_server_that_runs_already_is_used(tmp_path: Path) -> None:
-    """``--authority`` names one, and none is started."""
+def test_a_running_authorization_server_is_used(tmp_path: Path) -> None:
+    """``--authority`` names one, and the demo does not start another."""
     with serving(tmp_path, "--port", "0", "--authority", "http://127.0.0.1:9") as (process, lines):
         interrupt(process)
     assert "The authorization server: http://127.0.0.1:9" in lines
@@ -168,7 +168,7 @@ def test_an_authorization_server_that_runs_already_is_used(tmp_path: Path) -> No
 
 
 def free_pair() -> int:
-    """A port that is free, as is the next one."""
+    """A free port whose successor is free too."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as first:
             port: int = first.getsockname()[1]
@@ -199,16 +199,16 @@ def is_closed(address: tuple[str, int]) -> bool:
         (("--port", "0", "--database", "missing/demo.sqlite3"), "No such file or directory"),
     ],
 )
-def test_trouble_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    """What cannot be used is named in a line, without a traceback."""
+def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    """An error is printed in one line, without a traceback."""
     result = run_demo(tmp_path, *arguments)
     assert result.returncode == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
-    """``--database`` does not overwrite what it cannot read."""
+def test_a_file_that_is_no_database_is_not_changed(tmp_path: Path) -> None:
+    """``--database`` does not overwrite other files."""
     (tmp_path / "letter.txt").write_text("Dear Alice")
     result = run_demo(tmp_path, "--port", "0", "--database", "letter.txt")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
@@ -217,14 +217,14 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("port", ["65536", "-1", "http", "²"])
 def test_impossible_port_is_a_usage_error(tmp_path: Path, port: str) -> None:
-    """A port that cannot be one is refused by the command line."""
+    """The command refuses an invalid port."""
     result = run_demo(tmp_path, f"--port={port}")
     assert result.returncode == 2
     assert "is not a port: 0 to 65535" in result.stderr
 
 
 def test_help_names_every_option(tmp_path: Path) -> None:
-    """``--help`` explains the options and does nothing else."""
+    """``--help`` names the options, and creates no file."""
     result = run_demo(tmp_path, "--help")
     assert result.returncode == 0
     assert all(
@@ -236,24 +236,24 @@ def test_help_names_every_option(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_curl_lines_work_when_pasted(tmp_path: Path) -> None:
-    """A shell that runs the printed lines sees the statuses that were announced above them."""
+    """A shell that runs the printed lines gets the statuses in the comments above them."""
     with serving(tmp_path, "--port", "0") as (process, lines):
         script = [_run_line(lines[index - 1], line) for index, line in enumerate(lines) if "curl " in line]
         statuses = _statuses(script)
         interrupt(process)
-    announced = [lines[index - 1] for index, line in enumerate(lines) if line.startswith("curl ")]
-    wrong = [line for line, status in zip(announced, statuses, strict=True) if f": {status}" not in line]
-    assert (wrong, len(announced) > 100) == ([], True)
+    comments = [lines[index - 1] for index, line in enumerate(lines) if line.startswith("curl ")]
+    wrong = [line for line, status in zip(comments, statuses, strict=True) if f": {status}" not in line]
+    assert (wrong, len(comments) > 100) == ([], True)
 
 
-def _run_line(announced: str, line: str) -> str:
-    """The line, made to ignore proxies; one that asks for something says at its end which status it saw."""
+def _run_line(comment: str, line: str) -> str:
+    """The line without proxies. A line whose response is not kept also prints the status."""
     if not line.startswith("curl "):
         return line.replace("curl ", "curl --noproxy '*' ", 1)
     command = line.replace("curl ", r"curl -s --noproxy '*' -w '\nstatus %{http_code}\n' ", 1)
-    if "s later)" not in announced:
+    if "s later)" not in comment:
         return command
-    status = announced.rpartition("s later): ")[2][:3]
+    status = comment.rpartition("s later): ")[2][:3]
     return f"until {command} | grep '^status {status}$'; do sleep 0.1; done"
 
 
@@ -265,7 +265,7 @@ def _statuses(script: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     "arguments", [("check", "--fail-level", "WARNING"), ("makemigrations", "--check", "--dry-run")]
 )
-def test_django_finds_nothing_to_complain_about(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """The site passes all system checks, the guard's among them, and its migrations are complete."""
+def test_django_finds_no_problems(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The site passes all system checks, including the guard's, and its migrations are complete."""
     result = run_django(tmp_path, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr

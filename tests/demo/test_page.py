@@ -15,7 +15,7 @@ from demo_asgi.processes import running
 from tests.demo import visits
 from tests.demo.page import PageClient, bearer, until
 from tests.demo.processes import ROOT
-from tests.demo.visits import UNAVAILABLE, WITHOUT_TROUBLE, Browser, Page, Visit, expect, visiting
+from tests.demo.visits import UNAVAILABLE, WITHOUT_503, Browser, Page, Visit, expect, visiting
 
 # Starts a browser.
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
 # --- The grid ---------------------------------------------------------------------------------------------------------
 
 
-def test_each_verdict_is_the_one_that_any_client_gets(visit: Visit, client: PageClient) -> None:
+def test_each_result_is_the_same_without_a_browser(visit: Visit, client: PageClient) -> None:
     """Statuses, challenges and reasons of the grid are those of the same requests without a browser."""
     tokens = client.tokens()
     paths = [view["path"] for view in client.views() if view["grid"] == "tokens"]
@@ -43,10 +43,10 @@ def test_each_verdict_is_the_one_that_any_client_gets(visit: Visit, client: Page
     cells = visit.page.locator("#tokens button")
     data: list[dict[str, str]] = cells.evaluate_all("cells => cells.map(({dataset}) => ({...dataset}))")
     assert [(int(cell["status"]), cell["reason"] or None) for cell in data] == expected
-    assert visit.until_asked() == Counter(status for status, _ in expected)
+    assert visit.until_done() == Counter(status for status, _ in expected)
 
 
-def test_the_whole_challenge_of_a_verdict_is_shown(visit: Visit, client: PageClient) -> None:
+def test_the_whole_challenge_of_a_result_is_shown(visit: Visit, client: PageClient) -> None:
     """Pointing at a result, or moving the focus to it, shows the challenge as it was sent."""
     challenge = client.http.get("/contact", headers=bearer("demo-robot")).headers["WWW-Authenticate"]
     visit.cell("Rows of the database, A machine", "/contact").focus()
@@ -55,7 +55,7 @@ def test_the_whole_challenge_of_a_verdict_is_shown(visit: Visit, client: PageCli
     assert "expired" in visit.page.locator("#tokens-detail dd").last.inner_text()
 
 
-def test_what_is_said_of_a_verdict_is_in_sight_with_it(visit: Visit) -> None:
+def test_the_details_of_a_result_are_visible_with_it(visit: Visit) -> None:
     """The details are visible from the first row and from the last, and the table's description explains its keys."""
     detail = visit.page.locator("#tokens-detail dl")
     for token in ("Nothing, No token", "JWTs, For others"):
@@ -67,17 +67,17 @@ def test_what_is_said_of_a_verdict_is_in_sight_with_it(visit: Visit) -> None:
     )
 
 
-def test_verdicts_that_are_asked_for_again_stay_where_they_are(visit: Visit, client: PageClient) -> None:
-    """New answers replace the old ones. The focused cell keeps the focus, and its details are updated."""
+def test_new_results_keep_their_place(visit: Visit, client: PageClient) -> None:
+    """New responses replace the old ones. The focused cell keeps the focus, and its details are updated."""
     page = visit.page
     cell = visit.cell("Opaque tokens, Alice", "/introspection/fresh")
     cell.focus()
     expect(page.locator("#tokens-detail")).to_contain_text("200 OK")
     with client.fault("down"):
-        page.evaluate("document.getElementById('ask').click()")
+        page.evaluate("document.getElementById('send-again').click()")
         expect(page.locator("#tokens-detail")).to_contain_text("503")
         expect(page.locator("#tokens-detail")).to_contain_text(re.compile(r"Retry-After\d+ s"))
-        assert "Each 503 is asked for again" in page.locator("#tokens-summary").inner_text()
+        assert "The page retries each 503" in page.locator("#tokens-summary").inner_text()
     page.evaluate("document.getElementById('renew').click()")
     expect(cell).to_have_attribute("data-status", "200")
     expect(page.locator("#tokens-detail")).to_contain_text("200 OK")
@@ -96,17 +96,17 @@ def test_the_grid_is_a_table_with_headings(visit: Visit) -> None:
 # --- One request ------------------------------------------------------------------------------------------------------
 
 
-def test_request_answer_and_steps(visit: Visit, client: PageClient) -> None:
-    """What was sent, what came back, and the rule at which the token failed."""
+def test_request_response_and_steps(visit: Visit, client: PageClient) -> None:
+    """The page shows the request, the response, and the rule that failed."""
     visit.choose("GET /profile", "row-expired")
     page = visit.page
     lines = page.locator("#raw-request").inner_text().splitlines()
     assert (lines[0], lines[-1]) == ("GET /profile HTTP/1.1", "Authorization: Bearer demo-alice-expired")
-    answer = client.http.get("/profile", headers=bearer("demo-alice-expired"))
-    shown = page.locator("#raw-answer").inner_text()
+    response = client.http.get("/profile", headers=bearer("demo-alice-expired"))
+    shown = page.locator("#raw-response").inner_text()
     assert shown.startswith("HTTP/1.1 401 Unauthorized\n")
-    assert f"www-authenticate: {answer.headers['WWW-Authenticate']}" in shown
-    assert shown.endswith(answer.text)
+    assert f"www-authenticate: {response.headers['WWW-Authenticate']}" in shown
+    assert shown.endswith(response.text)
     assert page.locator("#sent").inner_text() == "✕ 401, refused"
     assert "401 refused: expired" in page.locator("#steps").inner_text()
     failed = page.get_by_role("listitem").filter(has_text=", failed")
@@ -114,8 +114,8 @@ def test_request_answer_and_steps(visit: Visit, client: PageClient) -> None:
     assert page.locator("#steps .step.tone-good").count() > 5
 
 
-def test_a_token_of_ones_own(visit: Visit) -> None:
-    """Whatever is written is sent; what no header field can hold is refused by the browser, and the page says so."""
+def test_the_users_own_token(visit: Visit) -> None:
+    """Any token can be sent. If the browser refuses it in a header field, the page says so."""
     page = visit.page
     page.get_by_label("Token", exact=True).select_option("own")
     page.get_by_label("Your own token").fill("demo-bob-reports")
@@ -124,8 +124,8 @@ def test_a_token_of_ones_own(visit: Visit) -> None:
     page.wait_for_selector("#sent:has-text('200, let in')")
     page.get_by_label("Your own token").fill("döner\u2026")
     page.get_by_role("button", name="Send the request").click()
-    expect(page.locator("#sent")).to_have_text("It could not be sent: no header field can hold this token.")
-    assert page.locator("#raw-answer").inner_text() == "No answer."
+    expect(page.locator("#sent")).to_have_text("It could not be sent: a header field cannot contain this token.")
+    assert page.locator("#raw-response").inner_text() == "No response."
 
 
 # --- The load ---------------------------------------------------------------------------------------------------------
@@ -154,9 +154,9 @@ def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
     """The page shows the server's state. Only what needs the server is 503, and results return when the server does."""
     page = visit.page
     down = page.get_by_role("switch", name="Down")
-    before = visit.until_asked()
+    before = visit.until_done()
     down.click()
-    during = visit.until_asked(UNAVAILABLE)
+    during = visit.until_done(UNAVAILABLE)
     assert down.get_attribute("aria-checked") == "true"
     assert page.locator("#server-state").inner_text() == "Down"
     assert visit.cell("Opaque tokens, Alice", "/introspection/fresh").get_attribute("data-status") == "503"
@@ -166,39 +166,39 @@ def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
     summary = page.locator("#tokens-summary")
     expect(summary).to_contain_text("responds with status 503. So no new tokens were fetched.")
     down.click()
-    until(client.is_answered)
+    until(client.has_recovered)
     visit.until_polled()
-    assert visit.until_asked(WITHOUT_TROUBLE) == before
+    assert visit.until_done(WITHOUT_503) == before
     assert page.locator("#server-state").inner_text() == "Running"
 
 
 def test_slow(visit: Visit, client: PageClient) -> None:
-    """The switch is on until it is off; who has to wait too long gets 503."""
+    """While the switch is on, requests that wait too long get 503."""
     page = visit.page
     slow = page.get_by_role("switch", name="Slow")
     slow.click()
-    visit.until_asked(UNAVAILABLE)
+    visit.until_done(UNAVAILABLE)
     assert page.locator("#server-state").inner_text() == "Slow"
     slow.click()
     page.wait_for_selector("#server-state:has-text('Running')")
     assert slow.get_attribute("aria-checked") == "false"
-    until(client.is_answered)
+    until(client.has_recovered)
 
 
 def test_rotation(visit: Visit) -> None:
-    """JWTs of a key that is gone are refused; new ones are let in."""
+    """JWTs signed with a removed key are refused. New JWTs are let in."""
     page = visit.page
     page.get_by_role("button", name="New key, keep the old").click()
     page.wait_for_selector("#keys:has-text('2 keys are published')")
     page.get_by_role("button", name="New key, remove the old").click()
     page.wait_for_selector("#keys:has-text('its only key')")
     cell = visit.cell("JWTs, Alice", "/jwt/async")
-    # By itself: the guard learns of it when it has to fetch keys.
+    # The page sends its requests again by itself. The guard notices when it fetches keys.
     expect(cell).to_have_attribute("data-reason", "unknown_key")
     page.get_by_role("button", name="Fetch new tokens").click()
-    # The guard may have fetched the keys a moment ago: then it fetches them again a moment later.
+    # If the guard has just fetched the keys, it fetches them again a moment later.
     while cell.get_attribute("data-status") != "200":
-        page.get_by_role("button", name="Ask again").click()
+        page.get_by_role("button", name="Send again").click()
         page.wait_for_selector("#tokens:not([aria-busy])")
     assert cell.get_attribute("data-reason") == ""
 
@@ -209,7 +209,7 @@ def test_rotation(visit: Visit) -> None:
 def test_a_demo_that_is_stopped_and_started_again(
     chromium: Browser, client: PageClient, authority: str, tmp_path: Path
 ) -> None:
-    """The page says that nobody answers, and goes on by itself when somebody does."""
+    """The page says that the demo does not run, and continues by itself when it runs again."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     arguments = ("--port", port, "--database", str(tmp_path / "demo.sqlite3"), "--authority", authority)
@@ -223,9 +223,9 @@ def test_a_demo_that_is_stopped_and_started_again(
         page.get_by_role("button", name="Send the request").click()
         page.wait_for_selector("#gone:not(:empty)")
         assert "The demo is not running any more." in page.get_by_role("alert").inner_text()
-        assert page.locator("#sent").inner_text() == "No answer."
-        page.get_by_role("button", name="Ask again").click()
-        expect(page.locator("#tokens-summary")).to_have_text("No answer.")
+        assert page.locator("#sent").inner_text() == "No response."
+        page.get_by_role("button", name="Send again").click()
+        expect(page.locator("#tokens-summary")).to_have_text("No response.")
         assert page.locator("#server-state").inner_text() == "Not known"
         assert page.locator("#keys").inner_text() == "Keys: not known."
         for name in SWITCHES:
@@ -234,17 +234,17 @@ def test_a_demo_that_is_stopped_and_started_again(
         cell.focus()
         with running("demo_asgi", *arguments):
             page.wait_for_selector("#gone:empty", state="attached")
-            assert visit.until_asked()[200] > 0
+            assert visit.until_done()[200] > 0
             for name in SWITCHES:
                 expect(page.locator(f"#{name}")).to_be_enabled()
             expect(cell).to_be_focused()
             visit.choose("GET /profile", "row")
             assert page.locator("#sent").inner_text() == "✓ 200, let in"
             page.close()
-        assert visit.complaints == []
+        assert visit.errors == []
 
 
-# --- For everybody ----------------------------------------------------------------------------------------------------
+# --- Accessibility ----------------------------------------------------------------------------------------------------
 
 
 def focused(page: Page) -> str:
@@ -252,16 +252,16 @@ def focused(page: Page) -> str:
     return text
 
 
-def tab_to(page: Page, wanted: str) -> None:
+def tab_to(page: Page, target: str) -> None:
     for _ in range(MANY_TABS):
         page.keyboard.press("Tab")
-        if focused(page) == wanted:
+        if focused(page) == target:
             return
-    raise AssertionError(f"the Tab key does not come to {wanted}")
+    raise AssertionError(f"the Tab key does not reach {target}")
 
 
 def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClient) -> None:
-    """The load, the tour, switches, the grid and the builder, without a mouse; what has the focus shows it."""
+    """The load, the tour, switches, the grid and the builder work without a mouse, with a visible focus."""
     page = visit.page
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
@@ -282,7 +282,7 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClie
     page.wait_for_selector("#down[aria-checked=true]")
     page.keyboard.press("Space")
     page.wait_for_selector("#down[aria-checked=false]")
-    until(client.is_answered)
+    until(client.has_recovered)
     page.wait_for_selector("#tokens:not([aria-busy])")
     tab_to(page, "renew")
     page.keyboard.press("Tab")
@@ -305,7 +305,7 @@ IS_FREE = """() => {
 }"""
 
 
-def test_nothing_lies_over_what_has_the_focus(visit: Visit) -> None:
+def test_nothing_covers_the_focused_cell(visit: Visit) -> None:
     """WCAG 2.2, 2.4.11: neither sticky headings nor the details of a result cover the focused cell."""
     page = visit.page
     for width in (390, 1000, 1280):
@@ -321,19 +321,19 @@ def test_nothing_lies_over_what_has_the_focus(visit: Visit) -> None:
 KNOB = "knob => [null, '::after'].map((part) => getComputedStyle(knob, part).backgroundColor)"
 
 
-def test_switches_are_seen_in_the_colours_of_the_system(visit: Visit, client: PageClient) -> None:
+def test_switches_are_visible_with_forced_colors(visit: Visit, client: PageClient) -> None:
     """With forced system colors, a switch and its state are visible against their background."""
     page = visit.page
     page.emulate_media(forced_colors="active", color_scheme="dark")
     with client.fault("slow"):
         expect(page.locator("#slow")).to_have_attribute("aria-checked", "true")
-        colours: list[list[str]] = [page.locator(f"#{name} .knob").evaluate(KNOB) for name in ("down", "slow")]
-    assert [ground != knob for ground, knob in colours] == [True, True]
-    assert colours[0][0] != colours[1][0]
+        colors: list[list[str]] = [page.locator(f"#{name} .knob").evaluate(KNOB) for name in ("down", "slow")]
+    assert [ground != knob for ground, knob in colors] == [True, True]
+    assert colors[0][0] != colors[1][0]
 
 
-def test_what_happens_is_said(visit: Visit) -> None:
-    """Results are in live regions, and headings follow one another without a gap."""
+def test_changes_are_announced(visit: Visit) -> None:
+    """Results are in live regions. No level of headings is skipped."""
     page = visit.page
     for name in ("server-state", "tokens-summary", "bound-summary", "sent", "load-summary"):
         assert page.locator(f"#{name}").get_attribute("role") == "status"
@@ -355,8 +355,8 @@ IS_DRAWN_FOR = """(width) => innerWidth === width && [...document.querySelectorA
 })"""
 
 
-def test_no_width_is_too_narrow(visit: Visit) -> None:
-    """Nothing is wider than the screen: the grid scrolls within its frame, and the load is drawn anew."""
+def test_the_page_fits_every_width(visit: Visit) -> None:
+    """Nothing is wider than the screen. The grid scrolls, and the load is drawn again."""
     page = visit.page
     visit.choose("GET /any/sync", "jwt")
     page.wait_for_selector(".figures")
@@ -373,20 +373,20 @@ def test_no_width_is_too_narrow(visit: Visit) -> None:
 CONTRASTS = (ROOT / "tests" / "demo" / "contrasts.js").read_text()
 
 
-def test_letters_stand_out(visit: Visit) -> None:
+def test_texts_have_enough_contrast(visit: Visit) -> None:
     """WCAG 2.2, 1.4.3: 4.5 to 1 for every text on the page, in both themes."""
     page = visit.page
     visit.choose("GET /any/sync", "jwt-audience")
     page.wait_for_selector(".figures")
     page.emulate_media(color_scheme="light")
     expect(page.locator("body")).to_have_css("background-color", "rgb(245, 246, 250)")
-    assert too_faint(page) == []
+    assert low_contrasts(page) == []
     page.emulate_media(color_scheme="dark")
     expect(page.locator("body")).to_have_css("background-color", "rgb(17, 20, 29)")
-    assert too_faint(page) == []
+    assert low_contrasts(page) == []
 
 
-def too_faint(page: Page) -> list[tuple[float, str]]:
+def low_contrasts(page: Page) -> list[tuple[float, str]]:
     contrasts: list[tuple[float, str]] = page.evaluate(CONTRASTS)
     assert len(contrasts) > 500
     return [(ratio, text) for ratio, text in contrasts if ratio < 4.5]

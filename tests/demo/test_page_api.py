@@ -1,4 +1,4 @@
-"""What the demo's front page is made of, and what its scripts ask: without a browser."""
+"""The files and endpoints of the demo's front page, without a browser."""
 
 import re
 from collections.abc import Iterator
@@ -54,8 +54,8 @@ def test_programs_get_the_routes(page: PageClient, accept: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
-def test_files_go_out_as_they_are(page: PageClient, path: Path) -> None:
-    """Each file of the page is served, with a type that browsers believe, and checked anew each time."""
+def test_files_are_served_unchanged(page: PageClient, path: Path) -> None:
+    """Each file is served with a type that browsers do not guess. Browsers check each time whether it has changed."""
     response = page.http.get(f"/page/{path.name}")
     assert (response.status_code, response.content) == (200, path.read_bytes())
     assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -66,22 +66,22 @@ def test_files_go_out_as_they_are(page: PageClient, path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing.js", "__init__.py", "..%2fapi.py", "%2e%2e/api.py"])
 def test_no_other_file_is_served(page: PageClient, name: str) -> None:
-    """What is not among the page's files is not there."""
+    """All other names get 404."""
     assert page.http.get(f"/page/{name}").status_code == 404
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
 def test_files_need_no_network(path: Path) -> None:
-    """No file names an address, but for that of SVG's namespace."""
+    """The files contain no address except the namespace of SVG."""
     assert set(ADDRESS.findall(path.read_text())) <= {"http://www.w3.org"}
 
 
-# --- Who may ask ------------------------------------------------------------------------------------------------------
+# --- Allowed requests -------------------------------------------------------------------------------------------------
 
-CALLS = ["tokens", "reasons", "explain", "authority", "short", "load"]
+ENDPOINTS = ["tokens", "reasons", "explain", "authority", "short", "load"]
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -94,19 +94,19 @@ CALLS = ["tokens", "reasons", "explain", "authority", "short", "load"]
     ],
 )
 def test_other_sites_are_refused(page: PageClient, name: str, headers: dict[str, str]) -> None:
-    """A browser that another site sends here gets nothing."""
+    """Requests from pages of other sites are refused."""
     response = page.http.post(f"/page/{name}", content=b"{}", headers=headers)
     assert (response.status_code, list(response.json())) == (403, ["error"])
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_calls_are_posts(page: PageClient, name: str) -> None:
-    """A link cannot call anything."""
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_endpoints_require_post(page: PageClient, name: str) -> None:
+    """GET is refused, so a link has no effect."""
     assert page.http.get(f"/page/{name}").status_code == 405
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "complaint"),
+    ("name", "body", "error"),
     [
         ("tokens", "[]", "The body must be a JSON object."),
         ("tokens", "{", "The body must be a JSON object."),
@@ -119,7 +119,7 @@ def test_calls_are_posts(page: PageClient, name: str) -> None:
         ("explain", '{"method": "GET", "path": "/[/f"}', "path: there is no view at this path."),
         ("explain", '{"method": "GET", "path": "//[/f"}', "path must begin with one slash."),
         ("explain", '{"method": "GET", "path": "//elsewhere/profile"}', "path must begin with one slash."),
-        # What makes `//` of it is left out where URLs are read.
+        # Parsers of URLs remove the tab, which leaves `//`.
         ("explain", '{"method": "GET", "path": "/\\t/[/f"}', "path must begin with one slash."),
         ("explain", '{"method": "GET", "path": "/users/\\ud800/diary"}', "path must begin with one slash."),
         (
@@ -133,14 +133,14 @@ def test_calls_are_posts(page: PageClient, name: str) -> None:
         ("authority", '{"rotate": "all"}', "rotate must be keep or remove."),
     ],
 )
-def test_calls_that_mean_nothing_are_refused(page: PageClient, name: str, body: str, complaint: str) -> None:
-    """What cannot be used is named."""
+def test_invalid_messages_are_refused(page: PageClient, name: str, body: str, error: str) -> None:
+    """The response names the invalid value."""
     response = page.http.post(f"/page/{name}", content=body, headers={"Content-Type": "application/json"})
-    assert (response.status_code, response.json()) == (400, {"error": complaint})
+    assert (response.status_code, response.json()) == (400, {"error": error})
 
 
-def test_what_the_page_is_told_is_kept_by_nobody(page: PageClient) -> None:
-    """Tokens are not for caches."""
+def test_tokens_are_not_cached(page: PageClient) -> None:
+    """Responses with tokens must not be stored."""
     response = page.http.post("/page/tokens", json={})
     assert response.headers["Cache-Control"] == "no-store"
 
@@ -148,8 +148,8 @@ def test_what_the_page_is_told_is_kept_by_nobody(page: PageClient) -> None:
 # --- What the page receives -------------------------------------------------------------------------------------------
 
 
-def test_views_are_described_as_they_are(page: PageClient) -> None:
-    """The words come from the guards themselves."""
+def test_descriptions_of_views(page: PageClient) -> None:
+    """The descriptions come from the guards."""
     views = {(view["method"], view["path"]): view for view in page.views()}
     assert len(views) == len(page.views())
     assert views["GET", "/contact"]["requirement"] == "profile and email, or user"
@@ -157,7 +157,7 @@ def test_views_are_described_as_they_are(page: PageClient) -> None:
     assert [view["path"] for view in page.views() if not view["guarded"]] == ["/health"]
 
 
-EVERYWHERE = {
+ON_ANY_VIEW = {
     "none": (401, "missing_credentials"),
     "row": (200, None),
     "row-scope": (403, "insufficient_scope"),
@@ -176,13 +176,13 @@ EVERYWHERE = {
     "garbage": (401, "unknown_token"),
     "two": (400, "malformed_credentials"),
 }
-"""Of a view that takes tokens of every source."""
+"""The results of a view that accepts tokens of every source."""
 
 
-def test_each_token_is_what_it_is_called(page: PageClient) -> None:
+def test_each_sample_token(page: PageClient) -> None:
     """Each token is refused only for its own fault, and the page gets that reason."""
     tokens = page.tokens()
-    assert {name: page.present("/any/async", token) for name, token in tokens.items()} == EVERYWHERE
+    assert {name: page.present("/any/async", token) for name, token in tokens.items()} == ON_ANY_VIEW
 
 
 KEY, CERTIFICATE, PAYMENT = "/dpop/async", "/mtls/async", "/payment/sync"
@@ -212,37 +212,37 @@ ON_BOUND_VIEWS = {
 }
 
 
-def test_each_client_shows_what_it_is_called_after(page: PageClient) -> None:
-    """Requests with the key, the certificate or the login are let in. All others are refused for what they lack."""
-    seen = {
-        name: {path: page.visit(path, token) for path in ON_BOUND_VIEWS[name]}
-        for name, token in page.specimens(fresh=True, grid="bound").items()
+def test_each_sample_client(page: PageClient) -> None:
+    """Requests with the key, the certificate or the login are let in. The others are refused, each for its reason."""
+    results = {
+        name: {path: page.send_as_client(path, token) for path in ON_BOUND_VIEWS[name]}
+        for name, token in page.samples(fresh=True, grid="bound").items()
     }
-    assert seen == ON_BOUND_VIEWS
+    assert results == ON_BOUND_VIEWS
 
 
 def test_no_header_changes_the_peer(page: PageClient) -> None:
-    """The header with the certificate counts because of the address of the connection, whatever a client says it is."""
-    token = page.specimens(grid="bound")["certified"]
+    """The address of the connection decides whether the certificate header is trusted. No header changes it."""
+    token = page.samples(grid="bound")["certified"]
     headers = {**bearer(token["token"]), "Client-Cert": token["client_cert"], "X-Forwarded-For": "192.0.2.1"}
     assert page.http.get("/mtls/async", headers=headers).status_code == 200
 
 
-def test_a_view_takes_what_it_is_said_to_take(page: PageClient) -> None:
-    """Of each kind that a view takes, a token is let in; the page mutes the refusals of all other kinds."""
-    good = {token["kind"]: token for token in [*page.specimens().values()][::-1] if token["name"] in GOOD}
-    good |= {token["kind"]: token for token in page.specimens(grid="bound").values() if token["name"] in GOOD}
+def test_views_accept_the_named_kinds(page: PageClient) -> None:
+    """A view lets in tokens of the kinds that it accepts, and of no other kind."""
+    good = {token["kind"]: token for token in [*page.samples().values()][::-1] if token["name"] in GOOD}
+    good |= {token["kind"]: token for token in page.samples(grid="bound").values() if token["name"] in GOOD}
     for view in page.views():
         if view["grid"] == "tokens" or view["path"].startswith(("/dpop", "/nonce", "/mtls", "/payment")):
-            let_in = {kind for kind, token in good.items() if page.visit(view["path"], token)[0] == 200}
-            assert let_in == {*view["takes"]}, view["path"]
+            let_in = {kind for kind, token in good.items() if page.send_as_client(view["path"], token)[0] == 200}
+            assert let_in == {*view["accepts"]}, view["path"]
 
 
 GOOD = ("row", "jwt", "opaque", "bound", "certified", "login")
 
 
 @pytest.mark.parametrize(
-    ("form", "complaint"),
+    ("form", "error"),
     [
         ({"key": "client", "method": "get", "uri": "/"}, "method must be the name of an HTTP method."),
         ({"key": "client", "method": "GET"}, "uri must be a URL, or a path of this demo."),
@@ -251,10 +251,10 @@ GOOD = ("row", "jwt", "opaque", "bound", "certified", "login")
         ({"method": "GET", "uri": "/"}, "key must be one of: client, thief."),
     ],
 )
-def test_no_proof_is_made_of_what_means_nothing(page: PageClient, form: dict[str, str], complaint: str) -> None:
-    """What cannot be in a proof is named."""
+def test_invalid_proof_requests_are_refused(page: PageClient, form: dict[str, str], error: str) -> None:
+    """The response names the invalid value."""
     response = page.http.post("/page/proof", data=form)
-    assert (response.status_code, response.text) == (400, complaint)
+    assert (response.status_code, response.text) == (400, error)
 
 
 @pytest.mark.parametrize("name", ["proof", "certificate"])
@@ -267,7 +267,7 @@ def test_other_sites_get_no_proofs(page: PageClient, name: str, headers: dict[st
     assert page.http.get(f"/page/{name}").status_code == 405
 
 
-def test_tokens_are_kept_and_issued_anew_when_asked_for(page: PageClient) -> None:
+def test_tokens_are_kept_until_new_ones_are_requested(page: PageClient) -> None:
     """A page that is loaded again presents the same tokens."""
     bound, first, second = page.tokens(grid="bound"), page.tokens(), page.tokens()
     third = page.tokens(fresh=True)
@@ -286,11 +286,11 @@ def test_tokens_are_kept_and_issued_anew_when_asked_for(page: PageClient) -> Non
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Demo-Request": "x" * 65}, {"X-Demo-Request": "a b"}])
-def test_only_requests_with_a_name_are_noted(page: PageClient, headers: dict[str, str]) -> None:
-    """Reasons are kept for the page, and nobody else fills the memory."""
+def test_only_requests_with_a_name_are_recorded(page: PageClient, headers: dict[str, str]) -> None:
+    """Other clients do not fill the memory with reasons."""
     assert page.http.get("/profile", headers=headers | dict(bearer("demo-nobody"))).status_code == 401
     names = list(headers.values())
-    assert page.call("reasons", names=names)["reasons"] == dict.fromkeys(names)
+    assert page.post("reasons", names=names)["reasons"] == dict.fromkeys(names)
 
 
 # --- The authorization server -----------------------------------------------------------------------------------------
@@ -303,26 +303,26 @@ def test_down_and_up_again(page: PageClient) -> None:
         assert page.authority() | {"kids": []} == {"running": True, "down": True, "slow": False, "kids": []}
         assert page.present("/introspection/fresh", token)[0] == 503
         assert page.present("/profile", "demo-alice-email") == (200, None)
-        told = page.call("tokens", fresh=True)
-        assert told["trouble"] == "The authorization server responds with status 503."
-        # Those that were issued before are still presented.
+        document = page.post("tokens", fresh=True)
+        assert document["error"] == "The authorization server responds with status 503."
+        # The page still presents the tokens that were issued before.
         assert page.tokens()["opaque"] == token
     assert page.authority()["down"] is False
-    assert page.call("tokens", fresh=True)["trouble"] is None
+    assert page.post("tokens", fresh=True)["error"] is None
 
 
 def test_slow_is_switched(page: PageClient) -> None:
-    """The switches go on answering meanwhile."""
+    """The switches respond at once, also while the server is slow."""
     with page.fault("slow"):
         assert page.authority()["slow"] is True
     assert page.authority()["slow"] is False
 
 
 def test_rotation(page: PageClient) -> None:
-    """The newest key comes first; the old ones stay, or do not."""
+    """The newest key comes first. The old keys are kept or removed."""
     before = page.authority()["kids"]
-    kept = page.call("authority", rotate="keep")["authority"]["kids"]
-    removed = page.call("authority", rotate="remove")["authority"]["kids"]
+    kept = page.post("authority", rotate="keep")["authority"]["kids"]
+    removed = page.post("authority", rotate="remove")["authority"]["kids"]
     assert (kept[1:], len(removed), removed[0] in kept) == (before, 1, False)
 
 
@@ -331,13 +331,13 @@ def test_rotation(page: PageClient) -> None:
 
 def test_load_is_coalesced_by_the_guard_and_not_by_the_plain_view(page: PageClient) -> None:
     """Each token is in one query: the guard needs few queries, and the plain view makes one for each lookup."""
-    load = page.call("load")
+    load = page.post("load")
     loads: dict[str, dict[str, Any]] = {name: load[name] for name in ("guarded", "plain")}
     for measured in loads.values():
         assert measured["statuses"] == {"200": 200}
         assert sum(query["tokens"] for query in measured["queries"]) == load["requests"] == 200
-        assert len(measured["answered"]) == 200
-        assert measured["answered"][-1] == measured["seconds"]
+        assert len(measured["response_times"]) == 200
+        assert measured["response_times"][-1] == measured["seconds"]
         assert all(0 <= query["began"] <= query["ended"] <= measured["seconds"] for query in measured["queries"])
     assert len(loads["plain"]["queries"]) == 200
     assert len(loads["guarded"]["queries"]) < 20
@@ -345,17 +345,22 @@ def test_load_is_coalesced_by_the_guard_and_not_by_the_plain_view(page: PageClie
 
 
 @pytest.mark.parametrize("path", ["/profile", "/any/sync", "/users/alice/diary"])
-def test_the_steps_lead_to_the_answer(page: PageClient, path: str) -> None:
-    """What is explained is what was answered: the same status, challenge and reason, with every token."""
+def test_the_steps_lead_to_the_response(page: PageClient, path: str) -> None:
+    """The explanation of each token has the status, challenge and reason of the response."""
     for name, token in page.tokens().items():
         headers = bearer(token)
-        answer = page.http.get(path, headers=headers)
-        (told,) = page.call("explain", method="GET", path=path, authorization=headers.get("Authorization"))["guards"]
+        response = page.http.get(path, headers=headers)
+        (explained,) = page.post("explain", method="GET", path=path, authorization=headers.get("Authorization"))[
+            "guards"
+        ]
         status, reason = page.present(path, token)
-        assert (told["status"], told["challenge"]) == (answer.status_code, answer.headers.get("WWW-Authenticate")), name
-        assert (told["status"], told["reason"]) == (status, reason), name
+        assert (explained["status"], explained["challenge"]) == (
+            response.status_code,
+            response.headers.get("WWW-Authenticate"),
+        ), name
+        assert (explained["status"], explained["reason"]) == (status, reason), name
 
 
 def test_an_unguarded_view_has_no_decision(page: PageClient) -> None:
-    """Where there is no guard, there is nothing to explain."""
-    assert page.call("explain", method="GET", path="/health", authorization=None) == {"guards": []}
+    """Without a guard, there is nothing to explain."""
+    assert page.post("explain", method="GET", path="/health", authorization=None) == {"guards": []}

@@ -1,4 +1,4 @@
-"""The second table of the demo's front page: clients with bound tokens and with logins, and what their answers mean."""
+"""The second table of the demo's front page: clients with bound tokens and with logins."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ import pytest
 
 from tests.demo import visits
 from tests.demo.page import PageClient
-from tests.demo.visits import ASKED, Visit, expect
+from tests.demo.visits import DONE, Visit, expect
 
 # Starts a browser.
 pytestmark = pytest.mark.slow
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.slow
 chromium, client, visit = visits.chromium, visits.client, visits.visit
 
 
-def test_each_client_gets_the_verdict_that_it_would_get_elsewhere(visit: Visit, client: PageClient) -> None:
-    """Bound tokens, stolen ones, and logins: the browser makes the same requests as a client without one."""
-    tokens = client.specimens(grid="bound")
+def test_each_result_is_the_same_without_a_browser(visit: Visit, client: PageClient) -> None:
+    """Statuses and reasons are those of the same requests without a browser."""
+    tokens = client.samples(grid="bound")
     paths = [view["path"] for view in client.views() if view["grid"] == "bound"]
-    expected = [client.visit(path, token) for token in tokens.values() for path in paths]
-    expect(visit.page.locator("#bound-summary")).to_have_text(ASKED)
+    expected = [client.send_as_client(path, token) for token in tokens.values() for path in paths]
+    expect(visit.page.locator("#bound-summary")).to_have_text(DONE)
     data: list[dict[str, str]] = visit.page.locator("#bound button").evaluate_all(
         "cells => cells.map(({dataset}) => ({...dataset}))"
     )
@@ -29,8 +29,8 @@ def test_each_client_gets_the_verdict_that_it_would_get_elsewhere(visit: Visit, 
     ]
 
 
-def test_what_a_challenge_means_is_said(visit: Visit) -> None:
-    """Beside each challenge, the page says what the client is to do, and of two requests what the first answer was."""
+def test_the_meaning_of_a_challenge(visit: Visit) -> None:
+    """The page says what the client must do, and after two requests, what the first response was."""
     detail = visit.page.locator("#bound-detail")
     for token, path, meaning in (
         ("Bound to a key (DPoP), Stolen", "/dpop/async", "a stolen token is useless"),
@@ -39,7 +39,7 @@ def test_what_a_challenge_means_is_said(visit: Visit) -> None:
         ("Bound to a key (DPoP), No nonce", "/nonce/sync", "The response has a DPoP-Nonce."),
         ("Bound to a certificate, No certificate", "/mtls/async", "neither its key nor its certificate"),
         ("Of a login, An hour ago", "/payment/sync", "see acr_values and max_age"),
-        ("Bound to a certificate, Right certificate", "/dpop/async", "takes tokens of another kind only"),
+        ("Bound to a certificate, Right certificate", "/dpop/async", "accepts only other kinds of tokens"),
     ):
         visit.cell(token, path).focus()
         expect(detail).to_contain_text(meaning)
@@ -48,19 +48,19 @@ def test_what_a_challenge_means_is_said(visit: Visit) -> None:
 
 
 def test_tokens_of_another_kind_are_muted(visit: Visit, client: PageClient) -> None:
-    """What says nothing of a token is no refusal to look at: exactly where the view takes other kinds only."""
-    takes = {view["path"]: view["takes"] for view in client.views()}
+    """A refusal is muted exactly if the view accepts only other kinds of tokens."""
+    accepted = {view["path"]: view["accepts"] for view in client.views()}
     for grid in ("tokens", "bound"):
-        expect(visit.page.locator(f"#{grid}-summary")).to_have_text(ASKED)
+        expect(visit.page.locator(f"#{grid}-summary")).to_have_text(DONE)
         paths = [view["path"] for view in client.views() if view["grid"] == grid]
-        kinds = [token["kind"] for token in client.specimens(grid=grid).values()]
-        expected = [kind is not None and kind not in takes[path] for kind in kinds for path in paths]
+        kinds = [token["kind"] for token in client.samples(grid=grid).values()]
+        expected = [kind is not None and kind not in accepted[path] for kind in kinds for path in paths]
         texts = visit.page.locator(f"#{grid} button").all_inner_texts()
         assert ["token of another kind" in text for text in texts] == expected
 
 
-def test_what_a_client_shows_is_in_the_request(visit: Visit) -> None:
-    """A proof is made when the request is sent, and again for the shell; a certificate stands in the proxy's header."""
+def test_proofs_and_certificates_are_in_the_request(visit: Visit) -> None:
+    """A proof is made when the request is sent, and again for the shell; a certificate is in the proxy's header."""
     page = visit.page
     request, curl = page.locator("#raw-request"), page.locator("#curl")
     visit.page.get_by_label("View", exact=True).select_option("GET /dpop/sync")
@@ -81,8 +81,8 @@ def test_what_a_client_shows_is_in_the_request(visit: Visit) -> None:
     expect(page.locator("#steps .outcome")).to_have_text("✓ 200 accepted")
 
 
-def test_the_steps_of_a_replay_say_what_they_leave_out(visit: Visit) -> None:
-    """To explain a proof does not use it up, so the page says why the answer was another one."""
+def test_the_steps_of_a_replay(visit: Visit) -> None:
+    """The explanation does not use up a proof, so the page says why the response differs."""
     visit.choose("GET /dpop/async", "bound-replayed", scheme="DPoP")
     assert visit.page.locator("#sent").inner_text() == "✕ 401, refused"
     assert "its proof had been used before" in visit.page.locator("#steps").inner_text()

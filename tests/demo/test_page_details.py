@@ -1,4 +1,4 @@
-"""What the demo's front page says and draws in detail: one page for all tests, and answers made up for some."""
+"""Details of the demo's front page. All tests share one page. Some replace responses of the demo."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from tests.demo import visits
 from tests.demo.page import PageClient
-from tests.demo.visits import UNAVAILABLE, WITHOUT_TROUBLE, Locator, Visit, expect
+from tests.demo.visits import UNAVAILABLE, WITHOUT_503, Locator, Visit, expect
 
 # Starts a browser.
 pytestmark = pytest.mark.slow
@@ -26,8 +26,8 @@ def spoken(code: str) -> str:
 LABEL = "document.activeElement.getAttribute('aria-label').split(':')[0]"
 
 
-def test_each_arrow_leads_to_the_next_verdict(visit: Visit) -> None:
-    """Up, down, left and right are where they are on the screen."""
+def test_each_arrow_key_moves_to_the_next_cell(visit: Visit) -> None:
+    """The arrow keys move in the directions of the screen."""
     page = visit.page
     visit.cell("Rows of the database, Bob", "/contact").focus()
     for key, token, path in (
@@ -41,35 +41,35 @@ def test_each_arrow_leads_to_the_next_verdict(visit: Visit) -> None:
 
 
 def test_only_the_last_round_counts(visit: Visit) -> None:
-    """After a second click on "Ask again", late answers to the first one are ignored."""
+    """After a second click on "Send again", late responses to the first one are ignored."""
     page = visit.page
-    before = visit.until_asked()
+    before = visit.until_done()
     held = visit.hold("**/page/reasons")
-    with visit.answering("**/profile", status=500), page.expect_request("**/page/reasons"):
-        page.get_by_role("button", name="Ask again").click()
-    page.get_by_role("button", name="Ask again").click()
-    assert visit.until_asked() == before
+    with visit.responding("**/profile", status=500), page.expect_request("**/page/reasons"):
+        page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Send again").click()
+    assert visit.until_done() == before
     with page.expect_request_finished(lambda request: request.url.endswith("/page/reasons")):
         held[0].continue_()
     page.evaluate("new Promise((done) => setTimeout(done))")
-    assert visit.until_asked() == before
+    assert visit.until_done() == before
     assert visit.cell("Rows of the database, Alice", "/profile").get_attribute("data-status") == "200"
 
 
-def test_verdicts_come_by_themselves(visit: Visit, client: PageClient) -> None:
-    """While some are missing, or tokens are, the page asks again, and nothing has to be pressed."""
+def test_the_page_retries_by_itself(visit: Visit, client: PageClient) -> None:
+    """While results or tokens are missing, the page sends its requests again, without a click."""
     page = visit.page
-    before = visit.until_asked()
-    with visit.answering("**/introspection/fresh", status=503):
-        page.get_by_role("button", name="Ask again").click()
-        visit.until_asked(UNAVAILABLE)
+    before = visit.until_done()
+    with visit.responding("**/introspection/fresh", status=503):
+        page.get_by_role("button", name="Send again").click()
+        visit.until_done(UNAVAILABLE)
     visit.until_polled()
-    assert visit.until_asked(WITHOUT_TROUBLE) == before
-    with visit.answering("**/page/tokens", json=client.call("tokens") | {"trouble": "It rains."}):
+    assert visit.until_done(WITHOUT_503) == before
+    with visit.responding("**/page/tokens", json=client.post("tokens") | {"error": "It rains."}):
         page.get_by_role("button", name="Fetch new tokens").click()
-        visit.until_asked(re.compile(r"\. It rains\. So no new tokens were fetched\.$"))
+        visit.until_done(re.compile(r"\. It rains\. So no new tokens were fetched\.$"))
     visit.until_polled()
-    assert visit.until_asked(WITHOUT_TROUBLE) == before
+    assert visit.until_done(WITHOUT_503) == before
 
 
 # --- One request ------------------------------------------------------------------------------------------------------
@@ -81,19 +81,19 @@ def test_schemes_and_methods(visit: Visit) -> None:
     assert "unsupported scheme" in visit.page.locator("#steps").inner_text()
     visit.choose("POST /notes", "row")
     assert visit.page.locator("#sent").inner_text() == "⊘ 403, forbidden"
-    assert 'scope="notes:write"' in visit.page.locator("#raw-answer").inner_text()
+    assert 'scope="notes:write"' in visit.page.locator("#raw-response").inner_text()
     visit.choose("GET /health", "none")
     assert visit.page.locator("#steps").inner_text() == "Nothing guards this view, so there is no decision."
 
 
-def test_no_answer_stands_beside_another_request(visit: Visit) -> None:
-    """When the user changes the request, the page removes the answer to the previous one."""
+def test_changing_the_request_removes_the_response(visit: Visit) -> None:
+    """When the user changes the request, the page removes the response to the previous one."""
     page = visit.page
     visit.choose("GET /profile", "row-expired")
     page.get_by_label("Scheme", exact=True).select_option("Basic")
     assert page.locator("#raw-request").inner_text().splitlines()[-1] == "Authorization: Basic demo-alice-expired"
-    parts = ("sent", "raw-answer", "steps")
-    assert [page.locator(f"#{part}").inner_text() for part in parts] == ["", *["Nothing was sent yet."] * 2]
+    parts = ("sent", "raw-response", "steps")
+    assert [page.locator(f"#{part}").inner_text() for part in parts] == ["", *["Not sent yet."] * 2]
 
 
 def test_what_a_view_and_a_token_are(visit: Visit, client: PageClient) -> None:
@@ -113,7 +113,7 @@ def test_what_a_view_and_a_token_are(visit: Visit, client: PageClient) -> None:
 
 
 def test_the_same_for_a_shell(visit: Visit) -> None:
-    """To paste the line of `curl` sends this request and does nothing else, whatever is in the token."""
+    """The `curl` line sends this request and does nothing else, even if the token contains shell syntax."""
     page = visit.page
     origin = page.url.rstrip("/")
     curl = page.locator("#curl")
@@ -132,30 +132,30 @@ def test_no_cookie_goes_with_a_request(visit: Visit) -> None:
     with page.expect_request("**/profile") as presented, page.expect_request("**/page/explain") as explained:
         visit.choose("GET /profile", "row")
     assert "authorization" in presented.value.all_headers()
-    assert [asked.value.all_headers().get("cookie") for asked in (presented, explained)] == [None, None]
+    assert [request.value.all_headers().get("cookie") for request in (presented, explained)] == [None, None]
     page.context.clear_cookies()
 
 
 @pytest.mark.parametrize(
-    ("view", "token", "verdicts"),
+    ("view", "token", "badges"),
     [
-        ("GET /any/sync", "jwt", ["not asked; its result would be: refused", "accepted", "not asked"]),
-        ("GET /any/sync", "opaque", ["refused", "not asked; its result would be: refused", "accepted"]),
+        ("GET /any/sync", "jwt", ["not tried; would be refused", "accepted", "not tried"]),
+        ("GET /any/sync", "opaque", ["refused", "not tried; would be refused", "accepted"]),
         ("GET /profile", "row-expired", ["refused"]),
     ],
 )
-def test_the_steps_tell_all_that_the_guard_tells(visit: Visit, view: str, token: str, verdicts: list[str]) -> None:
+def test_the_steps_show_the_whole_explanation(visit: Visit, view: str, token: str, badges: list[str]) -> None:
     """For each validator the page shows its result, its rules, its outgoing calls, and the claims of the token."""
-    with visit.page.expect_response("**/page/explain") as answered:
+    with visit.page.expect_response("**/page/explain") as explained:
         visit.choose(view, token)
-    [guard] = answered.value.json()["guards"]
-    _, *judges = visit.page.locator("#steps .judge").all()
-    assert [judge.locator(".badge").inner_text() for judge in judges] == verdicts
-    for judge, told in zip(judges, guard["validators"], strict=True):
-        assert judge.locator(".rule").all_text_contents() == [rule_in_words(step) for step in told["steps"]]
-        assert judge.locator("li:not(.step)").all_inner_texts() == told["calls"]
-        claims = zip(*(judge.locator(part).all_inner_texts() for part in ("dt", "dd")), strict=True)
-        assert dict(claims) == (claims_in_words(told["claims"]) if told["asked"] else {})
+    [guard] = explained.value.json()["guards"]
+    _, *panels = visit.page.locator("#steps .panel").all()
+    assert [panel.locator(".badge").inner_text() for panel in panels] == badges
+    for panel, validator in zip(panels, guard["validators"], strict=True):
+        assert panel.locator(".rule").all_text_contents() == [rule_in_words(step) for step in validator["steps"]]
+        assert panel.locator("li:not(.step)").all_inner_texts() == validator["calls"]
+        claims = zip(*(panel.locator(part).all_inner_texts() for part in ("dt", "dd")), strict=True)
+        assert dict(claims) == (claims_in_words(validator["claims"]) if validator["asked"] else {})
 
 
 def rule_in_words(step: dict[str, Any]) -> str:
@@ -169,7 +169,7 @@ def claims_in_words(claims: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_steps_say_what_to_do(visit: Visit) -> None:
-    """Who is refused reads the remedy, with code set as code."""
+    """For a refusal, the page shows the remedy. Code in it is marked up as code."""
     visit.choose("GET /profile", "row-expired")
     remedy = visit.page.locator("#steps .remedy")
     assert remedy.inner_text().startswith("Get a new token.")
@@ -178,12 +178,12 @@ def test_the_steps_say_what_to_do(visit: Visit) -> None:
     assert remedy.count() == 0
 
 
-def test_a_failure_of_the_demo_is_told(visit: Visit) -> None:
-    """The answer stays visible. In place of the steps, the page says that the demo has failed."""
-    with visit.answering("**/page/explain", status=500, body="<h1>Server Error (500)</h1>"):
+def test_a_failure_of_the_demo_is_shown(visit: Visit) -> None:
+    """The response stays visible. In place of the steps, the page says that the demo has failed."""
+    with visit.responding("**/page/explain", status=500, body="<h1>Server Error (500)</h1>"):
         visit.choose("GET /profile", "row")
     assert visit.page.locator("#sent").inner_text() == "✓ 200, let in"
-    assert visit.page.locator("#steps").inner_text() == "The demo itself has failed, with status 500."
+    assert visit.page.locator("#steps").inner_text() == "The demo failed with status 500."
 
 
 # --- The load ---------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ MADE_UP: dict[str, Any] = {
         ],
         "threads": 3,
         "connections": 2,
-        "answered": [0.05] * 50 + [0.15] * 149 + [0.2],
+        "response_times": [0.05] * 50 + [0.15] * 149 + [0.2],
         "statuses": {"200": 198, "401": 2},
     },
     "plain": {
@@ -207,7 +207,7 @@ MADE_UP: dict[str, Any] = {
         "queries": [{"began": 0.1, "ended": 0.1, "tokens": 1}],
         "threads": 5,
         "connections": 4,
-        "answered": [0.1] * 199 + [0.15],
+        "response_times": [0.1] * 199 + [0.15],
         "statuses": {"401": 200},
     },
 }
@@ -215,22 +215,22 @@ MADE_UP: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def charts(visit: Visit) -> list[Locator]:
-    """What the page draws of a load that is made up."""
-    with visit.answering("**/page/load", json=MADE_UP):
+    """The charts of `MADE_UP`."""
+    with visit.responding("**/page/load", json=MADE_UP):
         visit.page.get_by_role("button", name="Send 200 requests").click()
         expect(visit.page.locator("#load-summary")).to_contain_text("became 3 queries")
     return visit.page.locator(".chart").all()
 
 
 def numbers(chart: Locator, selector: str, *names: str) -> list[list[float]]:
-    """Of all that are drawn, these attributes."""
+    """These attributes of all matching elements."""
     read = "(all, names) => all.map((one) => names.map((name) => Number(one.getAttribute(name))))"
     drawn: list[list[float]] = chart.locator(selector).evaluate_all(read, list(names))
     return drawn
 
 
 class Scale:
-    """Where the axes of a chart say that seconds and counts are."""
+    """The scale of a chart, from its axes."""
 
     def __init__(self, chart: Locator) -> None:
         milliseconds = chart.locator("text[text-anchor=middle]").all_text_contents()
@@ -245,8 +245,8 @@ class Scale:
         return self.none + (self.all - self.none) * count / MADE_UP["requests"]
 
 
-def test_the_figures_are_those_of_the_answer(visit: Visit, charts: list[Locator]) -> None:
-    """Each figure is what the demo measured, of the load above it."""
+def test_the_figures_are_those_of_the_load(visit: Visit, charts: list[Locator]) -> None:
+    """Each figure is what the demo has measured."""
     rows = visit.page.locator(".figures tr").all()
     assert [[cell.inner_text().replace("\xa0", " ") for cell in row.locator("td, th").all()] for row in rows] == [
         ["", "Guarded", "Plain"],
@@ -254,33 +254,33 @@ def test_the_figures_are_those_of_the_answer(visit: Visit, charts: list[Locator]
         ["Lookups in the largest query", "100", "1"],
         ["Database connections opened", "2", "4"],
         ["Threads that queried", "3", "5"],
-        ["Half of the requests answered after", "150 ms", "100 ms"],
-        ["All answered after", "200 ms", "150 ms"],
-        ["Answered with 200", "198", "0"],
+        ["Time until half of the responses", "150 ms", "100 ms"],
+        ["Time until the last response", "200 ms", "150 ms"],
+        ["Responses with 200", "198", "0"],
     ]
     assert visit.page.locator("#load-summary").inner_text().replace("\xa0", " ") == (
         "200 requests on the guarded view became 3 queries and took 200 ms; on the plain view, 1 query and 150 ms."
     )
 
 
-def test_queries_and_answers_are_where_they_were(charts: list[Locator]) -> None:
-    """A bar lasts from the start of its query to the end and is as high as its lookups; the line counts the answers."""
+def test_queries_and_responses_are_drawn_to_scale(charts: list[Locator]) -> None:
+    """A bar shows the start, end and lookups of its query. The line counts the responses."""
     for chart, load in zip(charts, (MADE_UP["guarded"], MADE_UP["plain"]), strict=True):
         scale = Scale(chart)
         below = 0
         for query, (x, y, width) in zip(load["queries"], numbers(chart, ".query", "x", "y", "width"), strict=True):
             below += query["tokens"]
             assert (x, y) == pytest.approx((scale.x(query["began"]), scale.y(below)))
-            # None is too thin to be seen.
+            # Each bar has a minimal width.
             assert width == pytest.approx(max(2.5, scale.x(query["ended"]) - x))
-        line = re.findall(r"H([\d.]+)V([\d.]+)", chart.locator(".answered").get_attribute("d") or "")
-        expected = [(scale.x(seconds), scale.y(count)) for count, seconds in enumerate(load["answered"], 1)]
+        line = re.findall(r"H([\d.]+)V([\d.]+)", chart.locator(".responses").get_attribute("d") or "")
+        expected = [(scale.x(seconds), scale.y(count)) for count, seconds in enumerate(load["response_times"], 1)]
         assert [float(x) for x, _ in line] == pytest.approx([x for x, _ in expected], abs=0.1)
         assert [float(y) for _, y in line] == pytest.approx([y for _, y in expected], abs=0.1)
 
 
-def test_no_line_goes_through_a_number(charts: list[Locator]) -> None:
-    """What a bar is of stands before it, as the answers come after their query; behind it where there is no room."""
+def test_labels_of_bars_are_readable(charts: list[Locator]) -> None:
+    """A label is before its bar, or behind it without room. The line of the responses does not cross it."""
     labels = charts[0].locator(".bar-label")
     assert labels.all_text_contents() == ["100 lookups", "60 lookups", "40 lookups"]
     edges = [[edges_of(one) for one in kind.all()] for kind in (charts[0].locator(".query"), labels)]
@@ -297,16 +297,16 @@ def edges_of(drawn: Locator) -> tuple[float, float]:
 
 
 def test_one_load_at_a_time(visit: Visit) -> None:
-    """Who presses twice has asked once."""
+    """Pressing the button twice sends one load."""
     button = visit.page.get_by_role("button", name="Send 200 requests")
     twice = "button => { button.click(); button.click(); return button.getAttribute('aria-disabled'); }"
-    with visit.answering("**/page/load", json=MADE_UP) as asked:
+    with visit.responding("**/page/load", json=MADE_UP) as urls:
         assert button.evaluate(twice) == "true"
         expect(button).to_be_enabled()
-    assert len(asked) == 1
+    assert len(urls) == 1
 
 
-# --- For everybody ----------------------------------------------------------------------------------------------------
+# --- Accessibility ----------------------------------------------------------------------------------------------------
 
 SHOW = """() => {
   document.querySelector("details").open = true;
@@ -323,10 +323,10 @@ SHOW = """() => {
 }"""
 
 
-def test_what_has_the_focus_shows_it(visit: Visit) -> None:
-    """WCAG 2.2, 2.4.7: a ring around whatever the Tab key and the arrows lead to."""
+def test_the_focus_is_visible(visit: Visit) -> None:
+    """WCAG 2.2, 2.4.7: each element that the keyboard reaches has a focus ring."""
     visit.prepare("GET /profile", "own")
-    # Rings are for those who use the keyboard.
+    # Browsers show focus rings after a key was pressed.
     visit.page.keyboard.press("Tab")
     kinds, unseen = visit.page.evaluate(SHOW)
     assert kinds == ["a", "button", "pre", "select", "summary", "textarea"]
@@ -339,8 +339,8 @@ MOVING = """() => [document.documentElement, ...document.querySelectorAll("body,
 ).map((one) => one.className || one.localName)"""
 
 
-def test_nothing_moves_for_who_wants_it_so(visit: Visit) -> None:
-    """Where the system asks for less motion, nothing glides."""
+def test_nothing_moves_with_reduced_motion(visit: Visit) -> None:
+    """If the system asks for less motion, there are no transitions."""
     page = visit.page
     page.emulate_media(reduced_motion="no-preference")
     assert page.evaluate(MOVING) == ["html", "knob", "knob"]

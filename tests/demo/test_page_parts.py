@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 
 from demo_asgi.page import server, tokens
-from demo_asgi.page.turns import turn
+from demo_asgi.page.locks import holding
 from tests.demo.processes import run_django
 
 
 def run_in_demo(folder: Path, code: str) -> None:
-    """Run ``code`` where the demo's settings are those of the process."""
+    """Run ``code`` in a process with the demo's settings."""
     finished = run_django(folder, "shell", "-c", code)
     assert finished.returncode == 0, finished.stderr
 
 
-# --- Calls to the authorization server --------------------------------------------------------------------------------
+# --- Requests to the authorization server -----------------------------------------------------------------------------
 
 
 def test_certificates_are_read_once_and_not_on_the_loop(
     authority: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Calls have one TLS context, whatever loop they are made on: nobody waits for a file at each of them."""
+    """Requests of all event loops share one TLS context, so the file is read once."""
     read: list[bool] = []
     load = ssl.SSLContext.load_verify_locations
 
@@ -38,30 +38,30 @@ def test_certificates_are_read_once_and_not_on_the_loop(
     server._tls_context.cache_clear()
     settings.ISSUER = authority
     for _ in range(2):
-        assert [state["running"] for state in asyncio.run(_ask(3))] == [True] * 3
+        assert [state["running"] for state in asyncio.run(_states(3))] == [True] * 3
     assert read == [False]
 
 
-async def _ask(times: int) -> list[Any]:
+async def _states(times: int) -> list[Any]:
     return [await server.state() for _ in range(times)]
 
 
-def test_an_answer_that_is_too_deep_is_none() -> None:
-    """Whatever the authorization server answers, the page gets one sentence about it."""
-    with pytest.raises(server.ServerTroubleError, match="something other than JSON"):
+def test_a_response_that_is_nested_too_deeply() -> None:
+    """The page gets an error message, not a failure."""
+    with pytest.raises(server.AuthorizationServerError, match="something other than JSON"):
         server._read(b"[" * 100_000)
 
 
-# --- One at a time ----------------------------------------------------------------------------------------------------
+# --- Locks -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_turn_is_of_no_event_loop() -> None:
-    """Who waits for it waits on each loop, and nobody is inside with another."""
+def test_a_lock_works_on_every_event_loop() -> None:
+    """Tasks of each loop hold the lock one after the other."""
     lock = threading.Lock()
     inside: list[int] = []
 
     async def enter(number: int) -> None:
-        async with turn(lock):
+        async with holding(lock):
             inside.append(number)
             await asyncio.sleep(0)
             assert inside == [number]
@@ -75,15 +75,15 @@ def test_a_turn_is_of_no_event_loop() -> None:
     assert not lock.locked()
 
 
-async def test_who_is_cancelled_while_waiting_takes_no_turn() -> None:
-    """The turn stays with its holder, and is free afterwards."""
+async def test_a_cancelled_waiter_does_not_take_the_lock() -> None:
+    """The lock stays with its holder, and is free afterwards."""
     lock = threading.Lock()
 
     async def enter() -> None:
-        async with turn(lock):
+        async with holding(lock):
             pass
 
-    async with turn(lock):
+    async with holding(lock):
         waiter = asyncio.create_task(enter())
         await asyncio.sleep(0)
         waiter.cancel()
@@ -94,7 +94,7 @@ async def test_who_is_cancelled_while_waiting_takes_no_turn() -> None:
 
 
 def test_pages_that_open_at_once_fetch_once_on_each_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tokens are fetched by the first, and the others wait for them."""
+    """The first page fetches the tokens, and the others wait for them."""
     fetched: list[int] = []
 
     async def fetch() -> dict[str, str]:
@@ -107,7 +107,7 @@ def test_pages_that_open_at_once_fetch_once_on_each_loop(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(tokens, "_fetch", fetch)
     for number in (1, 2):
-        monkeypatch.setattr(tokens, "_wallet", tokens.Wallet({}))
+        monkeypatch.setattr(tokens, "_issued", tokens.IssuedTokens({}))
         asyncio.run(pages())
         assert len(fetched) == number
 
@@ -125,7 +125,7 @@ async def measure(handler, path):
     assert running == 1
     running -= 1
     recording = load.Recording()
-    recording.answered.append(recording.elapsed())
+    recording.response_times.append(recording.elapsed())
     return recording
 
 async def two():
@@ -138,7 +138,7 @@ for _ in range(2):
 
 
 def test_loads_are_measured_one_after_the_other_on_each_loop(tmp_path: Path) -> None:
-    """No load is in the figures of another."""
+    """No load distorts the figures of another one."""
     run_in_demo(tmp_path, TWO_LOADS)
 
 
@@ -148,16 +148,16 @@ LOOKED_UP = """
 import asyncio
 from demo_asgi.page import catalogue
 
-asked = []
+paths = []
 look_up = catalogue.route_of
-catalogue.route_of = lambda path: asked.append(path) or look_up(path)
+catalogue.route_of = lambda path: paths.append(path) or look_up(path)
 for _ in range(2):
     catalogue.catalogue()
     asyncio.run(catalogue.explanation_of("GET", "/health", None))
-assert sorted(asked) == sorted({shown.path for shown in catalogue.SHOWN}), asked
+assert sorted(paths) == sorted({view.path for view in catalogue.SHOWN_VIEWS}), paths
 """
 
 
 def test_each_view_is_looked_up_once(tmp_path: Path) -> None:
-    """The URLs' facts about a view do not change, so they are computed once."""
+    """The routes of the views do not change, so they are looked up once."""
     run_in_demo(tmp_path, LOOKED_UP)

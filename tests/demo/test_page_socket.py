@@ -26,7 +26,7 @@ def test_it_counts_down_and_is_closed(visit: Visit) -> None:
     page.evaluate(WATCH)
     state = page.locator("#socket-state")
     page.get_by_role("button", name="Open with a short token").click()
-    expect(state).to_have_text("✓ Open: the guard has let the token in.")
+    expect(state).to_have_text("✓ Open: the guard has accepted the token.")
     expect(page.locator("#socket-left")).to_have_text(re.compile(r"^[1-6] seconds? left$"))
     expect(state).to_have_text("✕ Closed with code 3000: the token has expired.")
     seen = [int(words.split()[0]) for words in page.evaluate("seen") if words]
@@ -37,14 +37,14 @@ def test_it_counts_down_and_is_closed(visit: Visit) -> None:
 
 
 def test_without_a_token_it_never_opens(visit: Visit) -> None:
-    """The browser's console knows why; the page says that a script gets less."""
+    """The browser's console shows the reason. The page says that scripts see only a code."""
     page = visit.page
-    with page.expect_console_message(lambda message: "countdown" in message.text) as told:
+    with page.expect_console_message(lambda message: "countdown" in message.text) as message:
         page.get_by_role("button", name="Open without a token").click()
-    # What Chromium makes of a 401.
-    assert "HTTP Authentication failed" in told.value.text
+    # Chromium's message for a 401.
+    assert "HTTP Authentication failed" in message.value.text
     expect(page.locator("#socket-state")).to_have_text(
-        "✕ Refused before the handshake: it never opened. Scripts see only code 1006; the response was 401."
+        "✕ Refused before the handshake with status 401. Scripts see only the code 1006."
     )
     assert page.locator("#socket-left").inner_text() == ""
     expect(page.locator("#socket-code")).to_have_text('new WebSocket("/countdown")')
@@ -63,21 +63,21 @@ def test_one_at_a_time(visit: Visit) -> None:
     buttons.last.click(force=True)
     expect(page.locator("#socket-state")).to_have_text("Opening…")
     expect(page.locator("#socket-bare")).to_be_focused()
-    # It is readable also where the mouse is.
+    # The button stays readable under the mouse.
     buttons.first.hover()
     expect(buttons.first).to_have_css("color", "rgb(255, 255, 255)")
     expect(buttons.first).to_have_css("background-color", "rgb(61, 79, 196)")
     held[0].abort()
     expect(page.locator("#socket-state")).to_have_text("The demo does not respond.")
     expect(buttons.first).to_have_attribute("aria-disabled", "false")
-    # The page finds out by itself that the demo is there.
+    # The page notices by itself that the demo runs.
     visit.until_polled()
     expect(page.locator("#gone")).to_be_empty()
-    visit.until_asked()
+    visit.until_done()
 
 
 def test_it_is_announced_politely(visit: Visit) -> None:
-    """What happens is read aloud; the seconds are not, which would be read each second."""
+    """Screen readers announce the state, but not the remaining seconds, which change each second."""
     state, left = visit.page.locator("#socket-state"), visit.page.locator("#socket-left")
     live = "one => one.closest('[aria-live], [role=status]')?.getAttribute('aria-live') ?? null"
     assert state.evaluate(live) == "polite"

@@ -1,4 +1,4 @@
-"""What the demo's front page begins with: the load in slow motion, and the tour. And what is inside a token."""
+"""The load in slow motion, the tour, and the contents of tokens."""
 
 import base64
 import json
@@ -42,17 +42,17 @@ def test_it_plays_by_itself(chromium: Browser, demo: str, client: PageClient) ->
         assert int(guarded[0][1]) < int(plain[0][1])
 
 
-def test_each_request_is_shown_as_it_was(visit: Visit) -> None:
-    """In between, as many queries have begun and as many requests are answered as had at that time."""
+def test_each_request_is_shown_to_scale(visit: Visit) -> None:
+    """The figures and dots show the queries and responses of that time."""
     page = visit.page
     page.emulate_media(reduced_motion="no-preference")
     page.clock.pause_at(NEXT)
-    with visit.answering("**/page/load", json=MADE_UP):
+    with visit.responding("**/page/load", json=MADE_UP):
         page.get_by_role("button", name="Send 200 requests").click()
         expect(page.locator("#load-summary")).to_contain_text("became 3 queries")
     page.clock.run_for(3_000)
     # 0.2 s are shown in 4.8 s.
-    assert lane(visit, "guarded") == (["2", "3", "50"], Counter({"dot done": 50, "dot asked": 110, "dot": 40}))
+    assert lane(visit, "guarded") == (["2", "3", "50"], Counter({"dot done": 50, "dot querying": 110, "dot": 40}))
     assert lane(visit, "plain") == (["1", "5", "199"], Counter({"dot done": 199, "dot": 1}))
     page.clock.run_for(2_000)
     assert lane(visit, "guarded") == (["3", "3", "200"], Counter({"dot done": 200}))
@@ -60,11 +60,11 @@ def test_each_request_is_shown_as_it_was(visit: Visit) -> None:
     page.emulate_media(reduced_motion="reduce")
 
 
-def test_it_does_not_move_for_who_wants_it_so(visit: Visit) -> None:
-    """Where the system asks for less motion, the end is shown at once."""
+def test_it_does_not_move_with_reduced_motion(visit: Visit) -> None:
+    """If the system asks for less motion, the page shows the end at once."""
     page = visit.page
     page.clock.pause_at("2031-01-01T00:00:00")
-    with visit.answering("**/page/load", json=MADE_UP):
+    with visit.responding("**/page/load", json=MADE_UP):
         page.get_by_role("button", name="Send 200 requests").click()
         expect(page.locator("#replay-guarded dd").first).to_have_text("3")
     assert lane(visit, "guarded")[1] == Counter({"dot done": 200})
@@ -82,7 +82,7 @@ STEPS = (
 
 
 def test_the_tour(visit: Visit, client: PageClient) -> None:
-    """Each step ends as it says, the server runs again afterwards, and the tour can be taken again."""
+    """Each step has its results, the server runs again afterwards, and the tour can be taken again."""
     page = visit.page
     button, steps = page.locator("#tour-next"), page.locator("#tour-steps > li")
     for _ in range(2):
@@ -95,10 +95,10 @@ def test_the_tour(visit: Visit, client: PageClient) -> None:
         assert 'scope="profile"' in steps.nth(1).inner_text()
         assert re.search(r"retry after \d+ s", steps.nth(3).inner_text())
         assert page.locator("#server-state").inner_text() == "Running"
-        until(client.is_answered)
+        until(client.has_recovered)
 
 
-def test_the_tour_stays_in_sight(visit: Visit) -> None:
+def test_the_tour_stays_visible(visit: Visit) -> None:
     """On a narrow screen, the step that was taken and the button for the next one are both visible."""
     page = visit.page
     page.set_viewport_size({"width": 390, "height": 800})
@@ -134,17 +134,17 @@ def test_a_jwt_is_decoded(visit: Visit) -> None:
     visit.prepare("GET /jwt/async", "jwt")
     token = visit.page.locator("#raw-request").inner_text().rpartition(" ")[2].strip()
     inside = visit.page.locator("#inside")
-    for part, text in zip(inside.locator(".judge").all(), token.split(".")[:2], strict=True):
+    for part, text in zip(inside.locator(".panel").all(), token.split(".")[:2], strict=True):
         members = json.loads(base64.urlsafe_b64decode(text + "=="))
         assert part.locator("dt").all_inner_texts() == [*members]
         for value, shown in zip(members.values(), part.locator("dd").all_inner_texts(), strict=True):
             assert shown.splitlines()[0] == (value if isinstance(value, str) else json.dumps(value))
     assert inside.locator(".time").count() == 2
-    assert "the view verifies" in inside.inner_text()
+    assert "The view verifies" in inside.inner_text()
 
 
 def test_a_proof_is_decoded(visit: Visit) -> None:
-    """So is the proof that was sent with a token."""
+    """The proof that was sent with a token is decoded too."""
     visit.choose("GET /dpop/sync", "bound", scheme="DPoP")
     titles = visit.page.locator("#inside h4")
     assert titles.all_inner_texts() == ["Token: header", "Token: claims", "Proof: header", "Proof: claims"]
@@ -163,30 +163,30 @@ def test_a_proof_is_decoded(visit: Visit) -> None:
         f"{segment({})}.gA.x",
     ],
 )
-def test_what_is_no_jwt_is_said_to_be_none(visit: Visit, token: str) -> None:
-    """Whatever is written, the page does not fail."""
+def test_invalid_jwts(visit: Visit, token: str) -> None:
+    """The page says that the token is not a JWT."""
     visit.prepare("GET /jwt/async", "own")
     visit.page.get_by_label("Your own token").fill(token)
-    assert "this is no JWT" in visit.page.locator("#inside").inner_text()
-    assert visit.page.locator("#inside .judge").count() == 0
+    assert "This is not a JWT" in visit.page.locator("#inside").inner_text()
+    assert visit.page.locator("#inside .panel").count() == 0
 
 
 def test_claims_of_any_kind_are_shown(visit: Visit) -> None:
-    """Values that no server should write are text like others."""
+    """Unusual values are shown as text."""
     claims = {"exp": 1e300, "iat": "now", "aud": ["<b>", 1], "nested": {"a": None}}
     visit.prepare("GET /jwt/async", "own")
     visit.page.get_by_label("Your own token").fill(f"{segment({'alg': 'none'})}.{segment(claims)}.")
-    values = visit.page.locator("#inside .judge").nth(1).locator("dd").all_inner_texts()
+    values = visit.page.locator("#inside .panel").nth(1).locator("dd").all_inner_texts()
     assert values == ["1e+300", "now", '["<b>",1]', '{"a":null}']
 
 
-# --- What is cut off --------------------------------------------------------------------------------------------------
+# --- Scrolling --------------------------------------------------------------------------------------------------------
 
 MASKED = "box => getComputedStyle(box).maskImage !== 'none'"
 
 
-def test_what_is_cut_off_shows_that_it_scrolls(visit: Visit) -> None:
-    """On a narrow screen, the table fades out where there is more, until its end; where there is room, it does not."""
+def test_content_that_is_cut_off_fades_out(visit: Visit) -> None:
+    """On a narrow screen, the table fades out at its edge until it is scrolled to its end."""
     page = visit.page
     box = page.locator(".scroll").first
     for width, is_cut in ((390, True), (1280, False)):

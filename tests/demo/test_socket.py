@@ -29,30 +29,30 @@ def opened(origin: str, *protocols: str, path: str = "/countdown") -> ClientConn
 
 def test_it_counts_down_and_ends_with_its_token(demo: str, client: PageClient) -> None:
     """Each second, one message; at the end, the code with which the guard closes."""
-    token = client.call("short")["token"]
+    token = client.post("short")["token"]
     with opened(demo, "bearer", token) as socket:
         assert socket.subprotocol == "bearer"
-        said = read_to_the_end(socket)
+        received = read_to_the_end(socket)
     assert socket.close_code == 3000
-    assert said == sorted(set(said), reverse=True)
-    assert 0 <= said[-1] < said[0] <= LIFETIME
+    assert received == sorted(set(received), reverse=True)
+    assert 0 <= received[-1] < received[0] <= LIFETIME
     # The row is still there, but the token is no longer let in.
     assert refused(demo, "bearer", token) == (401, "invalid_token")
 
 
 def read_to_the_end(socket: ClientConnection) -> list[int]:
-    said: list[int] = []
+    received: list[int] = []
     with contextlib.suppress(ConnectionClosed):
-        # Without an end, there would be more.
-        while len(said) <= LIFETIME + 1:
-            said.append(int(socket.recv(WITHIN)))
-    return said
+        # Read at most one message more than expected.
+        while len(received) <= LIFETIME + 1:
+            received.append(int(socket.recv(WITHIN)))
+    return received
 
 
-def test_one_that_its_client_closes_ends_there(demo: str, client: PageClient) -> None:
-    """The countdown stops, and the next one begins."""
+def test_clients_may_close(demo: str, client: PageClient) -> None:
+    """The client closes a WebSocket and opens the next one."""
     for _ in range(2):
-        with opened(demo, "bearer", client.call("short")["token"]) as socket:
+        with opened(demo, "bearer", client.post("short")["token"]) as socket:
             assert int(socket.recv(WITHIN)) > 0
 
 
@@ -76,10 +76,10 @@ def refused(origin: str, *protocols: str, path: str = "/countdown") -> tuple[int
     ],
 )
 def test_others_are_refused_before_the_handshake(demo: str, protocols: tuple[str, ...], refusal: object) -> None:
-    """As a view refuses them: with the same status and challenge."""
+    """The status and the challenge are those of a view."""
     assert refused(demo, *protocols) == refusal
 
 
 def test_no_other_path_is_a_websocket(demo: str) -> None:
-    """A good token opens no WebSocket where there is none."""
+    """A valid token opens no WebSocket at another path."""
     assert refused(demo, "bearer", "demo-alice-profile", path="/profile") == (403, None)

@@ -1,4 +1,4 @@
-"""The demo's own tests, which are written with nothing but the test kit."""
+"""The demo's own tests. They use only the test kit."""
 
 import ast
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.demo.processes import DEADLINE, ROOT
 
 SUITE = ROOT / "demo_asgi" / "tests"
-# Beside Python's own library, and Django's and pytest's.
+# In addition to the standard library, Django and pytest.
 ALLOWED = {
     "async_oauth_guard",
     "async_oauth_guard.testing",
@@ -23,8 +23,8 @@ ALLOWED = {
 def test_the_suite_passes_offline() -> None:
     """It passes without a server, without the network and without a sleep, and no test is left out."""
     # Options for a run of all tests, such as coverage, do not apply to this run.
-    told = ("DJANGO_SETTINGS_MODULE", "PYTEST_ADDOPTS")
-    environment = {name: value for name, value in os.environ.items() if name not in told}
+    outer = ("DJANGO_SETTINGS_MODULE", "PYTEST_ADDOPTS")
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.demo.offline", "-p", "no:cacheprovider", "demo_asgi"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The demo's front page, open in a real Chromium without a window: what its tests have in common."""
+"""The demo's front page in a real Chromium without a window, for several modules of tests."""
 
 import re
 from collections import Counter
@@ -17,20 +17,20 @@ reason = browser.why_missing()
 if reason and browser.REQUIRED:
     raise RuntimeError(reason)
 if reason:
-    # With this module, those that import it are skipped.
+    # This also skips the modules that import this one.
     pytest.skip(reason, allow_module_level=True)
 
 from playwright.sync_api import Browser, Locator, Page, Route, expect  # noqa: E402
 
 TIMEOUT = DEADLINE * 1000
-"""Milliseconds for anything that a test waits for."""
+"""Milliseconds for any wait of a test."""
 POLL = 5_000
-"""Milliseconds after which the page looks again how the authorization server does."""
+"""Milliseconds after which the page requests the state of the authorization server again."""
 
-NOT_ASKED = re.compile(r"^(Asking…)?$")
-ASKED = re.compile(r"\d+ requests in [\d.]+ s: ([^A-Z]+)\.")
+PENDING = re.compile(r"^(Sending…)?$")
+DONE = re.compile(r"\d+ requests in [\d.]+ s: ([^A-Z]+)\.")
 UNAVAILABLE = re.compile(r"×\s503")
-WITHOUT_TROUBLE = re.compile(r"s: (?!.*503)[^A-Z]+\.$")
+WITHOUT_503 = re.compile(r"s: (?!.*503)[^A-Z]+\.$")
 
 REFUSALS = ("Failed to load resource:", "WebSocket connection to ")
 
@@ -38,36 +38,36 @@ expect.set_options(timeout=TIMEOUT)
 
 
 class Visit:
-    """A page that is open, and what it complained about or asked for meanwhile."""
+    """An open page, the errors in its console, and the hosts that it sent requests to."""
 
     def __init__(self, page: Page, origin: str) -> None:
         self.page = page
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.hosts: set[str | None] = set()
         page.set_default_timeout(TIMEOUT)
         page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
-        # It goes as any clock does, until a test moves it.
+        # The clock runs normally until a test moves it.
         page.clock.install()
         page.goto(origin)
-        self.until_asked()
+        self.until_done()
 
     def _note(self, kind: str, text: str) -> None:
-        # Chromium calls each answer of 400 or more an error: here they are what the page is for.
+        # Chromium reports each response of 400 or more as an error. Here they are expected.
         if kind in ("error", "warning") and not text.startswith(REFUSALS):
-            self.complaints.append(text)
+            self.errors.append(text)
 
-    def until_asked(self, wanted: re.Pattern[str] = ASKED) -> Counter[int]:
-        """Wait until the grid is filled and its summary as ``wanted``; how often each status is in it."""
-        # In one step: the page may ask again at any time, and then it says something else.
-        summary = self.page.locator("#tokens-summary").filter(has_text=wanted).inner_text()
-        asked = ASKED.search(summary)
-        assert asked is not None, summary
-        return Counter({int(status): int(count) for count, status in re.findall(r"(\d+)\s×\s(\d+)", asked[1])})
+    def until_done(self, pattern: re.Pattern[str] = DONE) -> Counter[int]:
+        """Wait until the grid is filled and its summary matches. Return how often each status is in it."""
+        # Read the text in one step, because the page may change it at any time.
+        summary = self.page.locator("#tokens-summary").filter(has_text=pattern).inner_text()
+        done = DONE.search(summary)
+        assert done is not None, summary
+        return Counter({int(status): int(count) for count, status in re.findall(r"(\d+)\s×\s(\d+)", done[1])})
 
     def until_polled(self) -> None:
-        """Move the page's clock to where it looks again by itself."""
+        """Move the page's clock to its next poll."""
         self.page.clock.fast_forward(POLL)
 
     def cell(self, token: str, path: str) -> Locator:
@@ -77,33 +77,33 @@ class Visit:
         """Put a request together."""
         self.page.get_by_label("View", exact=True).select_option(view)
         self.page.get_by_label("Token", exact=True).select_option(token)
-        # A token comes with a scheme of its own.
+        # Choosing a token also chooses its scheme.
         self.page.get_by_label("Scheme", exact=True).select_option(scheme)
 
     def choose(self, view: str, token: str, scheme: str = "Bearer") -> None:
-        """Put a request together, send it, and wait for its answer."""
+        """Put a request together, send it, and wait for the steps."""
         self.prepare(view, token, scheme)
         self.page.locator("#steps").evaluate("steps => steps.replaceChildren()")
         self.page.get_by_role("button", name="Send the request").click()
-        expect(self.page.locator("#steps")).not_to_have_text(NOT_ASKED)
+        expect(self.page.locator("#steps")).not_to_have_text(PENDING)
 
     @contextmanager
-    def answering(self, pattern: str, **answer: Any) -> Iterator[list[str]]:
-        """In the place of the demo, ``answer`` is what comes of each request for ``pattern``; these are listed."""
-        asked: list[str] = []
+    def responding(self, pattern: str, **response: Any) -> Iterator[list[str]]:
+        """Respond with ``response`` to each request for ``pattern``, in place of the demo. Return their URLs."""
+        urls: list[str] = []
 
-        def take(route: Route) -> None:
-            asked.append(route.request.url)
-            route.fulfill(**answer)
+        def respond(route: Route) -> None:
+            urls.append(route.request.url)
+            route.fulfill(**response)
 
-        self.page.route(pattern, take)
+        self.page.route(pattern, respond)
         try:
-            yield asked
+            yield urls
         finally:
             self.page.unroute(pattern)
 
     def hold(self, pattern: str) -> list[Route]:
-        """The next request for ``pattern``, which waits until it is let go on."""
+        """Hold the next request for ``pattern`` until the test continues or aborts it."""
         held: list[Route] = []
         self.page.route(pattern, lambda route: held.append(route), times=1)
         return held
@@ -111,17 +111,17 @@ class Visit:
 
 @contextmanager
 def visiting(chromium: Browser, origin: str, client: PageClient) -> Iterator[Visit]:
-    """The page, wide and light; at the end, nobody has complained, and nothing has left this machine."""
+    """Open the page in a wide window. At the end, check that it had no errors and used no other host."""
     page = chromium.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     visit = Visit(page, origin)
     yield visit
     page.close()
-    client.call("authority", down=False, slow=False)
-    assert visit.complaints == []
+    client.post("authority", down=False, slow=False)
+    assert visit.errors == []
     assert visit.hosts == {"127.0.0.1"}
 
 
-# --- Fixtures, of the modules that name them --------------------------------------------------------------------------
+# --- Fixtures for modules that import them ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +133,8 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def client(demo: str) -> Iterator[PageClient]:
     client = PageClient(demo)
-    # Rows first, then what other tests did to the server is forgotten.
-    until(client.is_answered)
+    # Other tests may have given the server a fault.
+    until(client.has_recovered)
     yield client
     client.close()
 

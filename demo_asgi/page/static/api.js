@@ -1,19 +1,19 @@
-// What the page asks: the demo's views with tokens, as any client would, and the page's own calls.
+// Requests to the demo: to its views, as any client sends them, and to the endpoints of the page.
 
 export class Gone extends Error {}
 
-const watchers = { gone: [], back: [] };
+const listeners = { gone: [], back: [] };
 let isGone = false;
 
-// Tell `watchers` when the demo stops answering, and when it answers again.
+// Call `gone` when the demo stops responding, and `back` when it responds again.
 export function watch({ gone, back }) {
-  watchers.gone.push(gone);
-  watchers.back.push(back);
+  listeners.gone.push(gone);
+  listeners.back.push(back);
 }
 
-export const isAway = () => isGone;
+export const isDemoGone = () => isGone;
 
-// Listeners are already told that the server is gone, so this error needs no other message than `otherwise`.
+// The listeners already show that the demo is gone, so `otherwise` needs no error message.
 export async function unlessGone(action, otherwise = () => {}) {
   try {
     await action();
@@ -24,65 +24,65 @@ export async function unlessGone(action, otherwise = () => {}) {
 }
 
 async function send(path, options) {
-  // Outside of what follows: a header field that cannot be is no sign of a server that is gone.
+  // Outside of `try`: an invalid header field does not mean that the demo is gone.
   const request = new Request(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options });
   let response;
   try {
     response = await fetch(request);
-    // A server that stops in the middle of an answer is gone too.
-    response = { status: response.status, words: response.statusText, headers: response.headers, body: await response.text() };
+    // A server that stops in the middle of a response is gone too.
+    response = { status: response.status, statusText: response.statusText, headers: response.headers, body: await response.text() };
   } catch {
     if (!isGone) {
       isGone = true;
-      watchers.gone.forEach((tell) => tell());
+      listeners.gone.forEach((listener) => listener());
     }
     throw new Gone("The demo does not respond.");
   }
   if (isGone) {
     isGone = false;
-    watchers.back.forEach((tell) => tell());
+    listeners.back.forEach((listener) => listener());
   }
   return response;
 }
 
-export async function read(path) {
+export async function getJson(path) {
   return JSON.parse((await send(path)).body);
 }
 
-export async function call(path, message) {
+export async function postJson(path, message) {
   const response = await send(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(message),
   });
-  if (response.status !== 200) throw new Error(complaintOf(response));
+  if (response.status !== 200) throw new Error(errorText(response));
   return JSON.parse(response.body);
 }
 
-// A form, for plain text.
-export async function post(path, form) {
+// Send a form, and return the plain text of the response.
+export async function postForm(path, form) {
   const { status, body } = await send(path, { method: "POST", body: new URLSearchParams(form) });
   if (status !== 200) throw new Error(body);
   return body;
 }
 
-function complaintOf({ status, headers, body }) {
-  if (headers.get("Content-Type") !== "application/json") return `The demo itself has failed, with status ${status}.`;
+function errorText({ status, headers, body }) {
+  if (headers.get("Content-Type") !== "application/json") return `The demo failed with status ${status}.`;
   return JSON.parse(body).error;
 }
 
-// Requests have names, so that the page can ask why one was refused: no answer tells.
-const visit = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
+// Requests have names, so that the page can look up why one was refused. The response does not contain the reason.
+const pageId = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
 let sent = 0;
 
-export async function present(view, presented) {
-  const name = `${visit}-${(sent += 1)}`;
-  const headers = { "X-Demo-Request": name, Accept: "application/json", ...presented };
+export async function requestView(view, ownHeaders) {
+  const name = `${pageId}-${(sent += 1)}`;
+  const headers = { "X-Demo-Request": name, Accept: "application/json", ...ownHeaders };
   const response = await send(view.path, { method: view.method, headers });
   return { ...response, name, challenge: response.headers.get("WWW-Authenticate") };
 }
 
-export async function reasonsOf(answers) {
-  const { reasons } = await call("/page/reasons", { names: answers.map((answer) => answer.name) });
+export async function reasonsOf(responses) {
+  const { reasons } = await postJson("/page/reasons", { names: responses.map((response) => response.name) });
   return reasons;
 }

@@ -1,22 +1,23 @@
-// One request: put together, sent, and explained.
+// One request: the user puts it together and sends it, and the page explains the decision.
 
-import { call, Gone } from "./api.js";
-import { headersOf, presentedAs, proofForm, provesKey, visit } from "./client.js";
+import { Gone, postJson } from "./api.js";
+import { clientOf, headersOf, proofForm, sendAs, usesDPoP } from "./client.js";
 import { byId, element, replace } from "./dom.js";
 import { drawJwts } from "./jwt.js";
-import { drawSteps, drawWords } from "./steps.js";
-import { calledAs, glyphOf, groupsOf, named, toneOf, wordOf } from "./words.js";
+import { glyphOf, groupsOf, labelOf, modeOf, requestLine, toneOf } from "./labels.js";
+import { drawMessage, drawSteps } from "./steps.js";
 
-const OWN = { name: "own", about: "as you write it below", scheme: "Bearer", key: "client", takes_nonce: true };
+const OWN = { name: "own", about: "as you write it below", scheme: "Bearer", key: "client", uses_nonce: true };
+const NOT_SENT = "Not sent yet.";
 
-const REPLAYED = "The answer was another one: its proof had been used before. These steps use no proof up, so they do not check that.";
+const REPLAYED = "The response differs: its proof had been used before. The steps do not check that, so that they do not use up a proof.";
 
 export class Builder {
   constructor() {
     this.views = [];
     this.tokens = [];
-    this.turn = 0;
-    this.hasAnswer = false;
+    this.sequence = 0;
+    this.hasResponse = false;
     byId("view").addEventListener("change", () => this.describe());
     byId("token").addEventListener("change", () => {
       byId("scheme").value = this.token.scheme;
@@ -32,7 +33,7 @@ export class Builder {
 
   setViews(views) {
     this.views = views;
-    refill(byId("view"), views.map((view) => element("option", { value: named(view) }, named(view))));
+    refill(byId("view"), views.map((view) => element("option", { value: requestLine(view) }, requestLine(view))));
     this.describe();
     this.preview();
   }
@@ -45,9 +46,9 @@ export class Builder {
     this.preview();
   }
 
-  // A result of the grid was chosen.
+  // Show and send the request of a cell of the grid.
   show(view, token) {
-    byId("view").value = named(view);
+    byId("view").value = requestLine(view);
     byId("token").value = token.name;
     byId("scheme").value = token.scheme;
     this.describe();
@@ -58,25 +59,24 @@ export class Builder {
   }
 
   get view() {
-    return this.views.find((view) => named(view) === byId("view").value);
+    return this.views.find((view) => requestLine(view) === byId("view").value);
   }
 
-  // Of the page, or the user's own.
   get token() {
     const token = this.tokens.find(({ name }) => name === byId("token").value) ?? { ...OWN, token: byId("own").value.trim() };
     return { ...token, token: token.token ?? "" };
   }
 
   get client() {
-    return presentedAs(this.token, byId("scheme").value);
+    return clientOf(this.token, byId("scheme").value);
   }
 
   describe() {
     const { view, token } = this;
     byId("view-about").textContent = view
       ? view.guarded
-        ? `${calledAs(view)}; requires: ${view.requirement}. Validated by ${view.validators}.`
-        : `${calledAs(view)}; nothing guards it.`
+        ? `${modeOf(view)}; requires: ${view.requirement}. Validated by ${view.validators}.`
+        : `${modeOf(view)}; nothing guards it.`
       : "";
     byId("token-about").textContent = token.about;
     byId("own-field").hidden = token.name !== OWN.name;
@@ -85,80 +85,80 @@ export class Builder {
   preview() {
     const { view, client } = this;
     if (!view) return;
-    const request = rawRequest(view, headersToCome(client));
+    const request = rawRequest(view, plannedHeaders(client));
     if (this.previewed === request) return;
     this.previewed = request;
     byId("raw-request").textContent = request;
     byId("curl").textContent = curlOf(view, client);
     drawJwts(byId("inside"), [["Token", client.token]]);
-    // No answer stands beside a request that it is none to.
-    this.turn += 1;
-    this.clear("Nothing was sent yet.");
-    say("");
+    // Remove the response to the previous request.
+    this.sequence += 1;
+    this.clear(NOT_SENT);
+    setStatus("");
   }
 
   async send() {
     const { view, client } = this;
-    const turn = (this.turn += 1);
-    // If the request was changed or sent again meanwhile, this answer is ignored.
-    const isLatest = () => turn === this.turn;
-    if (!this.hasAnswer) this.clear("Asking…");
-    say("Sending…");
-    let answer;
+    const sequence = (this.sequence += 1);
+    // Ignore this response if the user has changed the request, or sent it again.
+    const isLatest = () => sequence === this.sequence;
+    if (!this.hasResponse) this.clear("Sending…");
+    setStatus("Sending…");
+    let response;
     try {
-      answer = await visit(view, client);
+      response = await sendAs(client, view);
       if (!isLatest()) return;
-      this.hasAnswer = true;
-      byId("raw-request").textContent = rawRequest(view, answer.sent);
-      byId("raw-answer").textContent = rawAnswer(answer);
-      if (answer.sent.DPoP) drawJwts(byId("inside"), [["Token", client.token], ["Proof", answer.sent.DPoP]]);
-      say(`${answer.status}, ${wordOf(answer.status)}`, toneOf(answer.status), glyphOf(answer.status));
+      this.hasResponse = true;
+      byId("raw-request").textContent = rawRequest(view, response.sent);
+      byId("raw-response").textContent = rawResponse(response);
+      if (response.sent.DPoP) drawJwts(byId("inside"), [["Token", client.token], ["Proof", response.sent.DPoP]]);
+      setStatus(`${response.status}, ${labelOf(response.status)}`, toneOf(response.status), glyphOf(response.status));
     } catch (error) {
       if (!isLatest()) return;
-      this.clear("No answer.");
-      say(whyNotSent(error), "broken");
+      this.clear("No response.");
+      setStatus(errorText(error), "malformed");
       return;
     }
-    const draw = await explained(view, client, answer);
+    const draw = await explain(client, view, response);
     if (isLatest()) draw(byId("steps"));
   }
 
-  clear(words) {
-    this.hasAnswer = false;
-    byId("raw-answer").textContent = words;
-    drawWords(byId("steps"), words);
+  clear(text) {
+    this.hasResponse = false;
+    byId("raw-response").textContent = text;
+    drawMessage(byId("steps"), text);
   }
 }
 
-// What draws the steps, or why there are none.
-async function explained(view, client, { sent, nonce }) {
+// Return a function that draws the steps, or why there are none.
+async function explain(client, view, { sent, nonce }) {
   try {
-    // The proof that was sent is used up.
-    const { Authorization, DPoP } = client.replays ? sent : await headersOf(view, client, nonce);
+    // The request has used up its proof, so this needs a new one.
+    const { Authorization, DPoP } = client.replays ? sent : await headersOf(client, view, nonce);
     const presented = { authorization: Authorization ?? null, proof: DPoP ?? null, certificate: client.certificate ?? null };
-    const { guards } = await call("/page/explain", { method: view.method, path: view.path, ...presented });
+    const { guards } = await postJson("/page/explain", { method: view.method, path: view.path, ...presented });
     return (holder) => drawSteps(holder, guards, client.replays ? REPLAYED : null);
   } catch (error) {
-    return (holder) => drawWords(holder, error.message);
+    return (holder) => drawMessage(holder, error.message);
   }
 }
 
-function say(words, tone, glyph) {
+function setStatus(text, tone, glyph) {
   const mark = glyph ? [element("span", { class: "glyph", "aria-hidden": "true" }, glyph), " "] : [];
-  byId("sent").className = tone ? `verdict tone-${tone}` : "verdict";
-  replace(byId("sent"), ...mark, words);
+  byId("sent").className = tone ? `result tone-${tone}` : "result";
+  replace(byId("sent"), ...mark, text);
 }
 
-function whyNotSent(error) {
-  if (error instanceof Gone) return "No answer.";
-  // What the browser itself says of it is about parts of the script.
-  return error instanceof TypeError ? "It could not be sent: no header field can hold this token." : error.message;
+function errorText(error) {
+  if (error instanceof Gone) return "No response.";
+  // The browser's own message is about the script.
+  return error instanceof TypeError ? "It could not be sent: a header field cannot contain this token." : error.message;
 }
 
 function refill(select, options) {
-  const before = select.value;
+  const chosen = select.value;
   replace(select, ...options);
-  if (before) select.value = before;
+  if (chosen) select.value = chosen;
   if (select.selectedIndex < 0) select.selectedIndex = 0;
 }
 
@@ -168,36 +168,36 @@ function optionOf(token) {
 }
 
 function rawRequest(view, headers) {
-  const lines = [`${named(view)} HTTP/1.1`, `Host: ${location.host}`, "Accept: application/json"];
+  const lines = [`${requestLine(view)} HTTP/1.1`, `Host: ${location.host}`, "Accept: application/json"];
   for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
   return `${lines.join("\n")}\n`;
 }
 
-function headersToCome(client) {
+function plannedHeaders(client) {
   const headers = {};
   if (client.authorization !== null) headers.Authorization = client.authorization;
-  if (provesKey(client)) headers.DPoP = `(a proof, signed by the ${client.key} when the request is sent)`;
+  if (usesDPoP(client)) headers.DPoP = `(a proof, signed by the ${client.key} when the request is sent)`;
   if (client.client_cert) headers["Client-Cert"] = client.client_cert;
   return headers;
 }
 
-function rawAnswer(answer) {
-  const lines = [`HTTP/1.1 ${answer.status} ${answer.words}`];
-  for (const [name, value] of answer.headers) lines.push(`${name}: ${value}`);
-  return `${lines.join("\n")}\n\n${answer.body}`;
+function rawResponse(response) {
+  const lines = [`HTTP/1.1 ${response.status} ${response.statusText}`];
+  for (const [name, value] of response.headers) lines.push(`${name}: ${value}`);
+  return `${lines.join("\n")}\n\n${response.body}`;
 }
 
 function curlOf(view, client) {
-  const words = ["curl -i"];
-  if (view.method !== "GET") words.push(`-X ${view.method}`);
-  if (client.authorization !== null) words.push(`-H ${quoted(`Authorization: ${client.authorization}`)}`);
-  if (client.client_cert) words.push(`-H ${quoted(`Client-Cert: ${client.client_cert}`)}`);
-  if (provesKey(client)) {
-    // A proof is valid once, and for a minute.
-    const form = Object.entries(proofForm(view, client)).map((pair) => `--data-urlencode ${quoted(pair.join("="))}`);
-    words.push(`-H "DPoP: $(curl -s ${form.join(" ")} ${location.origin}/page/proof)"`);
+  const parts = ["curl -i"];
+  if (view.method !== "GET") parts.push(`-X ${view.method}`);
+  if (client.authorization !== null) parts.push(`-H ${quoted(`Authorization: ${client.authorization}`)}`);
+  if (client.client_cert) parts.push(`-H ${quoted(`Client-Cert: ${client.client_cert}`)}`);
+  if (usesDPoP(client)) {
+    // A proof is valid once, and for a minute, so the command makes a new one.
+    const form = Object.entries(proofForm(client, view)).map((pair) => `--data-urlencode ${quoted(pair.join("="))}`);
+    parts.push(`-H "DPoP: $(curl -s ${form.join(" ")} ${location.origin}/page/proof)"`);
   }
-  return [...words, location.origin + view.path].join(" ");
+  return [...parts, location.origin + view.path].join(" ");
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

@@ -1,40 +1,40 @@
-// Requests as a client sends them: with its token, and with what the token is bound to.
+// Clients: they present a token, and the key or certificate that it is bound to.
 
-import { post, present } from "./api.js";
-import { authorizationOf } from "./words.js";
+import { postForm, requestView } from "./api.js";
+import { authorizationOf } from "./labels.js";
 
-// How a token of the page is presented, unless the scheme is another one.
-export function presentedAs(token, scheme = token.scheme) {
+// The client of a token. It uses the token's scheme unless you name another one.
+export function clientOf(token, scheme = token.scheme) {
   return { ...token, authorization: authorizationOf(scheme, token.token) };
 }
 
-// The answer to a request, with the headers that were sent (`sent`) and the answer before it, if there were two (`before`).
-export async function visit(view, client) {
-  let answer = await attempt(view, client);
-  const nonce = answer.headers.get("DPoP-Nonce");
-  if (nonce && answer.status === 401 && client.takes_nonce) {
-    answer = { ...(await attempt(view, client, nonce)), before: answer, nonce };
+// Return the response with the headers that were sent (`sent`) and, after two requests, the first response (`first`).
+export async function sendAs(client, view) {
+  let response = await attempt(client, view);
+  const nonce = response.headers.get("DPoP-Nonce");
+  if (nonce && response.status === 401 && client.uses_nonce) {
+    response = { ...(await attempt(client, view, nonce)), first: response, nonce };
   }
-  if (client.replays) answer = { ...(await present(view, answer.sent)), before: answer, sent: answer.sent };
-  return answer;
+  if (client.replays) response = { ...(await requestView(view, response.sent)), first: response, sent: response.sent };
+  return response;
 }
 
-async function attempt(view, client, nonce) {
-  const sent = await headersOf(view, client, nonce);
-  return { ...(await present(view, sent)), sent };
+async function attempt(client, view, nonce) {
+  const sent = await headersOf(client, view, nonce);
+  return { ...(await requestView(view, sent)), sent };
 }
 
-// With the scheme DPoP, each request has a proof of its own.
-export async function headersOf(view, client, nonce) {
+// With the scheme DPoP, each request has a new proof.
+export async function headersOf(client, view, nonce) {
   const headers = {};
   if (client.authorization !== null) headers.Authorization = client.authorization;
-  if (provesKey(client)) headers.DPoP = await post("/page/proof", proofForm(view, client, nonce));
+  if (usesDPoP(client)) headers.DPoP = await postForm("/page/proof", proofForm(client, view, nonce));
   if (client.client_cert) headers["Client-Cert"] = client.client_cert;
   return headers;
 }
 
-export const provesKey = ({ authorization }) => /^dpop /i.test(authorization ?? "");
+export const usesDPoP = ({ authorization }) => /^dpop /i.test(authorization ?? "");
 
-export function proofForm(view, { key, token }, nonce) {
+export function proofForm({ key, token }, view, nonce) {
   return { key, method: view.method, uri: view.path, token, ...(nonce ? { nonce } : {}) };
 }

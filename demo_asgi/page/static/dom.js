@@ -1,30 +1,30 @@
-// Elements, made and filled. Text is always text: nothing here is ever parsed as markup.
+// Creates elements. Nothing here parses text as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 export const byId = (id) => document.getElementById(id);
 
 export function element(name, attributes = {}, ...children) {
-  return filled(document.createElement(name), attributes, children);
+  return fill(document.createElement(name), attributes, children);
 }
 
 export function svg(name, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, name), attributes, children);
+  return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
 export function replace(parent, ...children) {
   parent.replaceChildren(...children);
 }
 
-// Where a long word may go on in the next line: before a slash or a capital, after an underscore.
+// Allow line breaks in a long word: before a slash or a capital, and after an underscore.
 export function breakable(word) {
   return word.split(/(?=\/)|(?<=_)|(?=[A-Z][a-z])/).flatMap((part, index) => (index ? [element("wbr"), part] : [part]));
 }
 
-function filled(made, attributes, children) {
+function fill(target, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+    if (value !== undefined && value !== null && value !== false) target.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child !== undefined && child !== null));
-  return made;
+  target.append(...children.filter((child) => child !== undefined && child !== null));
+  return target;
 }

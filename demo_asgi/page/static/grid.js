@@ -1,25 +1,25 @@
-// Views × tokens: each result with its status, challenge and reason.
+// A table of tokens and views. Each cell shows the status, the challenge and the reason of one response.
 
 import { reasonsOf } from "./api.js";
-import { presentedAs, visit } from "./client.js";
+import { clientOf, sendAs } from "./client.js";
 import { breakable, byId, element, replace } from "./dom.js";
+import { challengeLabel, glyphOf, groupsOf, isErrorCode, isOfAnotherKind, labelOf, modeOf, requestLine, toneOf, withSpaces } from "./labels.js";
 import { meaningOf } from "./meanings.js";
-import { calledAs, gistOf, glyphOf, groupsOf, isCode, isOfAnotherKind, named, spoken, toneOf, wordOf } from "./words.js";
 
 export class Grid {
-  // Its parts have ids that begin with `id`.
-  constructor(id, chosen) {
+  // The ids of its parts begin with `id`. The user chooses a request by pressing its cell.
+  constructor(id, onChoose) {
     this.id = id;
-    this.chosen = chosen;
+    this.onChoose = onChoose;
     this.views = [];
     this.tokens = [];
-    this.trouble = null;
+    this.error = null;
     this.cells = [];
     this.current = null;
-    this.shown = null;
-    this.shape = null;
+    this.detailed = null;
+    this.layout = null;
     this.round = 0;
-    this.hasTrouble = false;
+    this.hasUnavailable = false;
     this.part().addEventListener("keydown", (event) => this.move(event));
   }
 
@@ -27,9 +27,9 @@ export class Grid {
     return byId(name ? `${this.id}-${name}` : this.id);
   }
 
-  setTokens(tokens, trouble) {
+  setTokens(tokens, error) {
     this.tokens = tokens.filter((token) => token.grid === this.id);
-    this.trouble = trouble;
+    this.error = error;
   }
 
   setViews(views) {
@@ -37,13 +37,13 @@ export class Grid {
   }
 
   draw() {
-    // A grid of the same shape is not drawn again, so results and focus stay until there are new results.
-    const shape = JSON.stringify([this.views, this.tokens.map((token) => ({ ...token, token: token.token !== null }))]);
-    if (shape === this.shape) return this.rename();
-    this.shape = shape;
+    // Keep the cells if the layout is unchanged: the old results and the focus stay until there are new results.
+    const layout = JSON.stringify([this.views, this.tokens.map((token) => ({ ...token, token: token.token !== null }))]);
+    if (layout === this.layout) return this.updateTokens();
+    this.layout = layout;
     this.cells = [];
     this.current = null;
-    this.shown = null;
+    this.detailed = null;
     replace(
       this.part(),
       element("thead", {}, element("tr", {}, element("td", {}), ...this.views.map(heading))),
@@ -51,8 +51,7 @@ export class Grid {
     );
   }
 
-  // The same tokens by their names, with other values.
-  rename() {
+  updateTokens() {
     const tokens = new Map(this.tokens.map((token) => [token.name, token]));
     for (const cell of this.cells) cell.token = tokens.get(cell.token.name);
   }
@@ -79,64 +78,64 @@ export class Grid {
     return holder;
   }
 
-  async ask() {
+  async send() {
     const round = (this.round += 1);
-    const asked = this.cells.filter((cell) => cell.token.token !== null);
+    const cells = this.cells.filter((cell) => cell.token.token !== null);
     this.part().setAttribute("aria-busy", "true");
-    this.say("Asking…");
+    this.setSummary("Sending…");
     const began = performance.now();
     try {
-      const answers = await Promise.all(asked.map(({ view, token }) => visit(view, presentedAs(token))));
+      const responses = await Promise.all(cells.map(({ view, token }) => sendAs(clientOf(token), view)));
       const seconds = (performance.now() - began) / 1000;
-      const reasons = await reasonsOf(answers);
-      // If another round was started meanwhile, these answers are ignored.
+      const reasons = await reasonsOf(responses);
+      // Ignore these responses if a newer round has started.
       if (round !== this.round) return;
-      this.hasTrouble = answers.some(({ status }) => toneOf(status) === "trouble");
-      asked.forEach((cell, index) => this.fill(cell, answers[index], reasons[answers[index].name]));
-      this.say(this.summary(answers, seconds));
+      this.hasUnavailable = responses.some(({ status }) => toneOf(status) === "unavailable");
+      cells.forEach((cell, index) => this.fill(cell, responses[index], reasons[responses[index].name]));
+      this.setSummary(this.summaryOf(responses, seconds));
     } catch (error) {
-      if (round === this.round) this.say("No answer.");
+      if (round === this.round) this.setSummary("No response.");
       throw error;
     } finally {
       if (round === this.round) this.part().removeAttribute("aria-busy");
     }
   }
 
-  say(words) {
-    this.part("summary").textContent = words;
+  setSummary(text) {
+    this.part("summary").textContent = text;
   }
 
-  fill(cell, answer, reason) {
+  fill(cell, response, reason) {
     const before = cell.holder.querySelector("button");
     const button = before ?? element("button", { type: "button", tabindex: -1 });
-    const gist = answer.status < 300 ? "" : gistOf(answer.challenge);
-    const isMuted = isNoVerdict(cell, answer);
-    const tone = isMuted ? "quiet" : toneOf(answer.status);
+    const challenge = response.status < 300 ? "" : challengeLabel(response.challenge);
+    const isMuted = isRefusedForItsKind(cell, response);
+    const tone = isMuted ? "muted" : toneOf(response.status);
     button.className = `cell tone-${tone}`;
     replace(
       button,
-      element("span", { class: "status" }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(answer.status)), ` ${answer.status}`),
-      ...(isMuted ? [element("span", { class: "gist" }, "token of another kind")] : saidOf(answer, gist, reason)),
+      element("span", { class: "status" }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(response.status)), ` ${response.status}`),
+      ...(isMuted ? [element("span", { class: "challenge" }, "token of another kind")] : details(response, challenge, reason)),
     );
-    button.setAttribute("aria-label", spokenVerdict(cell, answer, gist, reason) + (isMuted ? "; token of another kind" : ""));
-    button.dataset.status = answer.status;
+    button.setAttribute("aria-label", accessibleName(cell, response, challenge, reason) + (isMuted ? "; token of another kind" : ""));
+    button.dataset.status = response.status;
     button.dataset.reason = reason ?? "";
     const show = () => {
-      this.shown = cell;
-      this.showDetail(cell, answer, reason);
+      this.detailed = cell;
+      this.showDetail(cell, response, reason);
     };
     button.onfocus = () => {
       this.setCurrent(cell);
       show();
     };
     button.onmouseenter = show;
-    button.onclick = () => this.chosen(cell.view, cell.token);
+    button.onclick = () => this.onChoose(cell.view, cell.token);
     if (!before) replace(cell.holder, button);
     if (!this.current) this.setCurrent(cell);
-    if (this.shown === cell) show();
+    if (this.detailed === cell) show();
   }
 
-  // The Tab key reaches one result; the arrow keys move to the others.
+  // The Tab key reaches one cell. The arrow keys move from there to the others.
   setCurrent(cell) {
     const before = this.current?.holder.querySelector("button");
     if (before) before.tabIndex = -1;
@@ -148,7 +147,7 @@ export class Grid {
     const width = this.views.length;
     const at = this.cells.indexOf(this.current);
     const row = at - (at % width);
-    const ways = {
+    const moves = {
       ArrowLeft: [at - 1, -1, row],
       ArrowRight: [at + 1, 1, row + width - 1],
       ArrowUp: [at - width, -width, 0],
@@ -156,40 +155,41 @@ export class Grid {
       Home: [row, 1, at],
       End: [row + width - 1, -1, at],
     };
-    if (at < 0 || !(event.key in ways)) return;
+    if (at < 0 || !(event.key in moves)) return;
     event.preventDefault();
-    const [from, step, last] = ways[event.key];
+    const [from, step, last] = moves[event.key];
     for (let next = from; step > 0 ? next <= last : next >= last; next += step) {
       const button = this.cells[next].holder.querySelector("button");
-      if (button) return goTo(button);
+      if (button) return focusOn(button);
     }
   }
 
-  summary(answers, seconds) {
+  summaryOf(responses, seconds) {
     const count = new Map();
-    for (const { status } of answers) count.set(status, (count.get(status) ?? 0) + 1);
+    for (const { status } of responses) count.set(status, (count.get(status) ?? 0) + 1);
     const parts = [...count].sort(([one], [other]) => one - other).map(([status, number]) => `${number}\u00a0×\u00a0${status}`);
     const missing = this.tokens.some(({ token }) => token === null) ? "some tokens are missing" : "no new tokens were fetched";
-    const trouble = this.trouble ? ` ${this.trouble} So ${missing}.` : "";
-    const later = this.hasTrouble ? " Each 503 is asked for again, once the server is well." : "";
-    return `${answers.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${later}${trouble}`;
+    const error = this.error ? ` ${this.error} So ${missing}.` : "";
+    const retry = this.hasUnavailable ? " The page retries each 503 when the server has recovered." : "";
+    return `${responses.length} requests in ${seconds.toFixed(1)} s: ${parts.join(", ")}.${retry}${error}`;
   }
 
-  showDetail({ view, token }, answer, reason) {
-    const { before } = answer;
+  showDetail({ view, token }, response, reason) {
+    const { first } = response;
+    const afterFirst = first ? `, after ${first.status} ${first.challenge ? challengeLabel(first.challenge) : first.statusText} to the first request` : "";
     const rows = [
-      ["Request", `${named(view)}, ${token.group === token.label ? token.label : `${token.group}: ${token.label}`}`],
-      ["Answer", `${answer.status} ${answer.words}${before ? `, after ${before.status} ${before.challenge ? gistOf(before.challenge) : before.words} to the first request` : ""}`],
-      ["Challenge", answer.challenge ?? "none"],
+      ["Request", `${requestLine(view)}, ${token.group === token.label ? token.label : `${token.group}: ${token.label}`}`],
+      ["Response", `${response.status} ${response.statusText}${afterFirst}`],
+      ["Challenge", response.challenge ?? "none"],
       ["Reason", reason ?? "none: it was let in"],
     ];
-    const meaning = isNoVerdict({ view, token }, answer)
-      ? "The view takes tokens of another kind only. This says nothing of the token."
-      : meaningOf(answer, reason);
-    if (meaning) rows.splice(3, 0, ["It means", meaning]);
-    const wait = answer.headers.get("Retry-After");
+    const meaning = isRefusedForItsKind({ view, token }, response)
+      ? "The view accepts only other kinds of tokens. The token itself may be valid."
+      : meaningOf(response, reason);
+    if (meaning) rows.splice(3, 0, ["Meaning", meaning]);
+    const wait = response.headers.get("Retry-After");
     if (wait) rows.push(["Retry-After", `${wait} s`]);
-    // The table goes on being described by it.
+    // The help stays in the document, because the table is described by it.
     this.part("help").hidden = true;
     replace(
       this.part("detail"),
@@ -198,18 +198,17 @@ export class Grid {
   }
 }
 
-// Whether a view refuses a token only because it takes tokens of other kinds.
-const isNoVerdict = ({ view, token }, { status }) => status >= 400 && status < 500 && isOfAnotherKind(view, token);
+const isRefusedForItsKind = ({ view, token }, { status }) => status >= 400 && status < 500 && isOfAnotherKind(view, token);
 
-function saidOf(answer, gist, reason) {
+function details(response, challenge, reason) {
   return [
-    element("span", { class: isCode(gist) ? "gist code" : "gist" }, ...breakable(gist || wordOf(answer.status))),
-    element("span", { class: "reason" }, reason ? spoken(reason) : ""),
+    element("span", { class: isErrorCode(challenge) ? "challenge code" : "challenge" }, ...breakable(challenge || labelOf(response.status))),
+    element("span", { class: "reason" }, reason ? withSpaces(reason) : ""),
   ];
 }
 
-// The whole of it comes in sight: of the focus itself, a part that is seen already is enough for browsers.
-function goTo(button) {
+// `focus` alone does not scroll if a part of the button is visible.
+function focusOn(button) {
   button.focus({ preventScroll: true });
   button.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
@@ -219,13 +218,13 @@ function heading(view) {
     "th",
     { scope: "col" },
     element("span", { class: "path" }, ...breakable(view.path)),
-    element("span", { class: "about" }, `${calledAs(view)} · ${view.requirement}`),
+    element("span", { class: "about" }, `${modeOf(view)} · ${view.requirement}`),
   );
 }
 
-function spokenVerdict({ view, token }, answer, gist, reason) {
-  const parts = [`${token.group}, ${token.label}, on ${view.path}: ${answer.status}, ${wordOf(answer.status)}`];
-  if (gist) parts.push(`challenge: ${spoken(gist)}`);
-  if (reason) parts.push(`reason: ${spoken(reason)}`);
+function accessibleName({ view, token }, response, challenge, reason) {
+  const parts = [`${token.group}, ${token.label}, on ${view.path}: ${response.status}, ${labelOf(response.status)}`];
+  if (challenge) parts.push(`challenge: ${withSpaces(challenge)}`);
+  if (reason) parts.push(`reason: ${withSpaces(reason)}`);
   return parts.join("; ");
 }

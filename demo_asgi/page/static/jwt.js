@@ -1,12 +1,12 @@
-// What is inside a JWT. Nothing here verifies it.
+// The header and the claims of JWTs. Nothing here verifies them.
 
 import { element, replace } from "./dom.js";
 
 const TIMES = new Set(["exp", "iat", "nbf", "auth_time"]);
 const PARTS = ["header", "claims"];
 
-// Its header and claims; `null` for a token that is no JWT.
-export function decode(token) {
+// Return the header and the claims, or `null` if the token is not a JWT.
+function decode(token) {
   const segments = token.split(".");
   if (segments.length !== 3) return null;
   try {
@@ -24,23 +24,23 @@ function textOf(segment) {
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
-// Of each of `named`, pairs of a name and a JWT, the parts.
-export function drawJwts(holder, named) {
-  const drawn = named.flatMap(([name, jwt]) => {
+// Draw the parts of JWTs. `jwts` are pairs of a name and a JWT.
+export function drawJwts(holder, jwts) {
+  const drawn = jwts.flatMap(([name, jwt]) => {
     const parts = decode(jwt);
     return parts ? PARTS.map((part) => drawPart(`${name}: ${part}`, parts[part])) : [];
   });
-  const words = drawn.length
-    ? "Anyone can read this and could write it. The signature, which the view verifies, shows that the issuer wrote it."
-    : "Nothing that can be read: this is no JWT. Only who issued a token knows what such a token means.";
-  replace(holder, element("p", { class: "hint" }, words), element("div", { class: "judges" }, ...drawn));
+  const text = drawn.length
+    ? "Anyone can read this, and anyone could write it. The view verifies the signature, which only the issuer can make."
+    : "This is not a JWT. Only the issuer of an opaque token knows what it means.";
+  replace(holder, element("p", { class: "hint" }, text), element("div", { class: "panels" }, ...drawn));
 }
 
 function drawPart(title, members) {
   const rows = Object.entries(members).map(([name, value]) =>
     element("div", {}, element("dt", {}, name), element("dd", {}, shown(value), TIMES.has(name) ? timeOf(value) : null)),
   );
-  return element("div", { class: "judge extra" }, element("h4", {}, title), element("dl", {}, ...rows));
+  return element("div", { class: "panel extra" }, element("h4", {}, title), element("dl", {}, ...rows));
 }
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));

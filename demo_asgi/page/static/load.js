@@ -1,40 +1,40 @@
-// Two hundred requests at once, on two views, and the queries that they became, drawn on one scale.
+// Sends 200 requests at once to two views, and draws their queries on one scale.
 
-import { call, Gone } from "./api.js";
+import { Gone, postJson } from "./api.js";
 import { byId, element, replace, svg } from "./dom.js";
-import { milliseconds } from "./words.js";
+import { milliseconds } from "./labels.js";
 
 const HEIGHT = 200;
-// Pixels: a bar is never too thin to be seen, and one that is high enough has its number beside it, which takes some room.
-const NARROWEST = 2.5;
-const LABELLED = 18;
-const LABEL = 80;
+// Pixels. Bars of this height or more have a label.
+const MIN_BAR_WIDTH = 2.5;
+const MIN_LABELLED_HEIGHT = 18;
+const LABEL_WIDTH = 80;
 const MARGIN = { top: 12, right: 12, bottom: 34, left: 40 };
 
 export class Load {
-  constructor(measured) {
-    this.measured = measured;
+  constructor(onMeasured) {
+    this.onMeasured = onMeasured;
     this.result = null;
     byId("run-load").addEventListener("click", () => this.run());
-    // Drawn for the width that there is, so that letters keep their size.
+    // Draw for the available width, so that the text keeps its size.
     new ResizeObserver(() => this.draw()).observe(byId("load-result"));
   }
 
   async run() {
     const button = byId("run-load");
     const summary = byId("load-summary");
-    // Not `disabled`, which would take the focus away.
+    // `disabled` would remove the focus.
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
     summary.textContent = "Sending 200 requests, twice…";
     try {
-      this.result = await call("/page/load", {});
+      this.result = await postJson("/page/load", {});
       summary.textContent = summaryOf(this.result);
       this.width = 0;
       this.draw();
-      this.measured(this.result);
+      this.onMeasured(this.result);
     } catch (error) {
-      summary.textContent = error instanceof Gone ? "No answer." : `It went wrong: ${error.message}`;
+      summary.textContent = error instanceof Gone ? "No response." : `The load failed: ${error.message}`;
     } finally {
       button.removeAttribute("aria-disabled");
     }
@@ -55,20 +55,19 @@ export class Load {
         chart("Guarded view: lookups share queries", guarded, requests, scale, width),
         chart("Plain view: each request looks up for itself", plain, requests, scale, width),
       ),
-      key(),
+      legend(),
       figures(guarded, plain),
     );
   }
 }
 
 function chart(title, load, requests, scale, room) {
-  const side = room >= 760;
-  const outer = side ? (room - 20) / 2 : room;
+  const outer = room >= 760 ? (room - 20) / 2 : room;
   const width = Math.max(240, outer - 34);
   const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT };
   const x = (seconds) => MARGIN.left + (seconds / scale) * inner.width;
   const y = (count) => MARGIN.top + inner.height - (count / requests) * inner.height;
-  const label = `${title}. ${spokenFigures(load)}`;
+  const label = `${title}. ${describe(load)}`;
   return element(
     "figure",
     { class: "card chart" },
@@ -78,31 +77,31 @@ function chart(title, load, requests, scale, room) {
       { role: "img", "aria-label": label, viewBox: `0 0 ${width} ${MARGIN.top + HEIGHT + MARGIN.bottom}`, width, height: MARGIN.top + HEIGHT + MARGIN.bottom },
       ...timeAxis(scale, x, y(0), width),
       ...countAxis(requests, x(0), width - MARGIN.right, y),
-      answeredLine(load.answered, x, y),
+      responseLine(load.response_times, x, y),
       ...queryBars(load.queries, x, y),
     ),
   );
 }
 
-// Each query is as high as the lookups in it are many, and as long as it took; one stands on the other.
+// The height of a bar is the number of lookups in its query. Its width is the duration. The bars are stacked.
 function queryBars(queries, x, y) {
   let below = 0;
   return queries.flatMap(({ began, ended, tokens }) => {
     const [bottom, top] = [y(below), y((below += tokens))];
     const height = bottom - top;
-    const [left, width] = [x(began), Math.max(NARROWEST, x(ended) - x(began))];
+    const [left, width] = [x(began), Math.max(MIN_BAR_WIDTH, x(ended) - x(began))];
     const bar = svg("rect", { class: "query", x: left, y: top, width, height: height > 4 ? height - 1 : height, rx: height > 4 ? 2 : 0 });
-    if (height < LABELLED) return [bar];
-    // Before the bar where there is room: the line of the answers, which come after their query, is behind it.
-    const before = left - x(0) >= LABEL;
+    if (height < MIN_LABELLED_HEIGHT) return [bar];
+    // Responses follow their query, so a label before the bar does not cover their line.
+    const before = left - x(0) >= LABEL_WIDTH;
     const at = { class: "bar-label", x: before ? left - 6 : left + width + 6, y: (top + bottom) / 2 + 4, "text-anchor": before ? "end" : "start" };
     return [bar, svg("text", at, `${tokens} lookups`)];
   });
 }
 
-function answeredLine(answered, x, y) {
-  const steps = answered.map((seconds, index) => `H${x(seconds).toFixed(1)}V${y(index + 1).toFixed(1)}`);
-  return svg("path", { class: "answered", d: `M${x(0)} ${y(0)}${steps.join("")}` });
+function responseLine(times, x, y) {
+  const steps = times.map((seconds, index) => `H${x(seconds).toFixed(1)}V${y(index + 1).toFixed(1)}`);
+  return svg("path", { class: "responses", d: `M${x(0)} ${y(0)}${steps.join("")}` });
 }
 
 function timeAxis(scale, x, bottom, width) {
@@ -129,12 +128,12 @@ function tidyStep(extent, most) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= rough);
 }
 
-function key() {
+function legend() {
   return element(
     "ul",
     { class: "legend" },
-    element("li", {}, svg("svg", { class: "mark", width: 22, height: 12, "aria-hidden": "true" }, svg("rect", { class: "query", x: 1, y: 1, width: 20, height: 10, rx: 2 })), " a query: as high as the lookups in it, as long as it took"),
-    element("li", {}, svg("svg", { class: "mark", width: 22, height: 12, "aria-hidden": "true" }, svg("path", { class: "answered", d: "M1 10H8V5H15V2H21" })), " requests answered so far"),
+    element("li", {}, svg("svg", { class: "mark", width: 22, height: 12, "aria-hidden": "true" }, svg("rect", { class: "query", x: 1, y: 1, width: 20, height: 10, rx: 2 })), " a query: the height is its number of lookups, the width its duration"),
+    element("li", {}, svg("svg", { class: "mark", width: 22, height: 12, "aria-hidden": "true" }, svg("path", { class: "responses", d: "M1 10H8V5H15V2H21" })), " responses so far"),
   );
 }
 
@@ -144,9 +143,9 @@ function figures(guarded, plain) {
     ["Lookups in the largest query", (load) => Math.max(...load.queries.map((query) => query.tokens))],
     ["Database connections opened", (load) => load.connections],
     ["Threads that queried", (load) => load.threads],
-    ["Half of the requests answered after", (load) => milliseconds(load.answered[Math.floor(load.answered.length / 2)])],
-    ["All answered after", (load) => milliseconds(load.seconds)],
-    ["Answered with 200", (load) => load.statuses[200] ?? 0],
+    ["Time until half of the responses", (load) => milliseconds(load.response_times[Math.floor(load.response_times.length / 2)])],
+    ["Time until the last response", (load) => milliseconds(load.seconds)],
+    ["Responses with 200", (load) => load.statuses[200] ?? 0],
   ];
   return element(
     "div",
@@ -168,11 +167,11 @@ function figures(guarded, plain) {
 }
 
 function summaryOf({ requests, guarded, plain }) {
-  return `${requests} requests on the guarded view became ${counted(guarded.queries.length)} and took ${milliseconds(guarded.seconds)}; on the plain view, ${counted(plain.queries.length)} and ${milliseconds(plain.seconds)}.`;
+  return `${requests} requests on the guarded view became ${queryCount(guarded.queries.length)} and took ${milliseconds(guarded.seconds)}; on the plain view, ${queryCount(plain.queries.length)} and ${milliseconds(plain.seconds)}.`;
 }
 
-function spokenFigures(load) {
-  return `${counted(load.queries.length)} on ${load.connections} new connections; all answered after ${milliseconds(load.seconds)}.`;
+function describe(load) {
+  return `${queryCount(load.queries.length)} on ${load.connections} new connections; last response after ${milliseconds(load.seconds)}.`;
 }
 
-const counted = (queries) => (queries === 1 ? "1 query" : `${queries} queries`);
+const queryCount = (queries) => (queries === 1 ? "1 query" : `${queries} queries`);

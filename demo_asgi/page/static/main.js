@@ -1,6 +1,6 @@
-// The parts of the page, put together.
+// Connects the parts of the page.
 
-import { call, isAway, read, unlessGone, watch } from "./api.js";
+import { getJson, isDemoGone, postJson, unlessGone, watch } from "./api.js";
 import { Builder } from "./builder.js";
 import { Countdown } from "./countdown.js";
 import { byId } from "./dom.js";
@@ -13,16 +13,15 @@ import { Tour } from "./tour.js";
 
 const POLL = 5000;
 const POLL_WHILE_GONE = 1000;
-// A guard learns that keys are gone when it fetches them anew, for a token that names one which it does not have.
+// A guard notices removed keys when it fetches keys again, for a token with an unknown key.
 const ROUNDS_AFTER_REMOVAL = 2;
 let rounds = 0;
 
 const builder = new Builder();
-// What is bound, and what else a view may ask for, has a table of its own.
 const grids = ["tokens", "bound"].map((id) => new Grid(id, (view, token) => builder.show(view, token)));
 const switches = new Switches(async (message) => {
   if (message.rotate === "remove") rounds = ROUNDS_AFTER_REMOVAL;
-  await ask();
+  await sendAll();
 });
 const replay = new Replay();
 const load = new Load((result) => replay.play(result));
@@ -31,75 +30,77 @@ new Countdown();
 document.querySelectorAll(".scroll, pre").forEach(showScrolling);
 
 async function fetchTokens(fresh) {
-  const { tokens, trouble } = await call("/page/tokens", { fresh });
-  for (const grid of grids) grid.setTokens(tokens, trouble);
+  const { tokens, error } = await postJson("/page/tokens", { fresh });
+  for (const grid of grids) grid.setTokens(tokens, error);
   builder.setTokens(tokens);
 }
 
-async function ask() {
-  await Promise.all(grids.map((grid) => grid.ask()));
+async function sendAll() {
+  await Promise.all(grids.map((grid) => grid.send()));
 }
 
-async function drawAndAsk() {
+async function drawAndSend() {
   for (const grid of grids) grid.draw();
-  await ask();
+  await sendAll();
 }
 
-function say(words) {
-  for (const grid of grids) grid.say(words);
+function setSummaries(text) {
+  for (const grid of grids) grid.setSummary(text);
 }
 
-async function begin() {
-  // First, and alone: what else the demo has to do would be in its figures.
+async function start() {
+  // Run the load alone: other requests would distort its figures.
   if (!load.result) await load.run();
-  const [{ views }] = await Promise.all([read("/page/views"), fetchTokens(false), switches.refresh()]);
+  const [{ views }] = await Promise.all([getJson("/page/views"), fetchTokens(false), switches.refresh()]);
   for (const grid of grids) grid.setViews(views);
   builder.setViews(views);
-  await drawAndAsk();
+  await drawAndSend();
 }
 
 async function renew() {
-  say("Fetching new tokens…");
+  setSummaries("Fetching new tokens…");
   await fetchTokens(true);
-  await drawAndAsk();
+  await drawAndSend();
 }
 
-byId("ask").addEventListener("click", () => unlessGone(ask));
-byId("renew").addEventListener("click", () => unlessGone(renew, () => say("No answer.")));
+byId("send-again").addEventListener("click", () => unlessGone(sendAll));
+byId("renew").addEventListener("click", () => unlessGone(renew, () => setSummaries("No response.")));
 
 watch({
   gone() {
     document.body.classList.add("is-gone");
     byId("gone").textContent =
-      "The demo is not running any more. Start it again with “python -m demo_asgi”: this page notices, and goes on.";
-    switches.forget();
+      "The demo is not running any more. Start it again with “python -m demo_asgi”. This page then continues by itself.";
+    switches.showUnknown();
   },
   back() {
     document.body.classList.remove("is-gone");
     byId("gone").textContent = "";
-    unlessGone(begin);
+    unlessGone(start);
   },
 });
 
-// A guard whose server failed backs off: once the server works, the page requests the results until they arrive.
-const isUnsettled = () => switches.isWell && (rounds > 0 || grids.some((grid) => grid.trouble || grid.hasTrouble));
+// After an outage, a guard waits before it retries. So the page sends its requests again until they all have a result.
+const needsRetry = () => switches.isHealthy && (rounds > 0 || grids.some((grid) => grid.error || grid.hasUnavailable));
 
-async function settle() {
+async function retry() {
   rounds = Math.max(0, rounds - 1);
-  if (grids[0].trouble) await fetchTokens(false);
-  await drawAndAsk();
+  if (grids[0].error) await fetchTokens(false);
+  await drawAndSend();
 }
 
 async function poll() {
   try {
     await unlessGone(async () => {
       await switches.refresh();
-      if (isUnsettled()) await settle();
+      if (needsRetry()) await retry();
     });
   } finally {
-    setTimeout(poll, isAway() ? POLL_WHILE_GONE : POLL);
+    schedulePoll();
   }
 }
 
-await unlessGone(begin);
-setTimeout(poll, isAway() ? POLL_WHILE_GONE : POLL);
+const schedulePoll = () => setTimeout(poll, isDemoGone() ? POLL_WHILE_GONE : POLL);
+
+await unlessGone(start);
+schedulePoll();

@@ -1,11 +1,11 @@
-// What an answer tells a client, in a sentence.
+// What a response means for a client, in a sentence.
 
-import { gistOf } from "./words.js";
+import { challengeLabel } from "./labels.js";
 
 const CHALLENGES = {
-  "bare challenge": "No token came, or none that this view reads. Then a challenge has no error (RFC 6750).",
+  "bare challenge": "The request has no token, or none that this view reads. The challenge then has no error (RFC 6750).",
   invalid_request: "The credentials are malformed: the client must change its request.",
-  invalid_token: "The client needs another token. It is not told why.",
+  invalid_token: "The client needs another token. It does not learn why.",
   insufficient_scope: "The token is valid. The client needs one with the scope in the challenge.",
   invalid_dpop_proof: "The token may be valid. The client must make a new proof, for this request alone.",
   use_dpop_nonce: "The response has a DPoP-Nonce. The client puts it into a new proof, and sends the request again.",
@@ -23,5 +23,5 @@ export function meaningOf({ status, challenge }, reason) {
   if (status < 300) return null;
   if (status >= 500) return "The token could not be validated now. The client keeps it, and tries again later.";
   if (challenge === null) return "The token is valid, and no other scope would help. So there is no challenge.";
-  return [CHALLENGES[gistOf(challenge)], REASONS[reason]].filter(Boolean).join(" ");
+  return [CHALLENGES[challengeLabel(challenge)], REASONS[reason]].filter(Boolean).join(" ");
 }

@@ -1,4 +1,4 @@
-// What is cut off fades out at that edge, so that it shows that it scrolls.
+// Content that is cut off fades out at that edge, so that users see that they can scroll.
 
 export function showScrolling(box) {
   const mark = () => {

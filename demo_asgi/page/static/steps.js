@@ -1,75 +1,76 @@
-// The steps of a decision, as the guard explains itself.
+// The rules that led to a decision, from the guard's explanation.
 
 import { breakable, element, replace } from "./dom.js";
-import { glyphOf, spoken, toneOf } from "./words.js";
+import { glyphOf, toneOf, withSpaces } from "./labels.js";
 
 const OUTCOMES = {
-  passed: { glyph: "✓", word: "passed", tone: "good" },
-  failed: { glyph: "✕", word: "failed", tone: "broken" },
-  not_reached: { glyph: "–", word: "not reached", tone: "quiet" },
-  not_checked: { glyph: "–", word: "not checked", tone: "quiet" },
+  passed: { glyph: "✓", label: "passed", tone: "good" },
+  failed: { glyph: "✕", label: "failed", tone: "malformed" },
+  not_reached: { glyph: "–", label: "not reached", tone: "muted" },
+  not_checked: { glyph: "–", label: "not checked", tone: "muted" },
 };
 
-const TONES = {
+const VALIDATOR_TONES = {
   accepted: "good",
-  refused: "broken",
-  unavailable: "trouble",
-  not_asked: "quiet",
+  refused: "malformed",
+  unavailable: "unavailable",
 };
 
 export function drawSteps(holder, guards, note) {
   if (guards.length) replace(holder, ...(note ? [element("p", { class: "hint" }, note)] : []), ...guards.map(drawGuard));
-  else drawWords(holder, "Nothing guards this view, so there is no decision.");
+  else drawMessage(holder, "Nothing guards this view, so there is no decision.");
 }
 
-// In the place of steps.
-export function drawWords(holder, words) {
-  replace(holder, element("p", { class: "hint" }, words));
+// Show a message in the place of the steps.
+export function drawMessage(holder, message) {
+  replace(holder, element("p", { class: "hint" }, message));
 }
 
-function drawGuard(told) {
+function drawGuard(explanation) {
+  const { status, outcome, reason, remedy, credentials, proof, validators } = explanation;
   return element(
     "div",
     {},
     element(
       "p",
-      { class: `outcome tone-${toneOf(told.status)}` },
-      element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(told.status)),
-      element("strong", {}, ` ${told.status} ${told.outcome}`),
-      told.reason ? `: ${spoken(told.reason)}` : "",
+      { class: `outcome tone-${toneOf(status)}` },
+      element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(status)),
+      element("strong", {}, ` ${status} ${outcome}`),
+      reason ? `: ${withSpaces(reason)}` : "",
     ),
-    told.remedy ? element("p", { class: "remedy" }, ...withCode(told.remedy)) : null,
+    remedy ? element("p", { class: "remedy" }, ...withCode(remedy)) : null,
     element(
       "div",
-      { class: "judges" },
-      judge("The Authorization header", null, told.credentials),
-      told.proof.length ? judge("The DPoP proof", null, told.proof) : null,
-      ...told.validators.map((validator) => judge(validator.validator, validator, validator.steps)),
+      { class: "panels" },
+      panel("The Authorization header", null, credentials),
+      proof.length ? panel("The DPoP proof", null, proof) : null,
+      ...validators.map((validator) => panel(validator.validator, validator, validator.steps)),
     ),
   );
 }
 
-function judge(title, validator, steps) {
+function panel(title, validator, steps) {
   return element(
     "div",
-    { class: "judge" },
+    { class: "panel" },
     element("h4", {}, element("span", {}, ...breakable(title)), validator ? badge(validator) : null),
     steps.length
       ? element("ol", {}, ...steps.map(drawStep))
-      : element("p", { class: "hint" }, "The guard does not ask it about this token."),
-    validator && validator.calls.length ? list("Asked outside", validator.calls) : null,
-    // The same in the words of each: once is enough.
+      : element("p", { class: "hint" }, "The guard does not try it for this token."),
+    validator && validator.calls.length ? list("Requests and lookups", validator.calls) : null,
+    // The other validators would show the same claims.
     validator && validator.asked ? claims(validator.claims) : null,
   );
 }
 
 function badge({ outcome, asked }) {
-  const words = outcome === "not_asked" || asked ? spoken(outcome) : `not asked; its result would be: ${spoken(outcome)}`;
-  return element("span", { class: `badge tone-${asked ? TONES[outcome] : "quiet"}` }, words);
+  if (outcome === "not_asked") return element("span", { class: "badge tone-muted" }, "not tried");
+  const tone = asked ? VALIDATOR_TONES[outcome] : "muted";
+  return element("span", { class: `badge tone-${tone}` }, asked ? outcome : `not tried; would be ${outcome}`);
 }
 
 function drawStep({ rule, outcome, reason, detail }) {
-  const { glyph, word, tone } = OUTCOMES[outcome];
+  const { glyph, label, tone } = OUTCOMES[outcome];
   return element(
     "li",
     { class: `step tone-${tone}` },
@@ -78,9 +79,9 @@ function drawStep({ rule, outcome, reason, detail }) {
       "span",
       { class: "rule" },
       rule,
-      detail ? element("span", { class: "wants" }, ...breakable(` (${detail})`)) : null,
-      reason ? element("strong", {}, ` ${spoken(reason)}`) : null,
-      element("span", { class: "hidden" }, `, ${word}`),
+      detail ? element("span", { class: "required" }, ...breakable(` (${detail})`)) : null,
+      reason ? element("strong", {}, ` ${withSpaces(reason)}`) : null,
+      element("span", { class: "hidden" }, `, ${label}`),
     ),
   );
 }
@@ -95,12 +96,12 @@ function claims(known) {
   return element(
     "div",
     { class: "extra" },
-    element("h5", {}, "What the token says"),
+    element("h5", {}, "Claims of the token"),
     element("dl", {}, ...entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, typeof value === "string" ? value : JSON.stringify(value))))),
   );
 }
 
-// What stands between backticks is code.
+// Text between backticks is code.
 function withCode(text) {
   return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }

@@ -1,17 +1,17 @@
-// The authorization server: its state, its faults, its keys.
+// The state, the faults and the keys of the authorization server.
 
-import { call, read, unlessGone } from "./api.js";
+import { getJson, postJson, unlessGone } from "./api.js";
 import { byId } from "./dom.js";
 
 const FAULTS = ["down", "slow"];
 const ROTATIONS = ["rotate-keep", "rotate-remove"];
-const NOTHING_KNOWN = { running: false, down: false, slow: false, kids: [] };
+const UNKNOWN = { running: false, down: false, slow: false, kids: [] };
 
 export class Switches {
-  constructor(changed) {
-    this.changed = changed;
+  constructor(onChange) {
+    this.onChange = onChange;
     this.isRunning = false;
-    this.isWell = false;
+    this.isHealthy = false;
     for (const name of FAULTS) {
       byId(name).addEventListener("click", () => this.set({ [name]: byId(name).getAttribute("aria-checked") !== "true" }));
     }
@@ -20,47 +20,46 @@ export class Switches {
   }
 
   async refresh() {
-    this.show((await read("/page/status")).authority);
+    this.show((await getJson("/page/status")).authority);
   }
 
-  // The demo, which would know, is gone.
-  forget() {
-    this.show(NOTHING_KNOWN, "Not known");
+  showUnknown() {
+    this.show(UNKNOWN, "Not known");
   }
 
   async set(message) {
     if (!this.isRunning) return;
     await unlessGone(async () => {
       await this.send(message);
-      await this.changed(message);
+      await this.onChange(message);
     });
   }
 
   async send(message) {
-    const { authority, trouble } = await call("/page/authority", message);
-    this.show(authority, trouble);
+    const { authority, error } = await postJson("/page/authority", message);
+    this.show(authority, error);
   }
 
-  show(server, trouble) {
+  show(server, error) {
     this.isRunning = server.running;
-    this.isWell = server.running && !FAULTS.some((name) => server[name]);
+    this.isHealthy = server.running && !FAULTS.some((name) => server[name]);
     for (const name of FAULTS) byId(name).setAttribute("aria-checked", String(server[name]));
-    // Not `disabled`, which would take the focus away.
+    // `disabled` would remove the focus.
     for (const id of [...FAULTS, ...ROTATIONS]) byId(id).setAttribute("aria-disabled", String(!server.running));
-    const [tone, words] = stateOf(server, trouble);
+    const [tone, text] = stateOf(server, error);
     const state = byId("server-state");
-    // Said once: a live region that is filled again is read again.
-    if (state.textContent !== words) state.textContent = words;
+    // Screen readers read a live region again whenever its text is set.
+    if (state.textContent !== text) state.textContent = text;
     state.className = `state tone-${tone}`;
     byId("keys").textContent = keysOf(server.kids);
   }
 }
 
-function stateOf(server, trouble) {
-  if (trouble) return ["trouble", trouble];
-  if (!server.running) return ["trouble", "It does not respond at all"];
-  if (server.down) return ["trouble", server.slow ? "Down, and slow to respond" : "Down"];
-  if (server.slow) return ["unknown", "Slow"];
+function stateOf(server, error) {
+  if (error) return ["unavailable", error];
+  if (!server.running) return ["unavailable", "It does not respond"];
+  if (server.down) return ["unavailable", server.slow ? "Down, and slow to respond" : "Down"];
+  if (server.slow) return ["unauthorized", "Slow"];
   return ["good", "Running"];
 }
 

@@ -1,8 +1,8 @@
-// The guided tour: four steps, each with requests that anyone could send.
+// The tour: four steps. Each sends requests that any client could send.
 
-import { call, Gone, present } from "./api.js";
+import { Gone, postJson, requestView } from "./api.js";
 import { byId, element, replace } from "./dom.js";
-import { authorizationOf, gistOf, glyphOf, toneOf, wordOf } from "./words.js";
+import { authorizationOf, challengeLabel, glyphOf, labelOf, toneOf } from "./labels.js";
 
 const view = (path) => ({ method: "GET", path });
 const CACHED = view("/introspection/async");
@@ -19,7 +19,7 @@ export class Tour {
   }
 
   async next() {
-    // Not `disabled`, which would take the focus away.
+    // `disabled` would remove the focus.
     if (this.button.getAttribute("aria-disabled") === "true") return;
     if (this.at === this.steps.length) this.reset();
     this.button.setAttribute("aria-disabled", "true");
@@ -31,7 +31,7 @@ export class Tour {
       await [() => this.works(), () => this.lacksScope(), () => this.isRevoked(), () => this.serverStops()][this.at]();
       this.at += 1;
     } catch (error) {
-      results.append(element("li", {}, error instanceof Gone ? "No answer." : error.message));
+      results.append(element("li", {}, error instanceof Gone ? "No response." : error.message));
     } finally {
       this.button.removeAttribute("aria-disabled");
       step.scrollIntoView({ block: "nearest" });
@@ -56,58 +56,58 @@ export class Tour {
     });
   }
 
-  // --- The steps ---
+  // --- Steps ---
 
   async works() {
-    this.tokens = (await call("/page/tour", {})).tokens;
-    await this.show(CACHED, "known", "an opaque token");
-    await this.show(SIGNED, "jwt", "a JWT");
+    this.tokens = (await postJson("/page/tour", {})).tokens;
+    await this.send(CACHED, "known", "an opaque token");
+    await this.send(SIGNED, "jwt", "a JWT");
   }
 
   async lacksScope() {
-    const answer = await this.show(CACHED, "email", "a token with the scope “email”");
-    this.say(`The challenge asks for scope="${/scope="([^"]*)"/.exec(answer.challenge ?? "")?.[1]}".`);
+    const response = await this.send(CACHED, "email", "a token with the scope “email”");
+    this.addNote(`The challenge names scope="${/scope="([^"]*)"/.exec(response.challenge ?? "")?.[1]}".`);
   }
 
   async isRevoked() {
-    await this.show(FRESH, "revoked", "before");
-    await call("/page/tour", { revoke: this.tokens.revoked });
-    await this.show(FRESH, "revoked", "revoked a moment ago");
+    await this.send(FRESH, "revoked", "before");
+    await postJson("/page/tour", { revoke: this.tokens.revoked });
+    await this.send(FRESH, "revoked", "revoked a moment ago");
   }
 
   async serverStops() {
     await this.switches.send({ down: true });
-    this.say("The server is down.");
+    this.addNote("The server is down.");
     try {
-      await this.show(SIGNED, "jwt", "the JWT: its keys are known");
-      await this.show(CACHED, "known", "the opaque token of step 1");
-      const answer = await this.show(CACHED, "unseen", "a new opaque token");
-      this.say(`It is told to retry after ${answer.headers.get("Retry-After")} s.`);
+      await this.send(SIGNED, "jwt", "the JWT: its keys are known");
+      await this.send(CACHED, "known", "the opaque token of step 1");
+      const response = await this.send(CACHED, "unseen", "a new opaque token");
+      this.addNote(`The client may retry after ${response.headers.get("Retry-After")} s.`);
     } finally {
       await this.switches.send({ down: false });
     }
-    this.say("The server runs again.");
+    this.addNote("The server runs again.");
   }
 
-  // --- What they show ---
+  // --- Results ---
 
-  async show(view, name, words) {
-    const answer = await present(view, { Authorization: authorizationOf("Bearer", this.tokens[name]) });
-    const { status, challenge } = answer;
-    const said = challenge ? gistOf(challenge) : wordOf(status);
+  async send(view, name, description) {
+    const response = await requestView(view, { Authorization: authorizationOf("Bearer", this.tokens[name]) });
+    const { status, challenge } = response;
+    const label = challenge ? challengeLabel(challenge) : labelOf(status);
     this.results.append(
       element(
         "li",
         {},
-        element("span", { class: `chip tone-${toneOf(status)}` }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(status)), ` ${status} ${said}`),
-        element("span", { class: "what" }, words),
+        element("span", { class: `chip tone-${toneOf(status)}` }, element("span", { class: "glyph", "aria-hidden": "true" }, glyphOf(status)), ` ${status} ${label}`),
+        element("span", {}, description),
         element("code", {}, view.path),
       ),
     );
-    return answer;
+    return response;
   }
 
-  say(words) {
-    this.results.append(element("li", { class: "hint" }, words));
+  addNote(text) {
+    this.results.append(element("li", { class: "hint" }, text));
   }
 }

@@ -1,4 +1,4 @@
-"""One at a time, whatever event loop it runs on."""
+"""Locks that work on every event loop."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,8 @@ PAUSE = 0.02
 
 
 @contextlib.asynccontextmanager
-async def turn(lock: threading.Lock) -> AsyncIterator[None]:
-    """Hold ``lock`` for as long as the block lasts."""
+async def holding(lock: threading.Lock) -> AsyncIterator[None]:
+    """Hold ``lock`` during the block."""
     # Poll, because asyncio's locks belong to one event loop, and a waiting thread cannot be cancelled.
     while not lock.acquire(blocking=False):  # noqa: ASYNC110
         await asyncio.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""The expected and the observed part of a response, in the same form."""
+"""Summaries of expected and received responses, for comparison."""
 
 import json
 import re
@@ -6,22 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 ANYTHING = "..."
-"""Instead of a value of a header field: the field is present, with any value."""
+"""A header field with this expected value may have any value, but must be present."""
 
 _SCHEME = re.compile(r"(?:^|, )([\w-]+) (?=[\w-]+=)")
 _AUTH_PARAM = re.compile(r'([\w-]+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The part of a response that matters.
+class ResponseSummary:
+    """The parts of a response that are compared.
 
     Attributes:
         status: the status code.
-        body: members of the JSON body, or text that another kind of body contains.
-        challenge: parameters of the challenge that has an error, or of the first; ``None`` if there must be none. With
-            ``scheme``, it is not the one for ``Bearer``.
-        fields: header fields, each with a value that it must contain.
+        body: some members of the JSON body, or a text that the body contains.
+        challenge: parameters of the challenge with an error, or of the first challenge; ``None`` without a
+            challenge. ``scheme`` is the authentication scheme, if it is not ``Bearer``.
+        fields: header fields, each with one of its values.
     """
 
     status: int
@@ -47,25 +47,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """A response as it was received: the names of its header fields in lower case, repeated ones joined with commas."""
+class RawResponse:
+    """A response as received. Names of header fields are in lower case. Repeated fields are joined with commas."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-def observe(response: Response, expected: Answer) -> Answer:
-    """The part of ``response`` that ``expected`` names. Both are equal if the response is as expected."""
-    return Answer(
+def summarize(response: RawResponse, expected: ResponseSummary) -> ResponseSummary:
+    """Return the parts of ``response`` that ``expected`` names. Both are equal if the response is as expected."""
+    return ResponseSummary(
         status=response.status,
-        body=_observe_body(response.body, expected.body),
-        challenge=_observe_challenge(response.headers.get("www-authenticate"), expected.challenge or {}),
-        fields={name: _observe_field(response.headers, name, value) for name, value in expected.fields.items()},
+        body=_summarize_body(response.body, expected.body),
+        challenge=_summarize_challenge(response.headers.get("www-authenticate"), expected.challenge or {}),
+        fields={name: _summarize_field(response.headers, name, value) for name, value in expected.fields.items()},
     )
 
 
-def _observe_body(body: bytes, expected: Mapping[str, object] | str) -> Mapping[str, object] | str:
+def _summarize_body(body: bytes, expected: Mapping[str, object] | str) -> Mapping[str, object] | str:
     text = body.decode(errors="replace")
     if isinstance(expected, str):
         return expected if expected in text else text
@@ -78,25 +78,25 @@ def _observe_body(body: bytes, expected: Mapping[str, object] | str) -> Mapping[
     return {name: members[name] for name in expected if name in members}
 
 
-def _observe_challenge(challenge: str | None, expected: Mapping[str, str]) -> Mapping[str, str] | None:
+def _summarize_challenge(challenge: str | None, expected: Mapping[str, str]) -> Mapping[str, str] | None:
     if challenge is None:
         return None
-    challenges = [(scheme, dict(_AUTH_PARAM.findall(params))) for scheme, params in _split(challenge)]
-    scheme, seen = next((each for each in challenges if "error" in each[1]), challenges[0])
+    challenges = [(scheme, dict(_AUTH_PARAM.findall(text))) for scheme, text in _split(challenge)]
+    scheme, params = next((each for each in challenges if "error" in each[1]), challenges[0])
     if scheme != "Bearer":
-        seen = {"scheme": scheme, **seen}
-    # An unexpected error counts too. Its description is for people and may change.
+        params = {"scheme": scheme, **params}
+    # Compare an unexpected error too. Its description may change, so it is not compared.
     named = [*expected, *(name for name in ("scheme", "error") if name not in expected)]
-    return {name: seen[name] for name in named if name in seen}
+    return {name: params[name] for name in named if name in params}
 
 
 def _split(challenge: str) -> Iterator[tuple[str, str]]:
-    """The challenges in a field, each with its scheme and its parameters."""
+    """The scheme and the parameters of each challenge."""
     _, *parts = _SCHEME.split(challenge)
     return zip(parts[::2], parts[1::2], strict=True)
 
 
-def _observe_field(headers: Mapping[str, str], name: str, expected: str) -> str:
+def _summarize_field(headers: Mapping[str, str], name: str, expected: str) -> str:
     value = headers.get(name.lower(), "")
     if expected == ANYTHING:
         return expected if value else value

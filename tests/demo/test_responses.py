@@ -1,4 +1,4 @@
-"""The tour would notice."""
+"""The tour notices every difference between the expected and the received response."""
 
 import dataclasses
 import http.server
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from demo_asgi.answers import ANYTHING, Answer, Response, observe
 from demo_asgi.bound import REQUESTS as BOUND
 from demo_asgi.remote import STEPS
 from demo_asgi.requests import AUTHORITY, DEMO, REQUESTS, DemoRequest
-from demo_asgi.tour import Stage, take
+from demo_asgi.responses import ANYTHING, RawResponse, ResponseSummary, summarize
+from demo_asgi.tour import TourState, send_all
 
 REMOTE = [step for step in (*BOUND, *STEPS) if isinstance(step, DemoRequest)]
-EXPECTED = Answer(
+EXPECTED = ResponseSummary(
     status=401,
     body={"error": "missing_authorization"},
     challenge={"realm": "demo", "scope": "profile"},
@@ -27,12 +27,12 @@ HEADERS = {
     "cache-control": "no-store",
     "vary": "Cookie, authorization",
 }
-AS_EXPECTED = Response(401, HEADERS, b'{"error": "missing_authorization", "error_description": "Words"}')
+AS_EXPECTED = RawResponse(401, HEADERS, b'{"error": "missing_authorization", "error_description": "Words"}')
 
 
-def test_what_matters_is_compared_and_words_are_not() -> None:
+def test_descriptions_are_not_compared() -> None:
     """Descriptions, the case of field values and further members may change."""
-    assert observe(AS_EXPECTED, EXPECTED) == EXPECTED
+    assert summarize(AS_EXPECTED, EXPECTED) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_what_matters_is_compared_and_words_are_not() -> None:
         {"headers": {}},
     ],
 )
-def test_every_part_that_matters_is_noticed(changes: dict[str, Any]) -> None:
+def test_every_difference_is_noticed(changes: dict[str, Any]) -> None:
     """A response that differs in one part is not the expected one."""
     response = dataclasses.replace(AS_EXPECTED, **changes)
-    assert observe(response, EXPECTED) != EXPECTED
+    assert summarize(response, EXPECTED) != EXPECTED
 
 
-def test_a_challenge_that_nobody_expected_is_noticed() -> None:
-    """Where no challenge is expected, there is to be none."""
-    expected = Answer(200, {"username": "alice"})
-    granted = Response(200, {}, b'{"username": "alice"}')
-    assert observe(granted, expected) == expected
+def test_an_unexpected_challenge_is_noticed() -> None:
+    """If no challenge is expected, a challenge is a difference."""
+    expected = ResponseSummary(200, {"username": "alice"})
+    granted = RawResponse(200, {}, b'{"username": "alice"}')
+    assert summarize(granted, expected) == expected
     challenged = dataclasses.replace(granted, headers={"www-authenticate": 'Bearer realm="demo"'})
-    assert observe(challenged, expected) != expected
+    assert summarize(challenged, expected) != expected
 
 
 TWO_SCHEMES = (
@@ -85,25 +85,25 @@ TWO_SCHEMES = (
     ],
 )
 def test_the_challenge_with_the_error_is_compared(errors: dict[str, str], challenge: dict[str, str]) -> None:
-    """Of challenges for several schemes, the one of the scheme that was used counts, and its scheme is named."""
+    """If a response has several challenges, the one with the error is compared, including its scheme."""
     params = {scheme: f', error="{errors[scheme]}"' if scheme in errors else "" for scheme in ("bearer", "dpop")}
-    response = Response(401, {"www-authenticate": TWO_SCHEMES.format(**params)}, b"")
-    assert observe(response, Answer(401, challenge=challenge)) == Answer(401, challenge=challenge)
-    assert observe(response, Answer(401, challenge=challenge | {"error": "other"})).challenge == challenge
+    response = RawResponse(401, {"www-authenticate": TWO_SCHEMES.format(**params)}, b"")
+    assert summarize(response, ResponseSummary(401, challenge=challenge)) == ResponseSummary(401, challenge=challenge)
+    assert summarize(response, ResponseSummary(401, challenge=challenge | {"error": "other"})).challenge == challenge
 
 
 class Teapot(http.server.BaseHTTPRequestHandler):
-    """Answers 418 to everything."""
+    """Responds with 418 to every request."""
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         self.send_response(418)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_GET = do_HEAD = do_POST = do_OPTIONS = do_DELETE = answer  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_OPTIONS = do_DELETE = respond  # noqa: N815
 
     def log_message(self, *arguments: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 def serve(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
@@ -121,40 +121,38 @@ def teapot() -> Iterator[str]:
 
 
 def test_tour_of_a_wrong_server_fails(teapot: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Against a server that answers everything otherwise, every request counts and the exit status is 1."""
-    # Without waiting for what may still come.
+    """If all responses are unexpected, every request counts, and the exit status is 1."""
+    # Do not repeat requests.
     requests = [dataclasses.replace(request, within=0) for request in (*REQUESTS, *REMOTE)]
-    assert take(Stage({DEMO: teapot, AUTHORITY: teapot}), requests) == 1
+    assert send_all(TourState({DEMO: teapot, AUTHORITY: teapot}), requests) == 1
     output = capsys.readouterr().out
     assert output.count("DIFFERENT") == len(requests)
     assert f"{len(requests)} requests, {len(requests)} with an unexpected response." in output
 
 
-def test_tour_of_a_server_that_is_gone_fails(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No answer is a difference like others, and no traceback."""
+def test_tour_without_a_server_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing response is a difference, without a traceback."""
     monkeypatch.setenv("COLUMNS", "1000")
-    # Bound, so that nobody else gets the port, and not listening.
+    # The socket is bound but does not listen, so no other process can use the port.
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
-        assert take(Stage({DEMO: f"http://127.0.0.1:{deaf.getsockname()[1]}"}), REQUESTS[:1]) == 1
+        assert send_all(TourState({DEMO: f"http://127.0.0.1:{deaf.getsockname()[1]}"}), REQUESTS[:1]) == 1
     assert "no response: ConnectionRefusedError" in capsys.readouterr().out
 
 
 def test_requests_are_distinct() -> None:
-    """No request is sent twice, and each says what it shows."""
+    """All requests differ, and each has a description."""
     sent = [(request.line, request.headers, request.form) for request in REQUESTS]
     assert len(set(sent)) == len(sent)
     assert all(step.shows for step in (*REQUESTS, *BOUND, *STEPS))
 
 
 class Slow(Teapot):
-    """Answers 418 twice, then 200 with a token, and remembers the credentials that it saw."""
+    """Responds with 418 twice, then with 200 and a token. It records the credentials of the requests."""
 
     seen: list[str | None] = []
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         self.seen.append(self.headers["Authorization"])
         body = b'{"access_token": "t0ken"}'
         self.send_response(200 if len(self.seen) > 2 else 418)
@@ -163,7 +161,7 @@ class Slow(Teapot):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = answer  # noqa: N815
+    do_GET = respond  # noqa: N815
 
 
 @pytest.fixture
@@ -172,24 +170,26 @@ def slow() -> Iterator[str]:
     yield from serve(Slow)
 
 
-def test_what_may_take_a_while_is_asked_for_again(slow: str) -> None:
-    """A request with patience counts once, whenever its answer comes; a token that it keeps is sent with the next."""
+def test_a_request_is_repeated_until_it_succeeds(slow: str) -> None:
+    """A repeated request counts once. The next request uses the token of its response."""
     requests = (
-        DemoRequest("It comes", "GET /", Answer(200, fields={"Retry-After": ANYTHING}), within=10, keeps="TOKEN"),
-        DemoRequest("It is used", "GET /", Answer(200), headers=(("Authorization", "Bearer ${TOKEN}"),)),
+        DemoRequest(
+            "It comes", "GET /", ResponseSummary(200, fields={"Retry-After": ANYTHING}), within=10, keeps="TOKEN"
+        ),
+        DemoRequest("It is used", "GET /", ResponseSummary(200), headers=(("Authorization", "Bearer ${TOKEN}"),)),
     )
-    assert take(Stage({DEMO: slow}), requests) == 0
+    assert send_all(TourState({DEMO: slow}), requests) == 0
     assert Slow.seen == [None, None, None, "Bearer t0ken"]
 
 
-def test_patience_ends(teapot: str) -> None:
-    """An answer that does not come in time is a difference."""
-    request = DemoRequest("It does not come", "GET /", Answer(200), within=0.2)
-    assert take(Stage({DEMO: teapot}), [request]) == 1
+def test_a_request_is_repeated_for_a_limited_time(teapot: str) -> None:
+    """A response that does not arrive in time is a difference."""
+    request = DemoRequest("It does not come", "GET /", ResponseSummary(200), within=0.2)
+    assert send_all(TourState({DEMO: teapot}), [request]) == 1
 
 
-def test_a_field_that_is_not_there_is_noticed() -> None:
-    """Where any value will do, there has to be one."""
-    expected = Answer(503, fields={"Retry-After": ANYTHING})
-    assert observe(Response(503, {"retry-after": "7"}, b""), expected) == expected
-    assert observe(Response(503, {}, b""), expected) != expected
+def test_a_missing_field_is_noticed() -> None:
+    """A field that may have any value must be present."""
+    expected = ResponseSummary(503, fields={"Retry-After": ANYTHING})
+    assert summarize(RawResponse(503, {"retry-after": "7"}, b""), expected) == expected
+    assert summarize(RawResponse(503, {}, b""), expected) != expected

@@ -1,4 +1,4 @@
-"""The tokens of the guided tour, all of them new: what a guard has seen before would change what it shows."""
+"""Tokens of the page's tour. They are always new, because a guard may have cached the results of older ones."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ _TOKENS = {
 }
 
 
-async def begin() -> Mapping[str, str]:
-    """Tokens by their part in the tour.
+async def issue_all() -> Mapping[str, str]:
+    """New tokens by their role in the tour.
 
     Raises:
-        ServerTroubleError: the authorization server issues none.
+        AuthorizationServerError: the authorization server issues none.
     """
     issued = await asyncio.gather(*(issue(client, scope) for client, scope in _TOKENS.values()))
     return dict(zip(_TOKENS, issued, strict=True))
 
 
-async def end(token: str) -> None:
-    """Revoke a token of the tour.
+async def revoke_opaque(token: str) -> None:
+    """Revoke an opaque token of the tour.
 
     Raises:
-        ServerTroubleError: the authorization server does not respond.
+        AuthorizationServerError: the authorization server does not respond.
     """
     await revoke(OPAQUE_APP, token)

@@ -1,4 +1,4 @@
-"""Tokens that live for seconds, for the WebSocket that ends with its token."""
+"""Tokens that expire after a few seconds, for the WebSocket."""
 
 import secrets
 import time
@@ -8,13 +8,13 @@ from django.contrib.auth.models import User
 from ..models import OAuth2Token
 
 LIFETIME = 6
-"""Seconds. A token is issued at a whole second, so up to one of them has passed already."""
+"""Seconds. A token is issued at a whole second, so it may expire up to one second earlier."""
 
 PREFIX = "demo-short-"
 
 
 async def issue() -> str:
-    """A token of Alice that soon expires. The rows of those that have expired are deleted."""
+    """Issue a token for Alice, and delete expired ones."""
     now = int(time.time())
     await OAuth2Token.objects.filter(access_token__startswith=PREFIX, issued_at__lt=now - LIFETIME).adelete()
     token = await OAuth2Token.objects.acreate(
