@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from . import decorate, floods, imports, in_process, machine, report, turns
+from . import burst_rows, decorate, imports, in_process, machine, report, turns
 from .budgets import ROWS, Row, choose
 from .command import FAILED, run_command
 from .parts import FULL, QUICK, Measured, Plan
@@ -18,8 +18,8 @@ PARTS: Final[Mapping[str, Callable[[Site, Sequence[Any], Plan], Measured]]] = {
     "turns": turns.measure,
     "hops": in_process.measure_hops,
     "inside": in_process.measure_inside,
-    "bursts": floods.measure,
-    "garbage": in_process.measure_garbage,
+    "bursts": burst_rows.measure,
+    "invalid-tokens": in_process.measure_invalid_tokens,
     "decorate": decorate.measure,
     "imports": imports.measure,
 }
@@ -51,13 +51,13 @@ def run(rows: Sequence[Row], plan: Plan, pins: Pins, is_full: bool) -> int:
     measured: list[Measured] = []
     sections: list[str] = []
     for name, make in SITES.items():
-        wanted = [row for row in rows if row.site == name]
-        if wanted:
+        chosen = [row for row in rows if row.site == name]
+        if chosen:
             with make(pins) as site:
-                mine = measure(site, wanted, plan)
-            measured += mine
+                parts = measure(site, chosen, plan)
+            measured += parts
             head = [f"- {site.about}"] if site.about else []
-            sections += report.section(site.title, [*head, *(line for part in mine for line in part.lines)])
+            sections += report.section(site.title, [*head, *(line for part in parts for line in part.lines)])
     text = results(rows, [f"- {line}" for line in about], measured, sections)
     print(text)
     if is_full:
@@ -68,7 +68,7 @@ def run(rows: Sequence[Row], plan: Plan, pins: Pins, is_full: bool) -> int:
 
 def measure(site: Site, rows: Sequence[Row], plan: Plan) -> list[Measured]:
     by_part = {part: [row for row in rows if row.part == part] for part in PARTS}
-    return [PARTS[part](site, wanted, plan) for part, wanted in by_part.items() if wanted]
+    return [PARTS[part](site, chosen, plan) for part, chosen in by_part.items() if chosen]
 
 
 def rounds_line(plan: Plan) -> str:
@@ -81,7 +81,7 @@ def rounds_line(plan: Plan) -> str:
 def results(rows: Sequence[Row], about: Sequence[str], measured: Sequence[Measured], sections: Sequence[str]) -> str:
     seen = {name: figure for each in measured for name, figure in each.seen.items()}
     cpu = {name: figure for each in measured for name, figure in each.cpu.items()}
-    lines = [*about, "", "### Rows", "", *report.budget_table(rows, seen, cpu)]
+    lines = [*about, *report.subsection("Rows", *report.budget_table(rows, seen, cpu))]
     return "\n".join([report.PREAMBLE, *report.section("budgets", lines), *sections]) + "\n"
 
 

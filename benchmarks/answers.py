@@ -1,4 +1,4 @@
-"""Reading one HTTP response, just enough to know whether it is the expected one."""
+"""Reads HTTP responses, and checks whether they are as expected."""
 
 from typing import Final
 
@@ -7,15 +7,15 @@ from .contenders import ANSWER_BODY
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH: Final = b"content-length:"
 LAST_CHUNK: Final = b"0\r\n\r\n"
-# What a refusal must have, and what a 503 must have.
+# The header fields that a refusal and a 503 must have.
 FIELDS: Final = {401: b"\r\nwww-authenticate: bearer ", 503: b"\r\nretry-after: "}
 
 
 def read_status(received: bytes) -> int | None:
-    """The status once the response is complete, or None while more is to come.
+    """Return the status of a complete response, or None for an incomplete one.
 
     Raises:
-        ValueError: no view sends such a response; the text says what is wrong with it.
+        ValueError: the response is wrong. The text says why.
     """
     head, end, body = received.partition(HEAD_END)
     if not end:

@@ -1,4 +1,4 @@
-"""Child process: the test kit's server on a port. Almost every token is active, at once or later. It counts calls."""
+"""Child process: the test kit's server on a port. Almost all tokens are active. It counts requests, and can be slow."""
 
 import argparse
 import asyncio
@@ -17,11 +17,11 @@ from .contenders import GRANTED_SCOPE, UNKNOWN
 from .limits import allow_many_connections
 from .remote_tokens import ALGORITHMS, AUDIENCE, CLIENT_ID, LIFETIME, Remote
 
-NO: Final = ServerResponse.json({"active": False})
+INACTIVE: Final = ServerResponse.json({"active": False})
 
 
-class Books:
-    """The number of requests since the last look, by path."""
+class RequestCounts:
+    """Requests to each path since the last `take`."""
 
     def __init__(self) -> None:
         self.calls: collections.Counter[str] = collections.Counter()
@@ -29,7 +29,7 @@ class Books:
         self.most_in_flight: collections.Counter[str] = collections.Counter()
 
     @contextlib.contextmanager
-    def entry(self, path: str) -> Iterator[None]:
+    def counting(self, path: str) -> Iterator[None]:
         self.calls[path] += 1
         self.in_flight[path] += 1
         self.most_in_flight[path] = max(self.most_in_flight[path], self.in_flight[path])
@@ -46,11 +46,11 @@ class Books:
 
 
 class Authority:
-    """The path of an introspection endpoint ends in the milliseconds that its answers take."""
+    """The authorization server. The path of an introspection endpoint ends with its delay in milliseconds."""
 
     def __init__(self, port: int, state: pathlib.Path) -> None:
-        self.books = Books()
-        self.yes: ServerResponse | None = None
+        self.counts = RequestCounts()
+        self.active: ServerResponse | None = None
         self.server = FakeAuthorizationServer(
             audience=AUDIENCE, algorithm=ALGORITHMS, discovery="rfc8414", respond=self.respond
         ).on_port(port, state=state)
@@ -59,28 +59,28 @@ class Authority:
     def running(self) -> Iterator[None]:
         with self.server as server:
             now = int(time.time())
-            verdict = {"active": True, "iss": server.issuer, "aud": AUDIENCE, "sub": "42", "client_id": CLIENT_ID}
+            claims = {"active": True, "iss": server.issuer, "aud": AUDIENCE, "sub": "42", "client_id": CLIENT_ID}
             times = {"iat": now, "exp": now + LIFETIME}
-            self.yes = ServerResponse.json(verdict | times | {"scope": GRANTED_SCOPE, "token_type": "Bearer"})
+            self.active = ServerResponse.json(claims | times | {"scope": GRANTED_SCOPE, "token_type": "Bearer"})
             yield
 
     async def respond(self, request: ServerRequest) -> ServerResponse | None:
-        if self.yes is None:
-            # The port is open before the server is ready to mint.
+        if self.active is None:
+            # The port is open before the server can mint tokens.
             return ServerResponse(503)
         match request.path.split("/")[1:]:
-            case ["books"]:
-                return ServerResponse.json(self.books.take())
+            case ["counts"]:
+                return ServerResponse.json(self.counts.take())
             case ["mint", algorithm, number, thumbprint]:
                 claims = {"cnf": {"jkt": thumbprint}} if thumbprint else {}
                 return ServerResponse.json([self.mint(algorithm, claims) for _ in range(int(number))])
             case ["introspect", _, milliseconds]:
-                with self.books.entry(request.path):
+                with self.counts.counting(request.path):
                     if milliseconds != "0":
                         await asyncio.sleep(int(milliseconds) / 1000)
-                    return NO if request.form["token"].startswith(UNKNOWN) else self.yes
+                    return INACTIVE if request.form["token"].startswith(UNKNOWN) else self.active
             case _ if request.endpoint != "unknown":
-                with self.books.entry(request.path):
+                with self.counts.counting(request.path):
                     return None
             case _:
                 return None

@@ -1,4 +1,4 @@
-"""The rows that are measured, each with its budget. A missed budget is reported, and does not fail a run."""
+"""The rows, each with its budget. A missed budget is reported, and does not fail a run."""
 
 import dataclasses
 import fnmatch
@@ -11,7 +11,7 @@ from .contenders import (
     AUTHLIB_JWT,
     BEHIND,
     COLD,
-    COLD_SLOW,
+    COLD_50MS,
     GUARD,
     GUARD_SYNC,
     INTROSPECTION,
@@ -24,9 +24,9 @@ from .contenders import (
     TOOLKIT,
     TOOLKIT_GUARD,
     WITH_HTTPX,
-    WITH_HTTPX_SLOW,
+    WITH_HTTPX_50MS,
     WITH_REQUESTS,
-    WITH_REQUESTS_SLOW,
+    WITH_REQUESTS_50MS,
 )
 from .figures import Spread
 
@@ -49,7 +49,7 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ratio:
-    """A contender divided by another one, with so many clients each. ``figure`` is an attribute of `GroupResult`."""
+    """The ratio of two contenders with the same number of clients. ``figure`` is an attribute of `GroupResult`."""
 
     part: ClassVar = "turns"
 
@@ -69,7 +69,7 @@ class Ratio:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figure:
-    """What another part of the benchmark finds under this name."""
+    """A figure that another part of the benchmark measures."""
 
     name: str
     site: str
@@ -90,7 +90,7 @@ def at_most(bound: float, unit: str = "") -> Budget:
 
 
 def on_databases(name: str, clients: int, contender: str, base: str, *bounds: float) -> list[Ratio]:
-    """A row for each database. ``bounds``: of each of them, or none for a row without a budget."""
+    """A row for each database. ``bounds`` has a bound for each of them, or none for rows without a budget."""
     budgets = map(at_least, bounds) if bounds else (None, None, None)
     return [
         Ratio(f"{database}-{name}", database, clients, contender, base, budget)
@@ -116,11 +116,11 @@ ROWS: Final[Sequence[Row]] = (
     *on_databases("aget", MANY, AGET, PLAIN),
     *on_databases("toolkit", MANY, TOOLKIT, PLAIN_SYNC),
     *on_databases("toolkit-guard", MANY, TOOLKIT_GUARD, PLAIN),
-    Ratio("introspection-asked", "introspection", MANY, COLD, PLAIN, at_least(0.50)),
-    Ratio("introspection-asked-over-httpx", "introspection", MANY, COLD, WITH_HTTPX, at_least(1.25)),
-    Ratio("introspection-asked-over-requests", "introspection", MANY, COLD, WITH_REQUESTS),
-    Ratio("introspection-50ms-over-httpx", "introspection", MANY, COLD_SLOW, WITH_HTTPX_SLOW, at_least(1.15)),
-    Ratio("introspection-50ms-over-requests", "introspection", MANY, COLD_SLOW, WITH_REQUESTS_SLOW),
+    Ratio("introspection-uncached", "introspection", MANY, COLD, PLAIN, at_least(0.50)),
+    Ratio("introspection-uncached-over-httpx", "introspection", MANY, COLD, WITH_HTTPX, at_least(1.25)),
+    Ratio("introspection-uncached-over-requests", "introspection", MANY, COLD, WITH_REQUESTS),
+    Ratio("introspection-50ms-over-httpx", "introspection", MANY, COLD_50MS, WITH_HTTPX_50MS, at_least(1.15)),
+    Ratio("introspection-50ms-over-requests", "introspection", MANY, COLD_50MS, WITH_REQUESTS_50MS),
     Ratio("introspection-cached", "introspection", MANY, INTROSPECTION, PLAIN, at_least(0.95)),
     Ratio("introspection-cached-sync", "introspection", MANY, INTROSPECTION_SYNC, PLAIN_SYNC),
     Figure("introspection-cached-inside", "introspection", "inside", "inside the guard, introspection cached, best"),
@@ -134,11 +134,23 @@ ROWS: Final[Sequence[Row]] = (
     Figure("one-token-calls", "introspection", "bursts", "calls for 1000 requests with one new token", at_most(1)),
     Figure("burst-longer", "introspection", "bursts", "500 new tokens: 50 ms longer than 0 ms", at_most(200, " ms")),
     Figure("burst-in-flight", "introspection", "bursts", "calls in flight, most of any burst", at_most(100)),
-    Figure("burst-beside", "introspection", "bursts", "plain-async meanwhile: p95, 50 ms / 0 ms", at_most(1.5)),
-    Figure("garbage-memory", "jwt", "garbage", "memory for invalid tokens after the first tenth", at_most(4, " MiB")),
-    Figure("garbage-calls", "jwt", "garbage", "upstream calls for them beyond the first fetch", at_most(0)),
+    Figure("burst-probes", "introspection", "bursts", "plain-async meanwhile: p95, 50 ms / 0 ms", at_most(1.5)),
+    Figure(
+        "invalid-tokens-memory",
+        "jwt",
+        "invalid-tokens",
+        "memory for invalid tokens after the first tenth",
+        at_most(4, " MiB"),
+    ),
+    Figure(
+        "invalid-tokens-calls",
+        "jwt",
+        "invalid-tokens",
+        "requests to the server for them beyond the first fetch",
+        at_most(0),
+    ),
     Figure("decorate-time", "process", "decorate", "applying, best of each, slowest kind", at_most(10, " µs")),
-    # tracemalloc also sees the few objects of the measurement itself.
+    # tracemalloc also counts a few objects of the measurement itself.
     Figure("decorate-memory", "process", "decorate", "memory kept, most of any kind", at_most(1, " KiB")),
     *(row for database in DATABASES for row in hops(database, 1)),
     *hops("jwt", 0),

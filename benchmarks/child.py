@@ -1,4 +1,4 @@
-"""What every child process of a benchmark does first: it is tied to a core, and ends with its parent."""
+"""Functions of child processes: they pin themselves to a core, and end with their parent."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments; ``--cpu`` is among them, and done."""
+    """Parse the arguments, and pin this process to the core in ``--cpu``."""
     parser.add_argument("--cpu", type=int)
     arguments = parser.parse_args()
     if arguments.cpu is not None:
@@ -17,7 +17,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def wait_for_parent() -> None:
-    """Return when the parent ends. It holds the other end of stdin, which closes also when it is killed."""
+    """Return when the parent ends, because this closes stdin."""
     sys.stdin.buffer.read()
 
 

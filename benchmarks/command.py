@@ -1,4 +1,4 @@
-"""What both commands do: they end their children when they are interrupted, and exit with a status that says how."""
+"""Exit statuses of both commands. An interrupted command ends its children."""
 
 import signal
 import sys
@@ -15,7 +15,7 @@ INTERRUPTED: Final = 130
 
 
 def run_command(run: Callable[[], int]) -> int:
-    """Returns the exit status: what ``run`` returns, or that of an interruption or a failure, which it reports."""
+    """Return the exit status of ``run``. If it fails or is interrupted, print a line and return another status."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, interrupt)
     try:
@@ -32,7 +32,7 @@ def run_command(run: Callable[[], int]) -> int:
 
 
 def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    # What is being cleaned up after the first Ctrl-C must not be cut short by the second.
+    # A second Ctrl-C must not interrupt the cleanup.
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What is compared: names, the answer that all of them give, and the tokens that clients bring."""
+"""The contenders: their names, their constant response, and the tokens that clients present."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Final, Literal
 
-# Each is a URL of the measured site; `project/views.py` and `project/remote_views.py` say what is behind it.
+# Each is a URL of the measured site. The views are in `project/views.py` and `project/remote_views.py`.
 PLAIN: Final = "plain-async"
 PLAIN_SYNC: Final = "plain-sync"
 GUARD: Final = "guard-async"
@@ -23,32 +23,32 @@ BEHIND: Final = "jwt-behind-async"
 INTROSPECTION: Final = "introspection-async"
 INTROSPECTION_SYNC: Final = "introspection-sync"
 COLD: Final = "cold-async"
-COLD_SLOW: Final = "cold-50ms-async"
-GLACIAL: Final = "cold-1000ms-async"
+COLD_50MS: Final = "cold-50ms-async"
+COLD_1000MS: Final = "cold-1000ms-async"
 WITH_REQUESTS: Final = "authlib-requests-sync"
-WITH_REQUESTS_SLOW: Final = "authlib-requests-50ms-sync"
+WITH_REQUESTS_50MS: Final = "authlib-requests-50ms-sync"
 WITH_HTTPX: Final = "authlib-httpx-sync"
-WITH_HTTPX_SLOW: Final = "authlib-httpx-50ms-sync"
-# With lifetimes so short that a soak sees many of them end.
+WITH_HTTPX_50MS: Final = "authlib-httpx-50ms-sync"
+# With short cache lifetimes, so that many entries expire during a soak.
 SOAK_JWT: Final = "soak-jwt-async"
 SOAK_JWT_SYNC: Final = "soak-jwt-sync"
 SOAK_INTROSPECTION: Final = "soak-introspection-async"
 SOAK_INTROSPECTION_SYNC: Final = "soak-introspection-sync"
 
-NEW_TOKENS: Final = (COLD, COLD_SLOW)
-"""Those that get a token that nobody has sent before with each request."""
+NEW_TOKENS: Final = (COLD, COLD_50MS)
+"""Contenders that get a new token with each request."""
 
 IN_FRONT: Final = (REFUSED, BEHIND)
-"""Those with a guard in front of Django. The first gets requests without a token."""
+"""Contenders with a guard in front of Django. The first gets requests without a token."""
 
-UNGUARDED_TWIN: Final = {
+UNGUARDED: Final = {
     guarded: PLAIN_SYNC if guarded.endswith("-sync") else PLAIN
     for guarded in (GUARD, GUARD_SYNC, TOOLKIT_GUARD, JWT, JWT_SYNC, INTROSPECTION, INTROSPECTION_SYNC, *NEW_TOKENS)
 }
-"""By each view that this package guards: the same view without a guard."""
+"""Guarded views, each with the same view without a guard."""
 
 Tokens = Literal["opaque", "jwt", "new", "unknown", "forged", "none"]
-"""What a client brings: opaque tokens or JWTs in rotation, new opaque tokens each time, invalid ones, or none."""
+"""The tokens that a client presents: opaque tokens or JWTs in rotation, new opaque tokens, invalid ones, or none."""
 
 INVALID: Final = ("unknown", "forged", "none")
 
@@ -60,9 +60,9 @@ ANSWER_BODY: Final = json.dumps(ANSWER).encode()
 USERS: Final = 200
 # Rows of a token table.
 TOKENS: Final = 4096
-# Clients bring these in rotation, so that each is introspected or verified long before its turn is counted.
+# Clients present these tokens in rotation, so each was introspected or verified before the measurement.
 KNOWN_TOKENS: Final = 256
-# No table has a token that begins like this, and to the authorization server it is inactive.
+# Tokens with this prefix are in no table, and are inactive at the authorization server.
 UNKNOWN: Final = "unknown"
 
 
@@ -74,8 +74,8 @@ def opaque_tokens() -> list[str]:
     return [token_string(index) for index in range(KNOWN_TOKENS)]
 
 
-def fresh_tokens() -> Iterator[str]:
-    """Tokens that nobody has sent before, of the length of the others."""
+def new_tokens() -> Iterator[str]:
+    """New tokens, as long as the others."""
     while True:
         yield secrets.token_hex(21)
 
@@ -85,7 +85,7 @@ def unknown_tokens() -> list[str]:
 
 
 def forged(jwt: str) -> str:
-    """The same JWT with a signature that is wrong."""
+    """The same JWT with a wrong signature."""
     signed, _, signature = jwt.rpartition(".")
     return f"{signed}.{signature[::-1]}"
 

@@ -1,4 +1,4 @@
-"""The databases of the benchmark: made for a run, dropped after it."""
+"""The databases of the benchmark. They are created for a run, and dropped after it."""
 
 import contextlib
 import dataclasses
@@ -18,12 +18,12 @@ CONNECT_TIMEOUT: Final = 5
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be used for a run; the text says why."""
+    """The database cannot be used. The text says why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Database:
-    """A fresh database: Django's settings for it, its version, and how many connections to it are open."""
+    """A new database. ``connections`` returns how many connections to it are open."""
 
     label: str
     settings: dict[str, Any]
@@ -56,14 +56,15 @@ def postgres(pool: bool = False) -> Iterator[Database]:
     try:
         admin = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT)
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"PostgreSQL does not answer (OAUTH_GUARD_TEST_POSTGRES): {error}") from error
+        raise DatabaseUnavailable(f"PostgreSQL does not respond (OAUTH_GUARD_TEST_POSTGRES): {error}") from error
 
     def count() -> int:
         row = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [NAME]).fetchone()
         return int(row[0]) if row else 0
 
     with admin:
-        refuse_if_in_use(count())
+        if count():
+            raise DatabaseUnavailable(f"another run is using the database {NAME}")
         row = admin.execute("SHOW server_version").fetchone()
         admin.execute(f"DROP DATABASE IF EXISTS {NAME}")
         admin.execute(f"CREATE DATABASE {NAME}")
@@ -87,11 +88,6 @@ def postgres_settings(parts: dict[str, Any], pool: bool) -> dict[str, Any]:
         **{own[name]: str(value) for name, value in parts.items() if name in own},
         "OPTIONS": {**options, "pool": True} if pool else options,
     }
-
-
-def refuse_if_in_use(connections: int) -> None:
-    if connections:
-        raise DatabaseUnavailable(f"the database {NAME} is in use: another run is under way")
 
 
 DATABASES: Final[dict[str, Callable[[], contextlib.AbstractContextManager[Database]]]] = {

@@ -1,4 +1,4 @@
-"""A part: applying a compiled requirement anew on each request, as Django's `method_decorator` does."""
+"""A part: applying a compiled requirement on each request, as Django's `method_decorator` does."""
 
 import functools
 import gc
@@ -19,7 +19,7 @@ KEPT_APPLICATIONS: Final = 100_000
 
 
 class Page:
-    """A class-based view's methods; `method_decorator` hands their partials to the decorator."""
+    """The methods of a class-based view. `method_decorator` passes partials of them to the decorator."""
 
     def get(self, request: object) -> object:
         return request
@@ -37,7 +37,7 @@ async def async_view(request: object) -> object:
 
 
 def bound_partial(method: Callable[..., Any]) -> Callable[..., Any]:
-    """What `method_decorator` makes before it calls the decorator."""
+    """Make the same partial as `method_decorator`."""
     return functools.wraps(method)(functools.partial(method.__get__(Page(), Page)))
 
 
@@ -60,15 +60,13 @@ def measure(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
         "decorate-time": Spread.of([max(min(values) for values in times.values())]),
         "decorate-memory": Spread.of([max(kept.values())]),
     }
-    lines = [
-        "",
-        "### Applying a compiled decorator",
-        "",
+    lines = report.subsection(
+        "Applying a compiled decorator",
         f'`require_oauth("a b")` compiled once, then applied {APPLICATIONS} times; repeated {plan.repeats} times.',
         "",
         *report.table(["applied to", "best µs", "worst µs", f"KiB kept by {KEPT_APPLICATIONS}"], cells),
-    ]
-    return Measured({row.name: seen[row.name] for row in rows}, lines)
+    )
+    return Measured(seen, lines)
 
 
 def compiled_decorator() -> Callable[..., Any]:
@@ -90,7 +88,7 @@ def microseconds(decorator: Callable[..., Any], subject: Callable[..., Any], rep
 
 
 def kept_kib(decorator: Callable[..., Any], subject: Callable[..., Any]) -> float:
-    """Memory still held after many applications, each to a different object."""
+    """Memory that stays in use after many applications, each to a different object."""
     apply_many(decorator, subject, 1000)
     gc.collect()
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""A client that holds the key to which its tokens are bound (RFC 9449), and the view that it requests."""
+"""A client with bound tokens (RFC 9449), and the view that it requests."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ BOUND: Final = "DPoP"
 ORIGIN: Final = "https://api.example.com"
 
 
-class Holder:
+class DPoPClient:
     def __init__(self) -> None:
         self.key = ECKey.generate_key("P-256")
         self.thumbprint = self.key.thumbprint()
@@ -26,7 +26,7 @@ class Holder:
         self.header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public}
         self.numbers = itertools.count()
 
-    def prove(self, tokens: Iterable[str]) -> list[str]:
+    def make_proofs(self, tokens: Iterable[str]) -> list[str]:
         """A new proof for each of the tokens."""
         return [jwt.encode(self.header, self.claims(token), self.key, algorithms=["ES256"]) for token in tokens]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of several rounds between the least and the most."""
+    """The median, the minimum and the maximum of several rounds."""
 
     median: float
     low: float
@@ -26,5 +26,5 @@ def percentile(ordered: Sequence[float], fraction: float) -> float:
 
 
 def paired_ratios(values: Sequence[float], bases: Sequence[float]) -> Spread:
-    """Each round's value over the same round's base: what slows a whole round down cancels out."""
+    """Divide each value by the base of the same round. Effects on a whole round cancel out."""
     return Spread.of([value / base if base else float("nan") for value, base in zip(values, bases, strict=True)])

@@ -1,4 +1,4 @@
-"""Child process: thread hops and queries of one request, and of several at once, counted inside one process."""
+"""Child process: counts the thread hops and queries of one request, and of several at once."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from django.core.asgi import get_asgi_application
 from django.db.backends.signals import connection_created
 
 from . import child
-from .contenders import UNGUARDED_TWIN
+from .contenders import UNGUARDED
 from .remote_tokens import known_tokens
 
 # How many requests at once.
@@ -26,7 +26,7 @@ class Counts:
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
-    """A thread that did a hop's work tells its loop so through `call_soon_threadsafe`, once."""
+    """Counts thread hops: each of them ends with one `call_soon_threadsafe`."""
 
     wake_ups = 0
 
@@ -38,7 +38,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 class QueryCounter:
-    """Counts on every connection, whichever thread opens it."""
+    """Counts the queries on all connections."""
 
     def __init__(self) -> None:
         self.queries = 0
@@ -80,13 +80,13 @@ async def request(application: Any, contender: str, token: str) -> None:
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start" and message["status"] != 200:
-            raise RuntimeError(f"{contender} answered {message['status']}")
+            raise RuntimeError(f"{contender} responded with {message['status']}")
 
     await application(scope(contender, token), receive, send)
 
 
 async def count(application: Any, queries: QueryCounter, contender: str, tokens: Sequence[str]) -> Counts:
-    """One request for each of the tokens, all at once."""
+    """Count the hops and queries of one request for each token, all at once."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
     for token in [*tokens] * WARM_UP:
@@ -97,10 +97,10 @@ async def count(application: Any, queries: QueryCounter, contender: str, tokens:
 
 
 async def compare(application: Any, queries: QueryCounter, guarded: str, tokens: Sequence[str]) -> Counts:
-    """What the guard adds to the unguarded view."""
-    plain = await count(application, queries, UNGUARDED_TWIN[guarded], tokens)
-    seen = await count(application, queries, guarded, tokens)
-    return Counts(seen.hops - plain.hops, seen.queries - plain.queries)
+    """The hops and queries that the guard adds to the unguarded view."""
+    plain = await count(application, queries, UNGUARDED[guarded], tokens)
+    counted = await count(application, queries, guarded, tokens)
+    return Counts(counted.hops - plain.hops, counted.queries - plain.queries)
 
 
 async def compare_all(application: Any, guarded: Sequence[str], tokens: Sequence[str]) -> dict[str, Any]:

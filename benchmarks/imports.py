@@ -1,4 +1,4 @@
-"""A part: what it costs a process to import the package, next to Authlib's part with the same abilities."""
+"""A part: the time to import the package, compared with Authlib's modules for the same features."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from .figures import Spread, paired_ratios
 from .parts import Measured, Plan
 from .sites import Site
 
-# By contender: what a site imports. Authlib's JWTs and introspection are in modules of their own.
+# What a site imports. Authlib has separate modules for JWTs and introspection.
 CONTENDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "async_oauth_guard": ("async_oauth_guard",),
     "Authlib, rows alone": ("authlib.integrations.django_oauth2",),
@@ -21,13 +21,13 @@ CONTENDERS: Final[Mapping[str, tuple[str, ...]]] = {
         "authlib.integrations.django_oauth2",
         "authlib.oauth2.rfc9068",
         "authlib.oauth2.rfc7662",
-        "requests",  # with which introspection is done, as Authlib's documentation has it
+        "requests",  # Authlib's documentation uses it for introspection
     ),
 }
-OURS, THEIRS = "async_oauth_guard", "Authlib, all three"
+PACKAGE, AUTHLIB = "async_oauth_guard", "Authlib, all three"
 EXTRAS: Final = ("opentelemetry", "pytest")
 
-# Into a process where Django is set up already, as in any that serves: its own time is not counted.
+# The process sets Django up first, as every site does. That time is not counted.
 _PROGRAM: Final = """
 import importlib, json, sys, time
 from django.conf import settings
@@ -46,31 +46,29 @@ print(json.dumps({"milliseconds": took * 1e3, "modules": sorted(set(sys.modules)
 def measure(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
     print("importing", file=sys.stderr)
     for modules in CONTENDERS.values():
-        # The first compiles and reads from the disk what the others find ready.
-        import_apart(modules)
+        # The first import compiles the modules and reads them from the disk.
+        import_in_new_process(modules)
     imported: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     for _ in range(plan.repeats):
-        # One after the other within a round, so that what slows a round down slows them all.
+        # Import all of them in each round, so that other load affects all of them.
         for name, modules in CONTENDERS.items():
-            imported[name].append(import_apart(modules))
-    lines = [
-        "",
-        "### Importing",
-        "",
+            imported[name].append(import_in_new_process(modules))
+    lines = report.subsection(
+        "Importing",
         f"{plan.repeats} processes for each, in turn, each with Django already imported.",
         "",
         *report.table(["imported", "ms", "modules", "extras loaded"], [row(name, imported[name]) for name in imported]),
-    ]
-    return Measured({each.name: ratio(imported) for each in rows}, lines)
+    )
+    return Measured({"imports": ratio(imported)}, lines)
 
 
-def import_apart(modules: tuple[str, ...]) -> dict[str, Any]:
-    """Import them in a separate process. Returns what it loaded, and how long that took."""
+def import_in_new_process(modules: tuple[str, ...]) -> dict[str, Any]:
+    """Import modules in a separate process. Return the loaded modules and the time."""
     program = [sys.executable, "-c", _PROGRAM, " ".join(modules)]
-    # An installed package is compiled once, and so are these.
+    # Let Python keep compiled modules, as for installed packages.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    answer = subprocess.run(program, check=True, capture_output=True, text=True, env=environment).stdout
-    imported: dict[str, Any] = json.loads(answer)
+    output = subprocess.run(program, check=True, capture_output=True, text=True, env=environment).stdout
+    imported: dict[str, Any] = json.loads(output)
     return imported
 
 
@@ -90,4 +88,4 @@ def milliseconds(processes: list[dict[str, Any]]) -> list[float]:
 
 
 def ratio(imported: Mapping[str, list[dict[str, Any]]]) -> Spread:
-    return paired_ratios(milliseconds(imported[OURS]), milliseconds(imported[THEIRS]))
+    return paired_ratios(milliseconds(imported[PACKAGE]), milliseconds(imported[AUTHLIB]))

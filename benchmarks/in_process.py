@@ -1,4 +1,4 @@
-"""Parts that need no server: hops and queries, time inside the guard, and memory that invalid tokens take up."""
+"""Parts without a server: hops and queries, time inside the guard, and the memory for invalid tokens."""
 
 import json
 import sys
@@ -8,16 +8,16 @@ from typing import Any, Final
 from . import report
 from .budgets import Row
 from .contenders import GUARD, GUARD_SYNC, INTROSPECTION, INTROSPECTION_SYNC, JWT, JWT_SYNC
+from .dpop_client import BOUND
 from .figures import Spread
-from .holder import BOUND
 from .parts import Measured, Plan
 from .processes import cpu_arguments, run_child
 from .remote_tokens import ALGORITHMS
 from .sites import Site
 
-# By the titles of sites; the views of every other one are guarded with database tokens.
+# The guarded views of each site, by its title. Views of all other sites are guarded with database tokens.
 GUARDED: Final = {"jwt": (JWT, JWT_SYNC), "introspection": (INTROSPECTION, INTROSPECTION_SYNC)}
-# Of the invalid tokens: only then does the memory count.
+# The share of the invalid tokens after which memory growth counts.
 FIRST: Final = 0.1
 
 Times = Mapping[str, Sequence[float]]
@@ -33,7 +33,7 @@ def run_pinned(module: str, site: Site, *arguments: str) -> Any:
 
 def measure_hops(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
     counts = run_pinned("hops", site, "--tokens", site.tokens, *GUARDED.get(site.title, (GUARD, GUARD_SYNC)))
-    # By view and number of requests at once: for each request.
+    # Per request, by view and number of requests at once.
     each = {
         (view, int(at_once)): {what: number / int(at_once) for what, number in counted.items()}
         for view, cases in counts.items()
@@ -45,7 +45,7 @@ def measure_hops(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
         for (view, at_once), case in each.items()
     ]
     head = ["each request", "thread hops", "queries"]
-    return Measured(seen, ["", "### Beyond the unguarded view", "", *report.table(head, cells)])
+    return Measured(seen, report.subsection("Beyond the unguarded view", *report.table(head, cells)))
 
 
 # --- inside the guard ---
@@ -57,7 +57,7 @@ def measure_inside(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
     seen |= {f"jwt-new-{name.lower()}": to_verify(times[name]) for name in (*ALGORITHMS, BOUND) if name in times}
     return Measured(
         {row.name: seen[row.name] for row in rows},
-        ["", "### Awaited in process, without a server", "", *inside_table(times)],
+        report.subsection("Awaited in process, without a server", *inside_table(times)),
     )
 
 
@@ -90,34 +90,34 @@ def to_verify(times: Times) -> Spread:
 # --- invalid tokens ---
 
 
-def measure_garbage(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
+def measure_invalid_tokens(site: Site, rows: Sequence[Row], plan: Plan) -> Measured:
     assert site.authority is not None
-    site.authority.take_books()
-    garbage = run_pinned("garbage", site, "--tokens", str(plan.garbage))
-    calls = {path: entry["calls"] for path, entry in site.authority.take_books().items()}
+    site.authority.take_counts()
+    measured = run_pinned("invalid_tokens", site, "--tokens", str(plan.invalid_tokens))
+    calls = {path: entry["calls"] for path, entry in site.authority.take_counts().items()}
     return Measured(
         {
-            "garbage-memory": Spread.of([growth(garbage["samples"])]),
-            "garbage-calls": Spread.of([sum(times - 1 for times in calls.values())]),
+            "invalid-tokens-memory": Spread.of([growth(measured["samples"])]),
+            "invalid-tokens-calls": Spread.of([sum(times - 1 for times in calls.values())]),
         },
-        ["", "### Invalid tokens", "", *garbage_lines(garbage, calls)],
+        report.subsection("Invalid tokens", *invalid_tokens_lines(measured, calls)),
     )
 
 
 def growth(samples: Sequence[tuple[int, float]]) -> float:
-    """Mebibytes beyond what the process held after the first tokens, at its largest."""
+    """The largest growth in mebibytes since the first tokens."""
     last, _ = samples[-1]
     later = [rss for number, rss in samples if number >= last * FIRST]
     return max(later) - later[0]
 
 
-def garbage_lines(garbage: Mapping[str, Any], calls: Mapping[str, int]) -> list[str]:
-    answered = ", ".join(f"{times} with {status}" for status, times in sorted(garbage["answered"].items()))
+def invalid_tokens_lines(measured: Mapping[str, Any], calls: Mapping[str, int]) -> list[str]:
+    statuses = ", ".join(f"{times} with {status}" for status, times in sorted(measured["statuses"].items()))
     made = ", ".join(f"{times} to {path}" for path, times in sorted(calls.items())) or "none"
     return [
         "A third are JWTs of the issuer and a third are DPoP proofs, both with a wrong signature; a third cannot be "
         "tokens. All are distinct.",
-        f"Refused: {answered}. Requests to the authorization server: {made}.",
+        f"Refused: {statuses}. Requests to the authorization server: {made}.",
         "",
-        *report.table(["tokens", "RSS MiB"], [[str(number), f"{rss:.1f}"] for number, rss in garbage["samples"]]),
+        *report.table(["tokens", "RSS MiB"], [[str(number), f"{rss:.1f}"] for number, rss in measured["samples"]]),
     ]

@@ -1,10 +1,11 @@
-"""Child process: views awaited one after the other, without a server; prints microseconds, one figure a batch.
+"""Child process: awaits views one after the other, without a server. It prints microseconds for each batch.
 
-They are the thread's CPU time: all is done on this one thread, and what other processes do counts less that way.
+The figures are CPU time of the one thread that does everything, because other processes affect it less than wall time.
 """
 
 import argparse
 import asyncio
+import contextlib
 import functools
 import gc
 import itertools
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from . import child
 from .contenders import INTROSPECTION, JWT, PLAIN
-from .holder import BOUND, Holder, bound_view
+from .dpop_client import BOUND, DPoPClient, bound_view
 from .remote_tokens import ALGORITHMS, Remote, known_tokens
 
 SEEN_BATCH: Final = 100
@@ -24,7 +25,7 @@ WARM_UP_TOKENS: Final = 100
 
 
 class Requests:
-    """Django's requests of an ASGI server, made before the watch starts."""
+    """Makes Django's requests as under ASGI, before the time is measured."""
 
     def __init__(self) -> None:
         from django.test import AsyncRequestFactory
@@ -32,31 +33,38 @@ class Requests:
         self.factory = AsyncRequestFactory()
 
     def make(self, tokens: Sequence[str], proofs: Sequence[str] = ()) -> list[Any]:
-        """With proofs, one for each token, they present tokens that are bound to a key."""
+        """Requests with these tokens. With ``proofs``, one for each token, the tokens are bound to a key."""
         headers: list[dict[str, str]] = [
             {"Authorization": f"DPoP {token}", "DPoP": proof} for token, proof in zip(tokens, proofs, strict=False)
         ] or [{"Authorization": f"Bearer {token}"} for token in tokens]
         return [self.factory.get("/", headers=each) for each in headers]
 
 
-async def time_view(view: Callable[[Any], Any], requests: list[Any]) -> float:
-    """Microseconds a request. As in `timeit`, nothing is collected meanwhile; nor does anything wait."""
+@contextlib.contextmanager
+def without_gc() -> Iterator[None]:
+    """Pause the garbage collector, as `timeit` does."""
     gc.collect()
     gc.disable()
     try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def time_view(view: Callable[[Any], Any], requests: list[Any]) -> float:
+    """Microseconds for each request."""
+    with without_gc():
         start = time.thread_time_ns()
         for request in requests:
             await view(request)
         return (time.thread_time_ns() - start) / len(requests) / 1e3
-    finally:
-        gc.enable()
 
 
 async def check(view: Callable[[Any], Any], requests: list[Any]) -> None:
     for request in requests:
         response = await view(request)
         if response.status_code != 200:
-            raise RuntimeError(f"answered {response.status_code}: {response.content!r}")
+            raise RuntimeError(f"responded with {response.status_code}: {response.content!r}")
 
 
 def in_batches(tokens: Sequence[str], size: int, batches: int) -> Iterator[list[str]]:
@@ -97,44 +105,36 @@ async def measure_new(
 
 
 async def measure_all_new(plain: Any, guarded: Any, batches: int) -> dict[str, dict[str, list[float]]]:
-    """By algorithm; and with tokens that are bound to a key (RFC 9449), each with a new proof: two signatures each."""
-    requests, remote, holder, number = (
-        Requests(),
-        Remote.from_environment(),
-        Holder(),
-        WARM_UP_TOKENS + NEW_BATCH * batches,
-    )
+    """New tokens of each algorithm, and bound tokens (RFC 9449) with a new proof each, which have two signatures."""
+    requests, remote, client = Requests(), Remote.from_environment(), DPoPClient()
+    number = WARM_UP_TOKENS + NEW_BATCH * batches
 
     def verify(algorithm: str) -> Callable[[Sequence[str]], float]:
         return functools.partial(time_verification, remote.public_key(algorithm), algorithm)
 
     def make_bound(tokens: Sequence[str]) -> list[Any]:
-        return requests.make(tokens, holder.prove(tokens))
+        return requests.make(tokens, client.make_proofs(tokens))
 
     def verify_bound(tokens: Sequence[str]) -> float:
-        proof_time = time_verification(holder.key.public_key, "ES256", holder.prove(tokens))
+        proof_time = time_verification(client.key.public_key, "ES256", client.make_proofs(tokens))
         return verify("RS256")(tokens) + proof_time
 
     measured = {
         name: await measure_new(plain, guarded, remote.mint(name, number), requests.make, verify(name))
         for name in ALGORITHMS
     }
-    bound = remote.mint("RS256", number, holder.thumbprint)
+    bound = remote.mint("RS256", number, client.thumbprint)
     return {**measured, BOUND: await measure_new(plain, bound_view(), bound, make_bound, verify_bound)}
 
 
 def time_verification(key: Any, algorithm: str, jwts: Sequence[str]) -> float:
-    """Microseconds a signature, by `cryptography` alone: everything is decoded beforehand."""
+    """Microseconds for each signature, verified by `cryptography` alone. Everything is decoded beforehand."""
     verify, signatures = bare_verification(key, algorithm, jwts)
-    gc.collect()
-    gc.disable()
-    try:
+    with without_gc():
         start = time.thread_time_ns()
         for signature, signed in signatures:
             verify(signature, signed)
         return (time.thread_time_ns() - start) / len(signatures) / 1e3
-    finally:
-        gc.enable()
 
 
 def bare_verification(

@@ -1,4 +1,4 @@
-"""Child process: sends distinct invalid tokens, one after the other, and prints how much memory they take up."""
+"""Child process: presents distinct invalid tokens one after the other, and prints its memory."""
 
 import argparse
 import asyncio
@@ -14,26 +14,26 @@ from joserfc.util import urlsafe_b64decode
 
 from . import child
 from .contenders import SCOPE
-from .holder import ORIGIN, Holder
+from .dpop_client import ORIGIN, DPoPClient
 from .remote_tokens import AUDIENCE, Remote
 
 SAMPLES: Final = 20
 REFUSED: Final = (400, 401)
-# Longer than any run: keys that are fetched anew because they have aged are no token's doing.
+# Longer than any run, because key fetches after this time would be counted too.
 JWKS_TTL: Final = 86_400
 
 
-class Garbage:
-    """Tokens by number, no two alike."""
+class InvalidTokens:
+    """Distinct invalid tokens, by number."""
 
     def __init__(self, remote: Remote) -> None:
-        # A true signature of another token: it costs as much to refuse as a good one to accept.
+        # The valid signature of another token: verifying it costs as much as verifying a matching one.
         (token,) = remote.mint("RS256", 1)
         self.header, claims, self.signature = token.split(".")
         self.claims = json.loads(urlsafe_b64decode(claims.encode()))
-        self.holder = Holder()
-        (self.bound,) = remote.mint("RS256", 1, self.holder.thumbprint)
-        (proof,) = self.holder.prove([self.bound])
+        self.client = DPoPClient()
+        (self.bound,) = remote.mint("RS256", 1, self.client.thumbprint)
+        (proof,) = self.client.make_proofs([self.bound])
         self.proof_header, _, self.proof_signature = proof.split(".")
 
     def headers(self, number: int) -> dict[str, str]:
@@ -41,21 +41,21 @@ class Garbage:
             case 0:
                 return {"HTTP_AUTHORIZATION": f"Bearer {self.forged(number)}"}
             case 1:
-                return {"HTTP_AUTHORIZATION": f"Bearer {self.shapeless(number)}"}
+                return {"HTTP_AUTHORIZATION": f"Bearer {self.malformed(number)}"}
             case _:
                 return {"HTTP_AUTHORIZATION": f"DPoP {self.bound}", "HTTP_DPOP": self.proof(number)}
 
     def forged(self, number: int) -> str:
-        """A JWT of the issuer, right in everything but its signature."""
+        """A JWT of the issuer, correct except for its signature."""
         return f"{self.header}.{segment(self.claims | {'jti': f'forged {number}'})}.{self.signature}"
 
     def proof(self, number: int) -> str:
-        """A proof of the key to which a token is bound, right in everything but its signature."""
-        claims = self.holder.claims(self.bound)
+        """A proof of the key that a token is bound to, correct except for its signature."""
+        claims = self.client.claims(self.bound)
         return f"{self.proof_header}.{segment(claims)}.{self.proof_signature}"
 
-    def shapeless(self, number: int) -> str:
-        """What cannot be a token: of no form, of half a form, or not even of a token's characters."""
+    def malformed(self, number: int) -> str:
+        """A text that cannot be a token: without a token's form, or with other characters."""
         text = f"{number}".encode().hex()
         match number // 3 % 6:
             case 0:
@@ -88,23 +88,23 @@ async def present(number_of_tokens: int) -> dict[str, Any]:
         JWTBearerTokenValidator(remote.issuer, AUDIENCE, jwks_ttl=JWKS_TTL), dpop=True, public_origin=ORIGIN
     )
     view = protector(SCOPE)(plain_async)
-    garbage, process = Garbage(remote), psutil.Process()
-    answered: collections.Counter[int] = collections.Counter()
+    invalid, process = InvalidTokens(remote), psutil.Process()
+    statuses: collections.Counter[int] = collections.Counter()
     samples: list[tuple[int, float]] = []
     step = max(1, number_of_tokens // SAMPLES)
     for number in range(number_of_tokens):
         request = HttpRequest()
         request.method = "GET"
         request.path = "/"
-        request.META |= garbage.headers(number)
+        request.META |= invalid.headers(number)
         response = await view(request)
-        answered[response.status_code] += 1
+        statuses[response.status_code] += 1
         if (number + 1) % step == 0:
             gc.collect()
             samples.append((number + 1, process.memory_info().rss / 2**20))
-    if not set(answered) <= set(REFUSED):
-        raise RuntimeError(f"garbage was answered with {dict(answered)}")
-    return {"samples": samples, "answered": answered}
+    if not set(statuses) <= set(REFUSED):
+        raise RuntimeError(f"invalid tokens got {dict(statuses)}")
+    return {"samples": samples, "statuses": statuses}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Child process: the load generator. Closed loops over kept-alive connections, every answer checked."""
+"""Child process: the load generator. Closed loops over kept-alive connections. It checks every response."""
 
 import argparse
 import array
@@ -19,21 +19,21 @@ import uvloop
 from . import child
 from .answers import read_status
 from .bursts import perform_burst
-from .contenders import KNOWN_TOKENS, Tokens, forged, fresh_tokens, opaque_tokens, request_bytes, unknown_tokens
+from .contenders import KNOWN_TOKENS, Tokens, forged, new_tokens, opaque_tokens, request_bytes, unknown_tokens
+from .disconnects import disconnect_repeatedly
 from .figures import percentile
 from .limits import allow_many_connections
-from .rude import be_rude
 from .slices import Burst, BurstResult, Group, GroupResult, Slice, SliceResult
 
-# A server that does not answer for this long is reported, not waited for.
-PATIENCE = 40.0
-# Seconds after what was wrong.
+# Seconds after which a missing response is reported.
+RESPONSE_TIMEOUT = 40.0
+# Seconds after a wrong response.
 PAUSE = 0.05
 UNAVAILABLE = 503
 
 
 class Tally:
-    """What a group's clients have seen so far."""
+    """The responses of a group's clients."""
 
     def __init__(self, group: Group) -> None:
         self.group = group
@@ -41,10 +41,10 @@ class Tally:
         self.wrong: collections.Counter[str] = collections.Counter()
         self.unavailable: list[tuple[float, float]] = []
         self.counting = False
-        self.left = 0
+        self.disconnections = 0
 
-    def take(self, status: int, sent: float) -> bool:
-        """Record a response. Returns whether it is the right one."""
+    def record(self, status: int, sent: float) -> bool:
+        """Record a response. Return whether it is the expected one."""
         now = time.monotonic()
         if status == self.group.expected:
             if self.counting:
@@ -55,17 +55,17 @@ class Tally:
             self.unavailable.append((sent, now))
         return False
 
-    def leave(self) -> None:
-        self.left += 1
+    def record_disconnection(self) -> None:
+        self.disconnections += 1
 
     def result(self, seconds: float) -> GroupResult:
         latencies = sorted(self.latencies)
-        answers = self.left if self.group.rude else len(latencies)
+        responses = self.disconnections if self.group.disconnects else len(latencies)
         return GroupResult(
             contender=self.group.contender,
             clients=self.group.clients,
-            answers=answers,
-            per_second=answers / seconds,
+            responses=responses,
+            per_second=responses / seconds,
             median=percentile(latencies, 0.5) * 1e3,
             p99=percentile(latencies, 0.99) * 1e3,
             wrong=dict(self.wrong),
@@ -73,8 +73,8 @@ class Tally:
         )
 
 
-class Client(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
+class Connection(asyncio.Protocol):
+    """One connection. It sends the next request when it has the response to the last one."""
 
     def __init__(self, requests: Iterator[bytes], tally: Tally) -> None:
         self.requests = requests
@@ -87,9 +87,9 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's classes.
         self.transport = cast(asyncio.Transport, transport)
-        self.ask()
+        self.send()
 
-    def ask(self) -> None:
+    def send(self) -> None:
         self.received = b""
         self.sent = time.monotonic()
         self.transport.write(next(self.requests))
@@ -103,20 +103,20 @@ class Client(asyncio.Protocol):
             self.close()
             return
         if status is not None:
-            self.answered(status)
+            self.handle(status)
 
-    def answered(self, status: int) -> None:
-        is_right, pause = self.tally.take(status, self.sent), self.tally.group.pause
-        if is_right and not pause:
-            self.go_on()
+    def handle(self, status: int) -> None:
+        is_expected, pause = self.tally.record(status, self.sent), self.tally.group.pause
+        if is_expected and not pause:
+            self.send_next()
         else:
-            asyncio.get_running_loop().call_later(random.uniform(0, pause) or PAUSE, self.go_on)
+            asyncio.get_running_loop().call_later(random.uniform(0, pause) or PAUSE, self.send_next)
 
-    def go_on(self) -> None:
+    def send_next(self) -> None:
         if self.stopping:
             self.close()
         elif not self.closed.done():
-            self.ask()
+            self.send()
 
     def close(self) -> None:
         if not self.closed.done():
@@ -129,15 +129,15 @@ class Client(asyncio.Protocol):
             self.closed.set_result(None)
 
 
-class Seat:
-    """One client's place in a group: its own tokens, and a new connection when one is lost."""
+class ReconnectingClient:
+    """A client with its own tokens. It opens a new connection when one is lost."""
 
     def __init__(self, port: int, tally: Tally, requests: Iterator[bytes]) -> None:
         self.port = port
         self.tally = tally
         self.requests = requests
         self.stopping = False
-        self.client: Client | None = None
+        self.connection: Connection | None = None
 
     async def run(self) -> None:
         while not self.stopping:
@@ -146,20 +146,22 @@ class Seat:
             except OSError as error:
                 self.tally.wrong[type(error).__name__] += 1
             else:
-                assert self.client is not None
-                await self.client.closed
+                assert self.connection is not None
+                await self.connection.closed
             if not self.stopping:
                 await asyncio.sleep(PAUSE)
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
-        _, self.client = await loop.create_connection(lambda: Client(self.requests, self.tally), "127.0.0.1", self.port)
+        _, self.connection = await loop.create_connection(
+            lambda: Connection(self.requests, self.tally), "127.0.0.1", self.port
+        )
 
     def stop(self) -> None:
-        """Let the request that is out be answered, and send no other."""
+        """Wait for the response to the current request, and send no other one."""
         self.stopping = True
-        if self.client is not None:
-            self.client.stopping = True
+        if self.connection is not None:
+            self.connection.stopping = True
 
 
 class Generator:
@@ -167,7 +169,7 @@ class Generator:
         self, port: int, jwts: Sequence[str], server: psutil.Process, authority: psutil.Process | None
     ) -> None:
         self.port = port
-        # By kind of tokens: what clients bring in rotation.
+        # Clients present the tokens of a kind in rotation.
         self.tokens: dict[Tokens, Sequence[str]] = {
             "opaque": opaque_tokens(),
             "unknown": unknown_tokens(),
@@ -178,46 +180,48 @@ class Generator:
         self.server = server
         self.authority = authority
 
-    async def run(self, wanted: Slice) -> SliceResult:
-        tallies = [Tally(group) for group in wanted.groups]
-        seats = self.seats([tally for tally in tallies if not tally.group.rude])
-        running = [asyncio.create_task(seat.run()) for seat in seats]
-        rude = self.rude([tally for tally in tallies if tally.group.rude])
-        await asyncio.sleep(wanted.settle)
-        seconds, *cpu = await self.count(tallies, wanted.seconds)
-        for seat in seats:
-            seat.stop()
-        for task in rude:
+    async def run(self, work: Slice) -> SliceResult:
+        tallies = [Tally(group) for group in work.groups]
+        clients = self.make_clients([tally for tally in tallies if not tally.group.disconnects])
+        running = [asyncio.create_task(client.run()) for client in clients]
+        disconnecting = self.start_disconnecting([tally for tally in tallies if tally.group.disconnects])
+        await asyncio.sleep(work.settle)
+        seconds, *cpu = await self.count(tallies, work.seconds)
+        for client in clients:
+            client.stop()
+        for task in disconnecting:
             task.cancel()
-        await asyncio.gather(*rude, return_exceptions=True)
+        await asyncio.gather(*disconnecting, return_exceptions=True)
         await self.drain(running, tallies)
         return SliceResult(tuple(tally.result(seconds) for tally in tallies), seconds, *cpu)
 
-    def seats(self, tallies: list[Tally]) -> list[Seat]:
-        clients = sum(tally.group.clients for tally in tallies)
+    def make_clients(self, tallies: list[Tally]) -> list[ReconnectingClient]:
+        number_of_clients = sum(tally.group.clients for tally in tallies)
         numbers = itertools.count()
         return [
-            Seat(self.port, tally, self.requests(tally.group, next(numbers), clients))
+            ReconnectingClient(self.port, tally, self.requests(tally.group, next(numbers), number_of_clients))
             for tally in tallies
             for _ in range(tally.group.clients)
         ]
 
     def requests(self, group: Group, number: int, clients: int) -> Iterator[bytes]:
-        """Those of one of the clients. No two clients bring the same token."""
-        tokens = (
-            fresh_tokens() if group.tokens == "new" else itertools.cycle(self.tokens[group.tokens][number::clients])
-        )
+        """The requests of one client. No two clients present the same token."""
+        tokens = new_tokens() if group.tokens == "new" else itertools.cycle(self.tokens[group.tokens][number::clients])
         return (request_bytes(group.contender, token) for token in tokens)
 
-    def rude(self, tallies: list[Tally]) -> list[asyncio.Task[None]]:
+    def start_disconnecting(self, tallies: list[Tally]) -> list[asyncio.Task[None]]:
         return [
-            asyncio.create_task(be_rude(self.port, self.requests(tally.group, 0, 1), tally.group.pause, tally.leave))
+            asyncio.create_task(
+                disconnect_repeatedly(
+                    self.port, self.requests(tally.group, 0, 1), tally.group.pause, tally.record_disconnection
+                )
+            )
             for tally in tallies
             for _ in range(tally.group.clients)
         ]
 
     async def count(self, tallies: list[Tally], seconds: float) -> list[float]:
-        """The seconds that were counted, then CPU seconds: the server's, our own, the authorization server's."""
+        """The measured seconds, then the CPU seconds of the server, the load generator and the authorization server."""
         for tally in tallies:
             tally.counting = True
         before = self.clocks()
@@ -233,11 +237,11 @@ class Generator:
     async def drain(self, running: list[asyncio.Task[None]], tallies: list[Tally]) -> None:
         if not running:
             return
-        _, late = await asyncio.wait(running, timeout=PATIENCE)
+        _, late = await asyncio.wait(running, timeout=RESPONSE_TIMEOUT)
         for task in late:
             task.cancel()
         if late:
-            tallies[0].wrong[f"no answer in {PATIENCE:.0f} s"] += len(late)
+            tallies[0].wrong[f"no response in {RESPONSE_TIMEOUT:.0f} s"] += len(late)
         await asyncio.gather(*running, return_exceptions=True)
 
 
@@ -251,7 +255,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--server", type=int, required=True)
     parser.add_argument("--authority", type=int)
-    parser.add_argument("--jwts", type=pathlib.Path, help="a file of those that clients bring")
+    parser.add_argument("--jwts", type=pathlib.Path, help="a file with JWTs to present")
     arguments = child.parse(parser)
     allow_many_connections()
     authority = None if arguments.authority is None else psutil.Process(arguments.authority)

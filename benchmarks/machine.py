@@ -1,4 +1,4 @@
-"""The machine and the versions, given with every figure."""
+"""Describes the machine and the versions, for the results."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""What the parts of the benchmark have in common: how much they do, and what they return."""
+"""How much the parts of the benchmark do, and what they return."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,23 @@ from .figures import Spread
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is done: turns of so many seconds, batches in process, bursts, invalid tokens, and repeats of others."""
+    """How much is measured. ``seconds`` is the length of a turn; ``repeats`` is for the other parts."""
 
     rounds: int
     seconds: float
     batches: int
     bursts: int
-    garbage: int
+    invalid_tokens: int
     repeats: int
 
 
-FULL: Final = Plan(rounds=7, seconds=1.0, batches=300, bursts=7, garbage=1_000_000, repeats=9)
-QUICK: Final = Plan(rounds=2, seconds=0.5, batches=60, bursts=1, garbage=50_000, repeats=3)
+FULL: Final = Plan(rounds=7, seconds=1.0, batches=300, bursts=7, invalid_tokens=1_000_000, repeats=9)
+QUICK: Final = Plan(rounds=2, seconds=0.5, batches=60, bursts=1, invalid_tokens=50_000, repeats=3)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one part and one site: figures by the names of rows, lines for RESULTS.md, and wrong responses."""
+    """The results of one part: figures by row, lines for RESULTS.md, and the number of wrong responses."""
 
     seen: Mapping[str, Spread]
     lines: Sequence[str]

@@ -1,4 +1,4 @@
-"""The measured server and the load generator, as child processes that end with the benchmark."""
+"""Runs the measured server and the load generator as child processes. They end with the benchmark."""
 
 import contextlib
 import dataclasses
@@ -22,12 +22,12 @@ LOG_TAIL: Final = 16_000
 
 
 class ChildFailed(Exception):
-    """A child process ended, or did not come up; the text holds the end of what it wrote."""
+    """A child process failed or did not start. The text contains the end of its output."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pins:
-    """The cores that processes are tied to, where they can be: never the server's for another."""
+    """The cores that processes are pinned to. No other process shares the server's core."""
 
     server: int | None = None
     generator: int | None = None
@@ -39,13 +39,13 @@ class Pins:
         return f"server tied to core {self.server}, load generator to core {self.generator}"
 
     @property
-    def beside(self) -> str:
+    def authority_text(self) -> str:
         core = "not tied to a core" if self.authority is None else f"tied to core {self.authority}"
         return f"authorization server {core}"
 
 
-def choose_pins(wanted: bool) -> Pins:
-    if not wanted or not hasattr(os, "sched_getaffinity"):
+def choose_pins(is_pinned: bool) -> Pins:
+    if not is_pinned or not hasattr(os, "sched_getaffinity"):
         return Pins()
     cores = sorted(os.sched_getaffinity(0))
     return Pins(cores[0], cores[1], cores[2] if len(cores) > 2 else cores[1]) if len(cores) > 1 else Pins()
@@ -56,7 +56,7 @@ def environment_of(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_child(module: str, variables: Mapping[str, str], *arguments: str) -> str:
-    """Run a module of this package to its end and return what it printed.
+    """Run a module of this package to its end, and return its output.
 
     ``variables``: the environment of the measured site.
     """
@@ -97,13 +97,13 @@ class Server:
 
 @contextlib.contextmanager
 def listening(module: str, variables: Mapping[str, str], cpu: int | None, port: int = 0) -> Iterator[Server]:
-    """A module of this package that serves a socket that it is handed."""
+    """Run a module of this package as a server on a new socket."""
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
         listener = stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=2048))
         child = stack.enter_context(child_process(module, variables, cpu, listener, log))
         server = Server(child.pid, listener.getsockname()[1], log)
-        # While this process holds the socket too, a dead server would look like a slow one.
+        # If this process kept the socket open, a dead server would look like a slow one.
         listener.close()
         wait_until_ready(server, child)
         yield server
@@ -120,7 +120,7 @@ def child_process(
         stdout=log,
         stderr=log,
         pass_fds=[listener.fileno()],
-        # Ctrl-C is for the benchmark alone, which then ends its children in order.
+        # Only the benchmark gets Ctrl-C. It then ends its children in order.
         start_new_session=True,
     )
     try:
@@ -149,29 +149,29 @@ def wait_until_ready(server: Server, child: subprocess.Popen[bytes]) -> None:
             server.get("/tasks")
             return
         time.sleep(0.1)
-    raise ChildFailed(f"the server did not come up:\n{server.log_tail()}")
+    raise ChildFailed(f"the server did not start:\n{server.log_tail()}")
 
 
 class Generator:
-    """The load generator's process; give it a slice, get what it saw."""
+    """The process of the load generator."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self.child = child
 
-    def run(self, wanted: Slice) -> SliceResult:
-        return SliceResult.from_json(self.ask("slice", wanted.to_json()))
+    def run(self, work: Slice) -> SliceResult:
+        return SliceResult.from_json(self.send("slice", work.to_json()))
 
-    def burst(self, wanted: Burst) -> BurstResult:
-        return BurstResult.from_json(self.ask("burst", wanted.to_json()))
+    def burst(self, burst: Burst) -> BurstResult:
+        return BurstResult.from_json(self.send("burst", burst.to_json()))
 
-    def ask(self, what: str, details: str) -> bytes:
+    def send(self, what: str, details: str) -> bytes:
         assert self.child.stdin
         assert self.child.stdout
         self.child.stdin.write(f"{what} {details}\n".encode())
         self.child.stdin.flush()
         line = self.child.stdout.readline()
         if not line:
-            raise ChildFailed("the load generator ended; has the server?")
+            raise ChildFailed("the load generator ended; perhaps the server did too")
         return line
 
 
@@ -179,7 +179,7 @@ class Generator:
 def generating(
     server: Server, pins: Pins, jwts: pathlib.Path | None = None, authority: Server | None = None
 ) -> Iterator[Generator]:
-    """``jwts``: a file of those to send."""
+    """Run the load generator. ``jwts`` is a file with JWTs to present."""
     arguments = ["--port", str(server.port), "--server", str(server.pid), *cpu_arguments(pins.generator)]
     arguments += [] if jwts is None else ["--jwts", str(jwts)]
     arguments += [] if authority is None else ["--authority", str(authority.pid)]

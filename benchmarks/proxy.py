@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server that others use too. Its clients see the server stop and start."""
+"""A TCP proxy. Its clients see the server stop and start, although the server goes on."""
 
 import asyncio
 import contextlib
@@ -10,22 +10,22 @@ HOST: Final = "127.0.0.1"
 CHUNK: Final = 65_536
 
 
-class Gate:
-    """Passes connections on while it is started. When it stops, it cuts them, and new ones are refused."""
+class Proxy:
+    """Forwards connections while it is started. When it stops, it closes them, and refuses new ones."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = host, port
         self.port = 0
         self.writers: set[asyncio.StreamWriter] = set()
         self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="gate", daemon=True)
+        self.thread = threading.Thread(target=self.loop.run_forever, name="proxy", daemon=True)
         self.thread.start()
 
     def start(self) -> None:
-        self.do(self.open())
+        self.run(self.open())
 
     def stop(self) -> None:
-        self.do(self.shut())
+        self.run(self.close_connections())
 
     def close(self) -> None:
         self.stop()
@@ -33,23 +33,23 @@ class Gate:
         self.thread.join()
         self.loop.close()
 
-    def do(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     async def open(self) -> None:
-        self.server = await asyncio.start_server(self.pass_on, HOST, self.port, backlog=1024)
+        self.server = await asyncio.start_server(self.forward, HOST, self.port, backlog=1024)
         self.port = self.server.sockets[0].getsockname()[1]
 
-    async def shut(self) -> None:
+    async def close_connections(self) -> None:
         self.server.close()
         while self.writers:
             for writer in self.writers:
                 writer.transport.abort()
-            # Until those who pass on have noticed.
+            # Wait until their tasks have ended.
             await asyncio.sleep(0.01)
 
-    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # From now on `shut` waits for this connection.
+    async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # From now on, `close_connections` waits for this connection.
         self.writers.add(writer)
         try:
             far_reader, far_writer = await asyncio.open_connection(*self.target)
@@ -65,7 +65,7 @@ class Gate:
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until either end closes; then close the other."""
+    """Copy data until the reader ends, then close the writer."""
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK):
             writer.write(data)

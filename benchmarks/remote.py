@@ -1,4 +1,4 @@
-"""The benchmark's own authorization server, in a separate process from the measured site."""
+"""Runs the benchmark's authorization server in a separate process."""
 
 import contextlib
 import dataclasses
@@ -13,12 +13,12 @@ from .processes import Pins, Server, listening
 from .project.settings_names import AUTHORITY_VARIABLE, DATABASE_VARIABLE
 from .remote_tokens import Remote
 
-# Nothing reads it; any query would be counted.
+# No view uses this database. If the guard did, the queries would be counted.
 NO_DATABASE: Final = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 
 
 class Authority:
-    """It can be stopped, and started again on the same port with the same keys."""
+    """The authorization server. It can be stopped, and started again on the same port with the same keys."""
 
     def __init__(self, folder: pathlib.Path, pins: Pins) -> None:
         self.remote = Remote("", folder)
@@ -43,10 +43,10 @@ class Authority:
     def stop(self) -> None:
         self.stack.close()
 
-    def take_books(self) -> dict[str, dict[str, Any]]:
-        """The calls to each path, and the most at once, since the last look."""
-        books: dict[str, dict[str, Any]] = json.loads(self.server.get("/books"))
-        return books
+    def take_counts(self) -> dict[str, dict[str, Any]]:
+        """Requests to each path since the last `take_counts`, and the most at once."""
+        counts: dict[str, dict[str, Any]] = json.loads(self.server.get("/counts"))
+        return counts
 
 
 @contextlib.contextmanager

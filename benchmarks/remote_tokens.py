@@ -1,4 +1,4 @@
-"""The keys and tokens of the benchmark's own authorization server, and a folder that its processes share."""
+"""The keys and tokens of the benchmark's authorization server, in a folder that all processes share."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ ALGORITHMS: Final = ("RS256", "ES256")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Remote:
-    """Where the authorization server is, and where the tokens are that clients bring."""
+    """The address of the authorization server, and the folder with its tokens."""
 
     issuer: str
     folder: pathlib.Path
@@ -33,12 +33,12 @@ class Remote:
 
     @property
     def jwts_file(self) -> pathlib.Path:
-        """The JWTs that clients bring in rotation."""
+        """The JWTs that clients present in rotation."""
         return self.folder / "jwts"
 
     @property
     def state_file(self) -> pathlib.Path:
-        """The keys of the server, which it has again after it was stopped."""
+        """The keys of the server, which it keeps when it stops."""
         return self.folder / "state"
 
     @property
@@ -46,7 +46,7 @@ class Remote:
         return KeySet.import_key_set(self.get("/jwks"))
 
     def public_key(self, algorithm: str) -> Any:
-        """The one of `cryptography`."""
+        """The key as an object of `cryptography`."""
         keys: list[Any] = self.public_keys.keys
         return next(key.public_key for key in keys if key.get("alg") == algorithm)
 
@@ -61,5 +61,5 @@ class Remote:
 
 
 def known_tokens(kind: Tokens) -> list[str]:
-    """What clients bring in rotation."""
+    """The tokens that clients present in rotation."""
     return Remote.from_environment().jwts_file.read_text().split() if kind == "jwt" else opaque_tokens()

@@ -18,7 +18,7 @@ PREAMBLE: Final = """\
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    # The first column is names, the others are figures.
+    # The first column has names, the others have figures.
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines.insert(1, rule)
     return [
@@ -59,3 +59,7 @@ def budget_row(row: Row, seen: Spread, cpu: Spread | None) -> list[str]:
 
 def section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"## {title}", "", *lines]
+
+
+def subsection(title: str, *lines: str) -> list[str]:
+    return ["", f"### {title}", "", *lines]

@@ -1,4 +1,4 @@
-"""Child process: makes the tables and fills them with users and tokens."""
+"""Child process: creates the tables, and fills them with users and tokens."""
 
 import datetime
 import time

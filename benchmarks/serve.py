@@ -1,4 +1,4 @@
-"""Child process: one uvicorn worker on a socket that it was handed."""
+"""Child process: one uvicorn worker on a socket of its parent."""
 
 import argparse
 import socket

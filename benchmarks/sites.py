@@ -1,4 +1,4 @@
-"""The sites that are measured, each in one section of RESULTS.md."""
+"""The measured sites. RESULTS.md has a section for each."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ LIBRARIES: Final = ("joserfc", "cryptography", "httpx", "h11", "requests")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """What every part needs to measure a site; ``tokens``: the kind that its clients bring."""
+    """A measured site. ``tokens`` is the kind of tokens that its clients present."""
 
     title: str
     pins: Pins
@@ -51,7 +51,7 @@ def database_site(name: str, pins: Pins) -> Iterator[Site]:
 @contextlib.contextmanager
 def remote_site(name: str, tokens: Tokens, pins: Pins) -> Iterator[Site]:
     with running_authority(pins) as authority:
-        about = f"Libraries: {machine.versions(LIBRARIES)}; {pins.beside}"
+        about = f"Libraries: {machine.versions(LIBRARIES)}; {pins.authority_text}"
         yield Site(name, pins, authority.variables, about, tokens, authority)
 
 

@@ -1,74 +1,86 @@
-"""The benchmark's orders to the load generator, and the results that it gets: JSON, one line each."""
+"""Messages between the benchmark and the load generator: JSON, one line each."""
 
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self, cast
 
 from .contenders import INVALID, Tokens
 
 
+class Message:
+    """A dataclass that is sent as one line of JSON."""
+
+    __slots__ = ()
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(cast(Any, self)))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Self:
+        return cls(**json.loads(line))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """Clients that ask for the same contender; rude ones disconnect in the middle of it.
+    """Clients that request the same contender.
 
-    ``pause``: seconds, at most, until a client asks again.
+    Attributes:
+        disconnects: whether the clients disconnect at random moments.
+        pause: the longest pause of a client between two requests, in seconds.
     """
 
     contender: str
     clients: int
-    rude: bool = False
+    disconnects: bool = False
     tokens: Tokens = "opaque"
     pause: float = 0.0
 
     @property
     def expected(self) -> int:
-        """The status of every right response, outages aside."""
+        """The expected status, except during outages."""
         return 401 if self.tokens in INVALID else 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Slice:
-    """Some groups at once, for `seconds` after `settle` seconds that are not counted."""
+class Slice(Message):
+    """Groups that send requests at once: for ``settle`` seconds that are not counted, then for ``seconds``."""
 
     groups: tuple[Group, ...]
     seconds: float
     settle: float
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
     @classmethod
-    def from_json(cls, line: str | bytes) -> "Slice":
+    def from_json(cls, line: str | bytes) -> Self:
         raw = json.loads(line)
-        return cls(tuple(Group(**group) for group in raw["groups"]), raw["seconds"], raw["settle"])
+        return cls(**raw | {"groups": tuple(Group(**group) for group in raw["groups"])})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GroupResult:
-    """What one group saw; latencies in milliseconds. Of a rude group, `answers` counts the times that a client left.
+    """The result of one group.
 
-    ``unavailable``: the 503 among the wrong responses, each with the times of the request and of the response, on the
-    clock of `time.monotonic`, which all processes of a machine share.
+    Attributes:
+        responses: the number of responses. For clients that disconnect, the number of disconnections.
+        median: the median latency in milliseconds.
+        p99: the 99th percentile of the latency in milliseconds.
+        wrong: the number of wrong responses, by fault.
+        unavailable: the times of request and response of each 503. All processes share the clock of `time.monotonic`.
     """
 
     contender: str
     clients: int
-    answers: int
+    responses: int
     per_second: float
     median: float
     p99: float
     wrong: Mapping[str, int]
     unavailable: Sequence[tuple[float, float]] = ()
 
-    @property
-    def wrong_answers(self) -> int:
-        return sum(self.wrong.values())
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SliceResult:
-    """What a slice saw; CPU seconds of the processes over the counted time."""
+class SliceResult(Message):
+    """The results of a slice, with the CPU seconds of the processes."""
 
     groups: tuple[GroupResult, ...]
     seconds: float
@@ -76,28 +88,19 @@ class SliceResult:
     generator_cpu: float
     authority_cpu: float = 0.0
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
     @classmethod
-    def from_json(cls, line: str | bytes) -> "SliceResult":
-        raw: dict[str, Any] = json.loads(line)
-        return cls(
-            tuple(GroupResult(**group) for group in raw["groups"]),
-            raw["seconds"],
-            raw["server_cpu"],
-            raw["generator_cpu"],
-            raw["authority_cpu"],
-        )
+    def from_json(cls, line: str | bytes) -> Self:
+        raw = json.loads(line)
+        return cls(**raw | {"groups": tuple(GroupResult(**group) for group in raw["groups"])})
 
     @property
-    def answers(self) -> int:
-        return sum(group.answers for group in self.groups)
+    def responses(self) -> int:
+        return sum(group.responses for group in self.groups)
 
     @property
-    def cpu_per_answer(self) -> float:
-        """Microseconds of the server's CPU for each answer."""
-        return self.server_cpu / self.answers * 1e6 if self.answers else float("nan")
+    def cpu_per_response(self) -> float:
+        """Microseconds of the server's CPU for each response."""
+        return self.server_cpu / self.responses * 1e6 if self.responses else float("nan")
 
     @property
     def generator_share(self) -> float:
@@ -109,44 +112,30 @@ class SliceResult:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Burst:
-    """Many requests at once, each on a separate open connection, with one new token for all or for each.
+class Burst(Message):
+    """Many requests at once, each on a separate open connection.
 
-    Meanwhile ``probes`` clients call the contender ``beside``, with a pause after each answer.
+    Attributes:
+        distinct: whether each request has a new token, or all have the same new token.
+        probed: the contender that the probes request meanwhile.
+        probes: the number of clients that request it, with a pause after each response.
     """
 
     contender: str
     requests: int
     distinct: bool
-    beside: str
+    probed: str
     probes: int
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, line: str | bytes) -> "Burst":
-        return cls(**json.loads(line))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BurstResult:
-    """What a burst saw: seconds from the first request to the last answer, and the probes' p95 in milliseconds."""
+class BurstResult(Message):
+    """The seconds from the first request to the last response, and the probes' p95 in milliseconds."""
 
-    contender: str
-    answers: int
     seconds: float
-    beside: int
-    beside_p95: float
+    probes_p95: float
     wrong: Mapping[str, int]
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, line: str | bytes) -> "BurstResult":
-        return cls(**json.loads(line))
-
     @property
-    def wrong_answers(self) -> int:
+    def wrong_count(self) -> int:
         return sum(self.wrong.values())

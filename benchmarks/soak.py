@@ -1,4 +1,4 @@
-"""Two hundred clients, half of them rude, while servers stop and start: is anything wrong, and is anything left?"""
+"""Run 200 clients while servers stop and start. Half of the clients disconnect at random moments."""
 
 import argparse
 import concurrent.futures
@@ -26,14 +26,14 @@ from .contenders import (
     Tokens,
 )
 from .databases import Database, postgres
-from .gate import Gate
 from .outages import AUTHORITY, DATABASE, Outage, wrong_responses
 from .processes import Generator, Server, choose_pins, generating, listening, run_child
+from .proxy import Proxy
 from .remote import running_authority
 from .slices import Group, Slice, SliceResult
 
 # A hundred clients check every response, and as many disconnect at random.
-CROWD: Final[Sequence[tuple[str, Tokens, int]]] = (
+CLIENTS: Final[Sequence[tuple[str, Tokens, int]]] = (
     (PLAIN, "opaque", 5),
     (GUARD, "opaque", 20),
     (GUARD, "unknown", 5),
@@ -51,12 +51,12 @@ CROWD: Final[Sequence[tuple[str, Tokens, int]]] = (
     (SOAK_INTROSPECTION_SYNC, "new", 3),
     (SOAK_INTROSPECTION_SYNC, "unknown", 1),
 )
-# Seconds, at most, until a client asks again, and until it connects again. A busy uvloop accepts only one connection in
-# each iteration. Without pauses, those of clients that have left would fill the queue of the listening socket.
-PAUSE, RUDE_PAUSE = 1.0, 2.0
+# The longest pauses between requests, and between connections, in seconds. A busy uvloop accepts only one connection in
+# each iteration. Without pauses, connections that clients have closed would fill the queue of the listening socket.
+PAUSE, RECONNECT_PAUSE = 1.0, 2.0
 STOPPED: Final = (AUTHORITY, DATABASE, AUTHORITY, DATABASE)
 LONGEST_OUTAGE: Final = 20.0
-# Seconds after which memory must not grow by more mebibytes, or half of a run that is shorter than two minutes.
+# After so many seconds (or half of a run shorter than two minutes), memory must not grow by more mebibytes.
 FIRST: Final = 60.0
 GROWTH: Final = 4.0
 
@@ -64,7 +64,7 @@ SETTLE: Final = 0.5
 WARM_UP: Final = 5.0
 SAMPLE_EVERY: Final = 5.0
 QUIET_AFTER: Final = 3.0
-QUIET_PATIENCE: Final = 20.0
+QUIET_TIMEOUT: Final = 20.0
 QUIET_PAUSE: Final = 0.5
 
 
@@ -76,9 +76,9 @@ class Stoppable(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """What the server holds at one moment.
+    """What the server uses at one moment.
 
-    Tasks are counted, and Python threads named, in quiet periods only: that takes a request.
+    Tasks and names of threads are recorded without load only, because they take a request.
     """
 
     rss_mib: float
@@ -94,9 +94,9 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Soaked:
-    crowd: Sequence[Group]
-    result: SliceResult
+class SoakResult:
+    groups: Sequence[Group]
+    slice: SliceResult
     outages: Sequence[Outage]
     before: Sample
     during: Sequence[tuple[float, Sample]]
@@ -104,7 +104,7 @@ class Soaked:
 
     @property
     def wrong(self) -> list[dict[str, int]]:
-        return [wrong_responses(group, self.outages) for group in self.result.groups]
+        return [wrong_responses(group, self.outages) for group in self.slice.groups]
 
     @property
     def left(self) -> list[str]:
@@ -112,8 +112,8 @@ class Soaked:
 
     @property
     def growth(self) -> float:
-        """Mebibytes of resident memory since the first minute, at its largest."""
-        first = min(FIRST, self.result.seconds / 2)
+        """The largest growth of resident memory since the first minute, in mebibytes."""
+        first = min(FIRST, self.slice.seconds / 2)
         later = [seen.rss_mib for at, seen in self.during if at >= first]
         return max([*later[1:], self.after.rss_mib]) - later[0]
 
@@ -123,8 +123,8 @@ class Soaked:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Setting:
-    """The measured server and what belongs to it."""
+class SoakSetup:
+    """The measured server, its load generator, its database, and the servers that can be stopped."""
 
     server: Server
     generator: Generator
@@ -141,55 +141,55 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(seconds: float) -> int:
     about = machine.describe()
-    with prepare() as setting:
-        soaked = soak(setting, seconds)
-        if not soaked.passed:
-            print(setting.server.log_tail(), file=sys.stderr)
-    print("\n".join([*(f"- {line}" for line in about), "", *lines(soaked)]))
-    return 0 if soaked.passed else FAILED
+    with prepare() as setup:
+        result = soak(setup, seconds)
+        if not result.passed:
+            print(setup.server.log_tail(), file=sys.stderr)
+    print("\n".join([*(f"- {line}" for line in about), "", *lines(result)]))
+    return 0 if result.passed else FAILED
 
 
 @contextlib.contextmanager
-def prepare() -> Iterator[Setting]:
+def prepare() -> Iterator[SoakSetup]:
     pins = choose_pins(True)
     with postgres() as database, running_authority(pins) as authority:
         run_child("seed", database.variables)
-        gate = Gate(database.settings.get("HOST") or "127.0.0.1", int(database.settings.get("PORT") or 5432))
-        gate.start()
+        proxy = Proxy(database.settings.get("HOST") or "127.0.0.1", int(database.settings.get("PORT") or 5432))
+        proxy.start()
         try:
             behind = dataclasses.replace(
-                database, settings={**database.settings, "HOST": "127.0.0.1", "PORT": str(gate.port)}
+                database, settings={**database.settings, "HOST": "127.0.0.1", "PORT": str(proxy.port)}
             )
             variables = {**authority.variables, **behind.variables}
             with (
                 listening("serve", variables, pins.server) as server,
                 generating(server, pins, authority.remote.jwts_file) as generator,
             ):
-                yield Setting(server, generator, database, {AUTHORITY: authority, DATABASE: gate})
+                yield SoakSetup(server, generator, database, {AUTHORITY: authority, DATABASE: proxy})
         finally:
-            gate.close()
+            proxy.close()
 
 
-def soak(setting: Setting, seconds: float) -> Soaked:
-    crowd = [
-        Group(name, clients, rude, tokens, pause)
-        for rude, pause in ((False, PAUSE), (True, RUDE_PAUSE))
-        for name, tokens, clients in CROWD
+def soak(setup: SoakSetup, seconds: float) -> SoakResult:
+    groups = [
+        Group(name, clients, disconnects, tokens, pause)
+        for disconnects, pause in ((False, PAUSE), (True, RECONNECT_PAUSE))
+        for name, tokens, clients in CLIENTS
     ]
-    # The first crowd makes what a server makes once: pools, lazy imports, caches.
-    setting.generator.run(Slice(tuple(crowd), WARM_UP, SETTLE))
+    # This warm-up creates what a server creates only once: pools, lazy imports, caches.
+    setup.generator.run(Slice(tuple(groups), WARM_UP, SETTLE))
     time.sleep(QUIET_AFTER)
-    before = sample(setting, in_quiet=True)
+    before = sample(setup, in_quiet=True)
     start = time.monotonic()
     during: list[tuple[float, Sample]] = []
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
-        running = executor.submit(setting.generator.run, Slice(tuple(crowd), seconds, SETTLE))
-        stopping = executor.submit(make_outages, setting.stoppable, seconds)
+        running = executor.submit(setup.generator.run, Slice(tuple(groups), seconds, SETTLE))
+        stopping = executor.submit(make_outages, setup.stoppable, seconds)
         while not concurrent.futures.wait([running], min(SAMPLE_EVERY, seconds / 12)).done:
-            during.append((time.monotonic() - start, sample(setting)))
+            during.append((time.monotonic() - start, sample(setup)))
             print(f"{during[-1][0]:.0f} s: {during[-1][1]}", file=sys.stderr)
-    after = wait_for_quiet(lambda: sample(setting, in_quiet=True), before)
-    return Soaked(crowd, running.result(), stopping.result(), before, during, after)
+    after = wait_for_quiet(lambda: sample(setup, in_quiet=True), before)
+    return SoakResult(groups, running.result(), stopping.result(), before, during, after)
 
 
 def make_outages(stoppable: Mapping[str, Stoppable], seconds: float) -> list[Outage]:
@@ -208,16 +208,16 @@ def make_outages(stoppable: Mapping[str, Stoppable], seconds: float) -> list[Out
     return outages
 
 
-def sample(setting: Setting, in_quiet: bool = False) -> Sample:
-    assert setting.database.connections is not None
-    process = psutil.Process(setting.server.pid)
-    tasks, thread_names = count_tasks(setting.server) if in_quiet else (None, [])
+def sample(setup: SoakSetup, in_quiet: bool = False) -> Sample:
+    assert setup.database.connections is not None
+    process = psutil.Process(setup.server.pid)
+    tasks, thread_names = count_tasks(setup.server) if in_quiet else (None, [])
     with process.oneshot():
         return Sample(
             rss_mib=process.memory_info().rss / 2**20,
             threads=process.num_threads(),
             descriptors=process.num_fds(),
-            connections=setting.database.connections(),
+            connections=setup.database.connections(),
             tasks=tasks,
             thread_names=thread_names,
         )
@@ -225,55 +225,55 @@ def sample(setting: Setting, in_quiet: bool = False) -> Sample:
 
 def count_tasks(server: Server) -> tuple[int, list[str]]:
     counted = json.loads(server.get("/tasks"))
-    # The question's own connection and thread must be gone before they are counted.
+    # Wait until the connection and the thread of this request have ended.
     time.sleep(QUIET_PAUSE)
     return counted["tasks"], counted["threads"]
 
 
 def wait_for_quiet(look: Callable[[], Sample], before: Sample) -> Sample:
-    """The first sample that shows nothing left, or the last one when patience ends."""
-    deadline = time.monotonic() + QUIET_PATIENCE
+    """Return the first sample in which nothing is left behind, or the last one before the timeout."""
+    deadline = time.monotonic() + QUIET_TIMEOUT
     time.sleep(QUIET_AFTER)
     while (seen := look()).left_since(before) and time.monotonic() < deadline:
         time.sleep(QUIET_PAUSE)
     return seen
 
 
-def lines(soaked: Soaked) -> list[str]:
+def lines(result: SoakResult) -> list[str]:
     moments = [
-        ("before", soaked.before),
-        *((f"{at:.0f} s", seen) for at, seen in soaked.during),
-        ("after", soaked.after),
+        ("before", result.before),
+        *((f"{at:.0f} s", seen) for at, seen in result.during),
+        ("after", result.after),
     ]
-    groups = ["clients", "view", "tokens", "responses or departures", "p50 ms", "p99 ms", "503", "wrong"]
+    head = ["clients", "view", "tokens", "responses or disconnections", "p50 ms", "p99 ms", "503", "wrong"]
     samples = ["when", "RSS MiB", "threads", "descriptors", "database connections", "tasks"]
     return [
-        *report.table(groups, group_rows(soaked)),
+        *report.table(head, group_rows(result)),
         "",
         *report.table(samples, [sample_row(when, seen) for when, seen in moments]),
         "",
-        *(f"The {each.what} was stopped for {each.end - each.start:.0f} s." for each in soaked.outages),
+        *(f"The {each.what} was stopped for {each.end - each.start:.0f} s." for each in result.outages),
         "",
         *(f"Threads {when}: {', '.join(seen.thread_names)}" for when, seen in (moments[0], moments[-1])),
         "",
-        *wrong_lines(soaked),
-        verdict(soaked),
+        *wrong_lines(result),
+        summary(result),
     ]
 
 
-def group_rows(soaked: Soaked) -> list[list[str]]:
+def group_rows(result: SoakResult) -> list[list[str]]:
     return [
         [
-            f"{group.clients} who {'leave' if group.rude else 'check'}",
+            f"{group.clients} that {'disconnect' if group.disconnects else 'check'}",
             group.contender,
             group.tokens,
-            str(result.answers),
-            "" if group.rude else f"{result.median:.1f}",
-            "" if group.rude else f"{result.p99:.1f}",
-            str(len(result.unavailable)),
+            str(seen.responses),
+            "" if group.disconnects else f"{seen.median:.1f}",
+            "" if group.disconnects else f"{seen.p99:.1f}",
+            str(len(seen.unavailable)),
             str(sum(wrong.values())),
         ]
-        for group, result, wrong in zip(soaked.crowd, soaked.result.groups, soaked.wrong, strict=True)
+        for group, seen, wrong in zip(result.groups, result.slice.groups, result.wrong, strict=True)
     ]
 
 
@@ -282,20 +282,20 @@ def sample_row(when: str, seen: Sample) -> list[str]:
     return [when, f"{seen.rss_mib:.1f}", str(seen.threads), str(seen.descriptors), str(seen.connections), tasks]
 
 
-def wrong_lines(soaked: Soaked) -> list[str]:
+def wrong_lines(result: SoakResult) -> list[str]:
     return [
         f"Wrong, {group.contender} with {group.tokens} tokens: {what}, {times} times."
-        for group, wrong in zip(soaked.crowd, soaked.wrong, strict=True)
+        for group, wrong in zip(result.groups, result.wrong, strict=True)
         for what, times in wrong.items()
     ]
 
 
-def verdict(soaked: Soaked) -> str:
-    number = sum(times for wrong in soaked.wrong for times in wrong.values())
+def summary(result: SoakResult) -> str:
+    number = sum(times for wrong in result.wrong for times in wrong.values())
     wrong = f"{number} wrong responses" if number else "No wrong responses"
-    left = f"left behind: {', '.join(soaked.left)}" if soaked.left else "nothing left behind"
-    growth = f"memory grew by {soaked.growth:.1f} MiB after the first minute, of {GROWTH:g} MiB allowed"
-    return f"{'Passed' if soaked.passed else 'Failed'}. {wrong}; {left}; {growth}."
+    left = f"left behind: {', '.join(result.left)}" if result.left else "nothing left behind"
+    growth = f"memory grew by {result.growth:.1f} MiB after the first minute, of {GROWTH:g} MiB allowed"
+    return f"{'Passed' if result.passed else 'Failed'}. {wrong}; {left}; {growth}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A part: contenders that take turns on one server, with one load generator."""
+"""A part: contenders take turns on one server, with one load generator."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Final
 
 from . import report
 from .budgets import Ratio
-from .contenders import IN_FRONT, NEW_TOKENS, PLAIN, REFUSED, UNGUARDED_TWIN, Tokens
+from .contenders import IN_FRONT, NEW_TOKENS, PLAIN, REFUSED, UNGUARDED, Tokens
 from .figures import Spread, paired_ratios
 from .parts import Measured, Plan
 from .processes import ChildFailed, Generator
@@ -33,8 +33,8 @@ def measure(site: Site, rows: Sequence[Ratio], plan: Plan) -> Measured:
         {row.name: ratio(row, rounds, site) for row in rows},
         cpu={row.name: cpu_ratio(row, rounds, site) for row in rows},
         lines=[*client_tables(rounds), "", generator_line(rounds), *wrong_table(wrong)],
-        # Those of others are results: a contender with a connection for each request may exceed the database's limit.
-        wrong=sum(times for (group, _), times in wrong.items() if group.contender in (*UNGUARDED_TWIN, *IN_FRONT)),
+        # Wrong responses of other contenders are results: some may exceed the database's limit of connections.
+        wrong=sum(times for (group, _), times in wrong.items() if group.contender in (*UNGUARDED, *IN_FRONT)),
     )
 
 
@@ -44,30 +44,30 @@ def group_of(contender: str, clients: int, site: Site) -> Group:
 
 
 def groups_of(rows: Sequence[Ratio], site: Site) -> list[Group]:
-    """A turn for each contender of the rows, next to those that it is compared with, and for the unguarded view."""
+    """A turn for each contender of the rows, for those that it is compared with, and for the unguarded view."""
     pairs = [(name, row.clients) for row in rows for name in (PLAIN, row.base, row.contender)]
     return [group_of(name, clients, site) for name, clients in dict.fromkeys(pairs)]
 
 
 def warm_up(generator: Generator, group: Group) -> None:
     result = generator.run(Slice((group,), WARM_UP, 0.0))
-    if not result.answers:
-        raise ChildFailed(f"{group.contender} answers no request: {dict(result.groups[0].wrong)}")
+    if not result.responses:
+        raise ChildFailed(f"{group.contender} has no expected response: {dict(result.groups[0].wrong)}")
 
 
 def take_turns(generator: Generator, groups: Sequence[Group], plan: Plan) -> Rounds:
-    """Every round starts with another group, so that none always follows the same neighbour at the same time."""
+    """Every round starts with another group, so that no group is always at the same place in a round."""
     rounds: dict[Group, list[SliceResult]] = {group: [] for group in groups}
     for number in range(plan.rounds):
         first = number % len(groups)
         for group in [*groups[first:], *groups[:first]]:
             rounds[group].append(generator.run(Slice((group,), plan.seconds, SETTLE)))
-            tell(number, group, rounds[group][-1])
+            print_progress(number, group, rounds[group][-1])
     return rounds
 
 
-def tell(number: int, group: Group, result: SliceResult) -> None:
-    rate, cpu = result.groups[0].per_second, result.cpu_per_answer
+def print_progress(number: int, group: Group, result: SliceResult) -> None:
+    rate, cpu = result.groups[0].per_second, result.cpu_per_response
     print(f"round {number + 1}: {group.clients} {group.contender}: {rate:.0f}/s, {cpu:.0f} µs CPU", file=sys.stderr)
 
 
@@ -81,7 +81,7 @@ def ratio(row: Ratio, rounds: Rounds, site: Site) -> Spread:
 
 
 def cpu_ratio(row: Ratio, rounds: Rounds, site: Site) -> Spread:
-    values, bases = ([each.cpu_per_answer for each in results] for results in pair(row, rounds, site))
+    values, bases = ([each.cpu_per_response for each in results] for results in pair(row, rounds, site))
     return paired_ratios(values, bases)
 
 
@@ -89,7 +89,7 @@ def client_tables(rounds: Rounds) -> list[str]:
     lines: list[str] = []
     for clients in sorted({group.clients for group in rounds}):
         mine = {group: results for group, results in rounds.items() if group.clients == clients}
-        lines += ["", f"### {clients} client{'s' * (clients > 1)}", "", *contender_table(mine)]
+        lines += report.subsection(f"{clients} client{'s' * (clients > 1)}", *contender_table(mine))
     return lines
 
 
@@ -101,7 +101,7 @@ def contender_table(rounds: Rounds) -> list[str]:
 
 def contender_row(name: str, results: Sequence[SliceResult], plain: Sequence[SliceResult]) -> list[str]:
     groups = [result.groups[0] for result in results]
-    rates, cpu = [group.per_second for group in groups], [result.cpu_per_answer for result in results]
+    rates, cpu = [group.per_second for group in groups], [result.cpu_per_response for result in results]
     return [
         name,
         report.spread(Spread.of(rates), 0),
@@ -109,7 +109,7 @@ def contender_row(name: str, results: Sequence[SliceResult], plain: Sequence[Sli
         report.spread(Spread.of([group.median for group in groups]), 2),
         report.spread(Spread.of([group.p99 for group in groups]), 2),
         report.spread(Spread.of(cpu), 0),
-        report.spread(paired_ratios(cpu, [result.cpu_per_answer for result in plain]), 2),
+        report.spread(paired_ratios(cpu, [result.cpu_per_response for result in plain]), 2),
     ]
 
 
@@ -131,8 +131,8 @@ def wrong_counts(rounds: Rounds) -> dict[tuple[Group, str], int]:
 
 
 def wrong_table(counts: Mapping[tuple[Group, str], int]) -> list[str]:
-    """Nothing, where no response was wrong."""
+    """The wrong responses, if there were any."""
     if not counts:
         return []
     rows = [[group.contender, str(group.clients), what, str(times)] for (group, what), times in counts.items()]
-    return ["", "### Wrong responses", "", *report.table(["contender", "clients", "what", "times"], rows)]
+    return report.subsection("Wrong responses", *report.table(["contender", "clients", "what", "times"], rows))

@@ -1,1 +1,1 @@
-"""The Django site that is measured: every contender around one and the same view."""
+"""The measured Django site. All contenders return the same response."""

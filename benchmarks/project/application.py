@@ -1,4 +1,4 @@
-"""The ASGI application of the site: Django's, and for some URLs the same with a guard in front."""
+"""The ASGI application: Django, for some URLs with a guard in front."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from .settings_names import AUTHORITY_VARIABLE
 
 
 def make_application() -> Any:
-    """All URLs are reached in the same way, so that none has an advantage."""
+    """Make the application. Requests for all URLs take the same path, so that none has an advantage."""
     plain = get_asgi_application()
     guarded: Any = plain
     if AUTHORITY_VARIABLE in os.environ:

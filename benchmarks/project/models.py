@@ -1,4 +1,4 @@
-"""The token table, as an application written for Authlib has it."""
+"""The token table, as in an application for Authlib."""
 
 import time
 from typing import Any

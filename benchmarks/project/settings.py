@@ -1,4 +1,4 @@
-"""Settings of the measured site; the database comes from the process that starts it."""
+"""Settings of the measured site. The process that starts it names the database."""
 
 import json
 import os

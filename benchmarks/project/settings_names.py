@@ -1,4 +1,4 @@
-"""The names of the settings that tell a child process which site and which database to use."""
+"""The environment variables that name the site and the database of a child process."""
 
 from typing import Final
 

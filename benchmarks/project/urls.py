@@ -1,4 +1,4 @@
-"""One URL a contender. Those with remote tokens are there if the process that starts the site names their server."""
+"""One URL for each contender. Contenders with remote tokens need an authorization server in the environment."""
 
 import os
 

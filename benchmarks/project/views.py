@@ -1,4 +1,4 @@
-"""One constant answer, and each contender's way of asking for a token before it."""
+"""Views with a constant response, and each contender's guard around them."""
 
 import asyncio
 import gc
@@ -17,9 +17,9 @@ from benchmarks.contenders import ANSWER, ANSWER_BODY, SCOPE
 
 from .models import Token
 
-# Django leaves Content-Length to a middleware, and the load generator reads answers by it.
+# Django sets Content-Length in a middleware. The load generator needs it to read responses.
 ANSWER_HEADERS = {"Content-Length": str(len(ANSWER_BODY))}
-# The threads of a `ThreadPoolExecutor` whose size nobody chose, at most.
+# The most threads of a `ThreadPoolExecutor` with its default size.
 LARGEST_POOL = 32
 
 require_oauth = ResourceProtector(BearerTokenValidator(Token))
@@ -52,11 +52,11 @@ async def aget(request: HttpRequest) -> HttpResponse:
 
 
 async def tasks(request: HttpRequest) -> HttpResponse:
-    """How many tasks the server's loop holds, and the names of its Python threads, for the soak."""
-    # The loop's pool of threads grows when there is work, and never shrinks: fill it, so that it is always of one size.
+    """The number of tasks and the names of Python threads, for the soak."""
+    # The loop's thread pool grows with its work and never shrinks. Fill it, so that its size is always the same.
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(loop.run_in_executor(None, time.sleep, 0.05) for _ in range(LARGEST_POOL)))
-    # What only waits for the garbage collector is not left behind.
+    # Objects that the garbage collector can free are not left behind.
     gc.collect()
     names = sorted(thread.name for thread in threading.enumerate())
     return JsonResponse({"tasks": len(asyncio.all_tasks()), "threads": names})
