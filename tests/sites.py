@@ -37,7 +37,7 @@ class Witness:
         user = token and token.user
         return JsonResponse({"token": token is not None, "user": user and user.username})
 
-    def view(self, colour: str) -> Any:
+    def view(self, mode: str) -> Any:
         """A function view that is ``def`` or ``async def``."""
 
         def sync_view(request: HttpRequest) -> JsonResponse:
@@ -46,7 +46,7 @@ class Witness:
         async def async_view(request: HttpRequest) -> JsonResponse:
             return self.answer(request)
 
-        return {"def": sync_view, "async def": async_view}[colour]
+        return {"def": sync_view, "async def": async_view}[mode]
 
 
-COLOURS = ("def", "async def")
+MODES = ("def", "async def")

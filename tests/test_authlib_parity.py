@@ -18,7 +18,7 @@ from tests.answers import Answer, RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.rfc9110 import Challenge
 from tests.site.models import AnyTenantToken, OAuth2Token, TenantToken, UUIDToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = [
     pytest.mark.django_db,
@@ -321,13 +321,13 @@ def authlib_outcome(case: Case, send: Send) -> Outcome:
     return outcome(case, send, protector, "def")
 
 
-def our_outcome(case: Case, send: Send, colour: str) -> Outcome:
+def our_outcome(case: Case, send: Send, mode: str) -> Outcome:
     validators = case.make(async_oauth_guard.BearerTokenValidator)
     protector = async_oauth_guard.ResourceProtector(*validators, compat="authlib")
-    return outcome(case, send, protector, colour)
+    return outcome(case, send, protector, mode)
 
 
-def outcome(case: Case, send: Send, protector: Any, colour: str) -> Outcome:
+def outcome(case: Case, send: Send, protector: Any, mode: str) -> Outcome:
     heard: list[dict[str, Any]] = []
 
     def receiver(**arguments: Any) -> None:
@@ -338,7 +338,7 @@ def outcome(case: Case, send: Send, protector: Any, colour: str) -> Outcome:
     witness = Witness()
     authlib_django.token_authenticated.connect(receiver)
     try:
-        with serving(protector(**case.requirement)(witness.view(colour))):
+        with serving(protector(**case.requirement)(witness.view(mode))):
             answer = send("/", case.headers, method=case.method, query=case.query)
     finally:
         authlib_django.token_authenticated.disconnect(receiver)
@@ -353,11 +353,11 @@ def without_vary(answer: Answer) -> list[tuple[str, str]]:
     return sorted((name.lower(), value) for name, value in answer.headers if name.lower() != "vary")
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES, ids=names(CASES))
-def test_answers_as_authlib(case: Case, colour: str, send: Send) -> None:
+def test_answers_as_authlib(case: Case, mode: str, send: Send) -> None:
     """Status, body and header lines are Authlib's to the byte, but for ``Vary``; so are the signal's arguments."""
-    theirs, ours = authlib_outcome(case, send), our_outcome(case, send, colour)
+    theirs, ours = authlib_outcome(case, send), our_outcome(case, send, mode)
     assert theirs.answer.status < 500
     assert (ours.answer.status, ours.answer.body) == (theirs.answer.status, theirs.answer.body)
     assert without_vary(ours.answer) == without_vary(theirs.answer)
@@ -366,14 +366,14 @@ def test_answers_as_authlib(case: Case, colour: str, send: Send) -> None:
     assert ours.heard == theirs.heard
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("case", "status", "challenge"), CRASHES, ids=names(CRASHES))
 def test_answers_where_authlib_crashes(
-    case: Case, status: int, challenge: dict[str, str] | None, colour: str, send: Send
+    case: Case, status: int, challenge: dict[str, str] | None, mode: str, send: Send
 ) -> None:
     """Where Authlib answers 500, the guard sends the nearest of Authlib's refusals, with the same text."""
     assert authlib_outcome(case, send).answer.status == 500
-    ours = our_outcome(case, send, colour)
+    ours = our_outcome(case, send, mode)
     assert ours.answer.status == status
     assert ours.answer.challenges == ([] if challenge is None else [Challenge("bearer", None, challenge)])
     assert ours.entered == (status == 200)
@@ -382,39 +382,39 @@ def test_answers_where_authlib_crashes(
         assert ours.answer.header("Pragma") == "no-cache"
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_inactive_users_are_refused(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_inactive_users_are_refused(mode: str, send: Send) -> None:
     """A deactivated user's token is invalid, unless the validator has an option that allows it. Authlib lets it in."""
     strict = Case("inactive user", bearer(INACTIVE))
     lenient = Case("inactive user", bearer(INACTIVE), make=lambda base: [base(OAuth2Token, require_active_user=False)])
     assert authlib_outcome(strict, send).answer.status == 200
-    ours = our_outcome(strict, send, colour)
+    ours = our_outcome(strict, send, mode)
     assert (ours.answer.status, ours.entered) == (401, 0)
     assert ours.answer.challenges == [Challenge("bearer", None, INVALID | {"realm": "r1"})]
-    assert our_outcome(lenient, send, colour).answer.status == 200
+    assert our_outcome(lenient, send, mode).answer.status == 200
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("header", [[], bearer("unknown")], ids=["no header", "unknown"])
-def test_realms_are_quoted(header: RawHeaders, colour: str, send: Send) -> None:
+def test_realms_are_quoted(header: RawHeaders, mode: str, send: Send) -> None:
     """R17: a realm with a quote, which Authlib writes as it is, is escaped."""
     case = Case("quoted realm", header, make=lambda base: [base(OAuth2Token, realm='a"b\\c')])
-    challenge = our_outcome(case, send, colour).answer.challenges[0]
+    challenge = our_outcome(case, send, mode).answer.challenges[0]
     assert challenge.parameters["realm"] == 'a"b\\c'
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_outage_is_no_refusal(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_outage_is_no_refusal(mode: str, send: Send) -> None:
     """R124: when the database is down the answer is 503 in this mode too, and the view is not entered."""
     with mock.patch.object(CursorWrapper, "execute", side_effect=OperationalError("down")):
-        ours = our_outcome(Case("outage", bearer(GOOD)), send, colour)
+        ours = our_outcome(Case("outage", bearer(GOOD)), send, mode)
     assert (ours.answer.status, ours.entered, ours.heard) == (503, 0, [])
     assert ours.answer.challenges == []
     assert int(ours.answer.header("Retry-After") or 0) >= 1
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_receivers_may_be_of_either_colour(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_receivers_may_be_sync_or_async(mode: str, send: Send) -> None:
     """A receiver that is a coroutine function hears of the token too, as it does from Django's own signals."""
     heard: list[Any] = []
 
@@ -423,7 +423,7 @@ def test_receivers_may_be_of_either_colour(colour: str, send: Send) -> None:
 
     async_oauth_guard.token_authenticated.connect(receiver)
     try:
-        our_outcome(Case("good", bearer(GOOD)), send, colour)
+        our_outcome(Case("good", bearer(GOOD)), send, mode)
     finally:
         async_oauth_guard.token_authenticated.disconnect(receiver)
     assert heard == [GOOD]
@@ -436,9 +436,9 @@ def test_the_signal_is_authlibs() -> None:
 
 @pytest.mark.parametrize("make", [plain, own_verdict])
 @pytest.mark.parametrize("token", [TABBED, LINES])
-@pytest.mark.parametrize("colour", COLOURS)
-def test_tabs_and_newlines_without_compat(token: str, make: Make, colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_tabs_and_newlines_without_compat(token: str, make: Make, mode: str, send: Send) -> None:
     """RFC 6749 §3.3: without ``compat`` only spaces separate scopes, also where a hook hands on to ours."""
     protector = async_oauth_guard.ResourceProtector(*make(async_oauth_guard.BearerTokenValidator))
-    with serving(protector("profile")(Witness().view(colour))):
+    with serving(protector("profile")(Witness().view(mode))):
         assert send("/", bearer(token)).status == 403

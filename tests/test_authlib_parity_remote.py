@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 import async_oauth_guard
 from tests.answers import Answer, bearer
 from tests.conftest import Send
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 # A dictionary of keys is deprecated with Authlib.
 pytestmark = pytest.mark.filterwarnings("ignore::authlib.deprecate.AuthlibDeprecationWarning")
@@ -220,7 +220,7 @@ class Outcome:
         return self.answer.status, self.answer.body, lines, self.entered, self.heard
 
 
-def outcome(protector: Any, validator: Any, token: str, send: Send, colour: str, asked: Mapping[str, Any]) -> Outcome:
+def outcome(protector: Any, validator: Any, token: str, send: Send, mode: str, asked: Mapping[str, Any]) -> Outcome:
     seen: list[Any] = []
     heard: list[Any] = []
 
@@ -237,7 +237,7 @@ def outcome(protector: Any, validator: Any, token: str, send: Send, colour: str,
     protector.register_token_validator(validator)
     authlib_django.token_authenticated.connect(receiver)
     try:
-        with serving(protector(**asked)({"def": sync_view, "async def": async_view}[colour])):
+        with serving(protector(**asked)({"def": sync_view, "async def": async_view}[mode])):
             answer = send("/", bearer(token))
     finally:
         authlib_django.token_authenticated.disconnect(receiver)
@@ -257,16 +257,16 @@ def theirs(token: str, send: Send, asked: Mapping[str, Any], keys: Any = KEYS) -
     return outcome(authlib_django.ResourceProtector(), validator, token, send, "def", asked)
 
 
-def ours(token: str, send: Send, colour: str, asked: Mapping[str, Any], keys: Any = KEYS, **options: Any) -> Outcome:
+def ours(token: str, send: Send, mode: str, asked: Mapping[str, Any], keys: Any = KEYS, **options: Any) -> Outcome:
     validator = jwt_validator(async_oauth_guard.JWTBearerTokenValidator, keys, **options)
-    return outcome(async_oauth_guard.ResourceProtector(compat="authlib"), validator, token, send, colour, asked)
+    return outcome(async_oauth_guard.ResourceProtector(compat="authlib"), validator, token, send, mode, asked)
 
 
 def each(shapes: list[Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("shape", [pytest.param(shape, id=shape.name) for shape in shapes])
 
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 def worth_asking(answered: Outcome, asked: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -281,8 +281,8 @@ def test_jwts_as_authlib(shape: Shape, send: Send) -> None:
     for asked in worth_asking(theirs(token, send, {}), ASKED):
         expected = theirs(token, send, asked)
         assert expected.answer.status in (200, 401, 403)
-        for colour in COLOURS:
-            assert ours(token, send, colour, asked).comparable == expected.comparable
+        for mode in MODES:
+            assert ours(token, send, mode, asked).comparable == expected.comparable
 
 
 @each(REFUSED)
@@ -291,35 +291,35 @@ def test_jwts_that_authlib_should_refuse(shape: Shape, send: Send) -> None:
     token = shape.token
     assert theirs(token, send, {}).answer.status == 200
     expected = theirs("garbage", send, {})
-    for colour in COLOURS:
+    for mode in MODES:
         for asked in worth_asking(expected, ASKED):
-            assert ours(token, send, colour, asked).comparable == expected.comparable
+            assert ours(token, send, mode, asked).comparable == expected.comparable
 
 
-@both_colours
+@sync_and_async
 @each(LET_IN)
-def test_jwts_that_authlib_refuses(shape: Shape, colour: str, send: Send) -> None:
+def test_jwts_that_authlib_refuses(shape: Shape, mode: str, send: Send) -> None:
     """Here ours is the more lenient: within its leeway, and for what says nothing of the token."""
     token = shape.token
     assert theirs(token, send, {}).answer.status == 401
-    assert ours(token, send, colour, {}).answer.status == 200
+    assert ours(token, send, mode, {}).answer.status == 200
 
 
-@both_colours
+@sync_and_async
 @each([shape for shape in LET_IN if shape.name in ("expired five seconds ago", "valid in five seconds")])
-def test_jwts_without_leeway(shape: Shape, colour: str, send: Send) -> None:
+def test_jwts_without_leeway(shape: Shape, mode: str, send: Send) -> None:
     """With ``leeway=0`` clocks are compared as Authlib compares them."""
     token = shape.token
-    assert ours(token, send, colour, {}, leeway=0).comparable == theirs(token, send, {}).comparable
+    assert ours(token, send, mode, {}, leeway=0).comparable == theirs(token, send, {}).comparable
 
 
-@both_colours
+@sync_and_async
 @each([shape for shape in REFUSED if shape.name in ("no typ", "blank typ")])
-def test_jwts_without_typ(shape: Shape, colour: str, send: Send) -> None:
+def test_jwts_without_typ(shape: Shape, mode: str, send: Send) -> None:
     """Tokens that do not say what they are need a profile under which they need not; a blank ``typ`` is never one."""
     token = shape.token
     expected = theirs(token if shape.name == "no typ" else "garbage", send, {})
-    assert ours(token, send, colour, {}, profile="generic").comparable == expected.comparable
+    assert ours(token, send, mode, {}, profile="generic").comparable == expected.comparable
 
 
 CRASHING: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -331,35 +331,35 @@ CRASHING: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("claims", "asked"), CRASHING)
-def test_jwts_over_which_authlib_crashes(claims: Any, asked: dict[str, Any], colour: str, send: Send) -> None:
+def test_jwts_over_which_authlib_crashes(claims: Any, asked: dict[str, Any], mode: str, send: Send) -> None:
     """R121: a claim of an unreadable type grants nothing. Authlib's answer to a missing claim or bad token is sent."""
     token = make_jwt({}, claims)
     assert theirs(token, send, asked).answer.status == 500
     expected = theirs("garbage" if "scope" in claims else make_jwt({}, {}), send, asked)
     assert expected.answer.status == 401
-    assert ours(token, send, colour, asked).comparable == expected.comparable
+    assert ours(token, send, mode, asked).comparable == expected.comparable
 
 
-@both_colours
-def test_scope_keyword(colour: str, send: Send) -> None:
+@sync_and_async
+def test_scope_keyword(mode: str, send: Send) -> None:
     """``scope=``, of which Authlib's own documentation tells, and over which it crashes, works as ``scopes=``."""
     for wanted in ("profile", "admin"):
         token = make_jwt({}, {})
         assert theirs(token, send, {"scope": wanted}).answer.status == 500
-        answered = ours(token, send, colour, {"scope": wanted})
+        answered = ours(token, send, mode, {"scope": wanted})
         assert answered.comparable == theirs(token, send, {"scopes": wanted}).comparable
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("groups", [["staff", 1], [1]], ids=str)
-def test_groups_of_several_types(groups: Any, colour: str, send: Send) -> None:
+def test_groups_of_several_types(groups: Any, mode: str, send: Send) -> None:
     """Authlib makes text of whatever it finds in a list; a list with anything but strings in it grants nothing."""
     token = make_jwt({}, {"groups": groups})
     asked = {"groups": str(groups[0])}
     assert theirs(token, send, asked).answer.status == 200
-    assert ours(token, send, colour, asked).comparable == theirs(make_jwt({}, {}), send, asked).comparable
+    assert ours(token, send, mode, asked).comparable == theirs(make_jwt({}, {}), send, asked).comparable
 
 
 # Keys.
@@ -390,20 +390,20 @@ KEYS_AS_AUTHLIB = {
 }
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("keys", "token"), KEYS_AS_AUTHLIB.values(), ids=KEYS_AS_AUTHLIB)
-def test_keys_as_authlib(keys: Any, token: str, colour: str, send: Send) -> None:
+def test_keys_as_authlib(keys: Any, token: str, mode: str, send: Send) -> None:
     """Whatever form ``get_jwks`` gives its keys in, the answer is Authlib's."""
-    assert ours(token, send, colour, {}, keys).comparable == theirs(token, send, {}, keys).comparable
+    assert ours(token, send, mode, {}, keys).comparable == theirs(token, send, {}, keys).comparable
 
 
-@both_colours
-def test_a_set_of_one_key_without_kid(colour: str, send: Send) -> None:
+@sync_and_async
+def test_a_set_of_one_key_without_kid(mode: str, send: Send) -> None:
     """Authlib makes up a name for it, which no token knows; here its one key is a key as any that is alone."""
     keys, token = {"keys": [WITHOUT_KID]}, make_jwt({}, {})
     assert theirs(token, send, {}, keys).answer.status == 401
-    assert ours(token, send, colour, {}, keys).answer.status == 200
-    assert ours(make_jwt({}, {}, OTHER_KEY), send, colour, {}, keys).answer.status == 401
+    assert ours(token, send, mode, {}, keys).answer.status == 200
+    assert ours(make_jwt({}, {}, OTHER_KEY), send, mode, {}, keys).answer.status == 401
 
 
 # What ours does not use, with the header members of its token, and what the log says of it. joserfc warns of weak keys.
@@ -435,18 +435,18 @@ UNUSED_KEYS: dict[str, tuple[Callable[[], Any], Any, Callable[[Any], Any], str]]
 }
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 @pytest.mark.parametrize(("make", "header", "given", "logged"), UNUSED_KEYS.values(), ids=UNUSED_KEYS)
 def test_keys_that_are_not_used(
-    make: Any, header: Any, given: Any, logged: str, colour: str, send: Send, caplog: pytest.LogCaptureFixture
+    make: Any, header: Any, given: Any, logged: str, mode: str, send: Send, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Authlib takes weak keys, and secrets from wherever they come. Ours takes none of these: 503, and a log line."""
     key = make()
     keys, token = given(key), make_jwt(header, {}, key)
     assert theirs(token, send, {}, keys).answer.status == 200
     caplog.clear()
-    refused = ours(token, send, colour, {}, keys)
+    refused = ours(token, send, mode, {}, keys)
     assert (refused.answer.status, refused.entered, refused.answer.challenges) == (503, 0, [])
     assert logged in caplog.text
     assert "get_jwks() or the jwks argument returned no usable key" in caplog.text
@@ -536,9 +536,9 @@ def their_introspection(token: str, send: Send, asked: Mapping[str, Any]) -> Out
     return outcome(authlib_django.ResourceProtector(), validator, token, send, "def", asked)
 
 
-def our_introspection(token: str, send: Send, colour: str, asked: Mapping[str, Any]) -> Outcome:
+def our_introspection(token: str, send: Send, mode: str, asked: Mapping[str, Any]) -> Outcome:
     validator = introspect_validator(async_oauth_guard.IntrospectTokenValidator)
-    return outcome(async_oauth_guard.ResourceProtector(compat="authlib"), validator, token, send, colour, asked)
+    return outcome(async_oauth_guard.ResourceProtector(compat="authlib"), validator, token, send, mode, asked)
 
 
 @pytest.mark.parametrize("token", ANSWERS)
@@ -547,8 +547,8 @@ def test_answers_as_authlib(token: str, send: Send) -> None:
     for asked in worth_asking(their_introspection(token, send, {}), SCOPES_ASKED):
         expected = their_introspection(token, send, asked)
         assert expected.answer.status in (200, 401, 403)
-        for colour in COLOURS:
-            assert our_introspection(token, send, colour, asked).comparable == expected.comparable
+        for mode in MODES:
+            assert our_introspection(token, send, mode, asked).comparable == expected.comparable
 
 
 @pytest.mark.parametrize("token", REFUSED_ANSWERS)
@@ -556,17 +556,17 @@ def test_answers_that_authlib_should_refuse(token: str, send: Send) -> None:
     """R26, R71: if Authlib lets in a token that is not active, the guard sends Authlib's answer to an invalid token."""
     assert their_introspection(token, send, {}).answer.status == 200
     expected = their_introspection("inactive", send, {})
-    for colour in COLOURS:
+    for mode in MODES:
         for asked in worth_asking(expected, SCOPES_ASKED):
-            assert our_introspection(token, send, colour, asked).comparable == expected.comparable
+            assert our_introspection(token, send, mode, asked).comparable == expected.comparable
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("token", CRASHING_ANSWERS)
-def test_answers_over_which_authlib_crashes(token: str, colour: str, send: Send) -> None:
+def test_answers_over_which_authlib_crashes(token: str, mode: str, send: Send) -> None:
     """R124: what is no answer is no yes: it is refused, in Authlib's words, and nobody enters."""
     assert their_introspection(token, send, {}).answer.status == 500
-    refused = our_introspection(token, send, colour, {})
+    refused = our_introspection(token, send, mode, {})
     assert refused.comparable == their_introspection("inactive", send, {}).comparable
 
 
@@ -581,22 +581,22 @@ ATTRIBUTE_ANSWERS: dict[str, Any] = {
 EVERY_ANSWER.update(ATTRIBUTE_ANSWERS)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("token", ATTRIBUTE_ANSWERS)
-def test_groups_of_answers(token: str, colour: str, send: Send) -> None:
+def test_groups_of_answers(token: str, mode: str, send: Send) -> None:
     """``groups=``, over which Authlib's validator crashes, is checked as Authlib checks it for a JWT."""
     asked = {"groups": "staff"}
     assert their_introspection(token, send, asked).answer.status == 500
     is_held = token in ("staff", "staff-as-text", "staff-behind-a-tab")
     expected = their_introspection(token, send, {}) if is_held else theirs(make_jwt({}, {}), send, asked)
-    assert our_introspection(token, send, colour, asked).comparable == expected.comparable
+    assert our_introspection(token, send, mode, asked).comparable == expected.comparable
 
 
-@both_colours
-def test_other_keywords(colour: str, send: Send) -> None:
+@sync_and_async
+def test_other_keywords(mode: str, send: Send) -> None:
     """A keyword that no ``validate_token`` takes is an error at once. Authlib crashes over it in each request."""
     for protector_of, token in ((ours, make_jwt({}, {})), (our_introspection, "good")):
         with pytest.raises(TypeError, match="level"):
-            protector_of(token, send, colour, {"level": "gold"})
+            protector_of(token, send, mode, {"level": "gold"})
     assert theirs(make_jwt({}, {}), send, {"level": "gold"}).answer.status == 500
     assert their_introspection("good", send, {"level": "gold"}).answer.status == 500

@@ -23,7 +23,7 @@ import async_oauth_guard
 from async_oauth_guard import IntrospectTokenValidator, JWTBearerTokenValidator, ResourceProtector
 from tests.answers import bearer
 from tests.conftest import SERVERS, Send
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 from tests.test_authlib_parity_remote import (
     ABSENT,
     ISSUER,
@@ -49,7 +49,7 @@ Make = Callable[[Any], Any]
 
 OTHER_ISSUER = "https://other.example.com"
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 # JWTs.
@@ -464,8 +464,8 @@ def answer_of_authlib(make: Make, base: Any, token: str, asked: dict[str, Any]) 
     return answers_of_authlib[key]
 
 
-def under_ours(make: Make, base: Any, token: str, send: Send, colour: str, asked: dict[str, Any]) -> Outcome:
-    return outcome(ResourceProtector(compat="authlib"), make(base), token, send, colour, asked)
+def under_ours(make: Make, base: Any, token: str, send: Send, mode: str, asked: dict[str, Any]) -> Outcome:
+    return outcome(ResourceProtector(compat="authlib"), make(base), token, send, mode, asked)
 
 
 def with_device(send: Send) -> Send:
@@ -474,7 +474,7 @@ def with_device(send: Send) -> Send:
 
 def taking_turns(source: Make, coroutines: Make | None) -> Iterator[list[tuple[Make, str]]]:
     """Two combinations of sync or async hooks and views for each case. Together the cases cover all of them."""
-    combinations = [(make, colour) for make in (source, coroutines or source) for colour in COLOURS]
+    combinations = [(make, mode) for make in (source, coroutines or source) for mode in MODES]
     return itertools.cycle([combinations[::3], combinations[1:3]])
 
 
@@ -488,9 +488,9 @@ def test_jwt_subclasses(name: str, send: Send) -> None:
         for asked in [*ASKED, *clients] if presented in ("good", "member", "other client") else ASKED[1:2]:
             expected = answer_of_authlib(source, rfc9068.JWTBearerTokenValidator, token, asked)
             assert expected.answer.status < 500
-            for make, colour in next(turns):
-                got = under_ours(make, JWTBearerTokenValidator, token, send, colour, asked)
-                assert got.comparable == expected.comparable, (presented, asked, make.__name__, colour)
+            for make, mode in next(turns):
+                got = under_ours(make, JWTBearerTokenValidator, token, send, mode, asked)
+                assert got.comparable == expected.comparable, (presented, asked, make.__name__, mode)
 
 
 @pytest.mark.parametrize("name", INTROSPECT_SOURCES)
@@ -503,9 +503,9 @@ def test_introspect_subclasses(name: str, send: Send) -> None:
         for asked in [*SCOPES_ASKED, *clients]:
             expected = answer_of_authlib(source, rfc7662.IntrospectTokenValidator, token, asked)
             assert expected.answer.status < 500
-            for make, colour in next(turns):
-                got = under_ours(make, IntrospectTokenValidator, token, send, colour, asked)
-                assert got.comparable == expected.comparable, (token, asked, make.__name__, colour)
+            for make, mode in next(turns):
+                got = under_ours(make, IntrospectTokenValidator, token, send, mode, asked)
+                assert got.comparable == expected.comparable, (token, asked, make.__name__, mode)
 
 
 @pytest.mark.parametrize("name", ["jwt", "introspection"])
@@ -523,8 +523,8 @@ def test_device_is_known(name: str, send: Send) -> None:
     make, theirs, ours, token = cases[name]
     expected = under_authlib(make, theirs, token, with_device(send), {})
     assert expected.answer.status == 200
-    for colour in COLOURS:
-        assert under_ours(make, ours, token, with_device(send), colour, {}).comparable == expected.comparable
+    for mode in MODES:
+        assert under_ours(make, ours, token, with_device(send), mode, {}).comparable == expected.comparable
 
 
 @pytest.mark.parametrize("name", JWT_SOURCES)
@@ -586,14 +586,14 @@ def noting(base: Any, seen: Seen) -> Any:
     return Validator(ISSUER, RESOURCE)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("asked", [{}, {"scopes": "profile"}, {"scopes": ["profile", "x"], "roles": "admin"}], ids=str)
-def test_what_hooks_are_given(asked: dict[str, Any], colour: str, send: Send) -> None:
+def test_what_hooks_are_given(asked: dict[str, Any], mode: str, send: Send) -> None:
     """Each hook is called as often as Authlib calls it, with the same arguments."""
     token = make_jwt({}, {"roles": ["admin"]})
     theirs, ours = Seen(), Seen()
     under_authlib(lambda base: noting(base, theirs), rfc9068.JWTBearerTokenValidator, token, send, asked)
-    answered = under_ours(lambda base: noting(base, ours), JWTBearerTokenValidator, token, send, colour, asked)
+    answered = under_ours(lambda base: noting(base, ours), JWTBearerTokenValidator, token, send, mode, asked)
     assert answered.answer.status == 200
     assert sorted(ours.names) == sorted(theirs.names)
     assert dict(ours.calls) == dict(theirs.calls)
@@ -601,9 +601,9 @@ def test_what_hooks_are_given(asked: dict[str, Any], colour: str, send: Send) ->
     assert len(ours.threads) == 1
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("scope", [ABSENT, "profile email", ["profile"]], ids=["none", "text", "list"])
-def test_what_scope_insufficient_is_given(scope: Any, colour: str, send: Send) -> None:
+def test_what_scope_insufficient_is_given(scope: Any, mode: str, send: Send) -> None:
     """The scopes as the token holds them, and an empty list where it holds none."""
 
     def make(base: Any) -> Any:
@@ -621,13 +621,13 @@ def test_what_scope_insufficient_is_given(scope: Any, colour: str, send: Send) -
     given: list[Any] = []
     token = make_jwt({}, {"scope": scope})
     under_authlib(make, rfc9068.JWTBearerTokenValidator, token, send, {"scopes": "x"})
-    under_ours(make, JWTBearerTokenValidator, token, send, colour, {"scopes": "x"})
+    under_ours(make, JWTBearerTokenValidator, token, send, mode, {"scopes": "x"})
     assert given[0] == given[1]
     assert len(given) == 2
 
 
-@both_colours
-def test_hooks_that_are_patched(colour: str, send: Send) -> None:
+@sync_and_async
+def test_hooks_that_are_patched(mode: str, send: Send) -> None:
     """A site's tests may patch a hook, in the class or in the validator in use."""
     validator = keys_in_a_key_set(JWTBearerTokenValidator)
     introspecting_validator = introspecting(IntrospectTokenValidator)
@@ -638,17 +638,17 @@ def test_hooks_that_are_patched(colour: str, send: Send) -> None:
     ]
     for patched, name, result, presented in cases:
         for owner in (patched, type(patched)):
-            assert outcome(ResourceProtector(), patched, presented, send, colour, {}).answer.status == 401
+            assert outcome(ResourceProtector(), patched, presented, send, mode, {}).answer.status == 401
             with mock.patch.object(owner, name, return_value=result) as hook:
-                assert outcome(ResourceProtector(), patched, presented, send, colour, {}).answer.status == 200
+                assert outcome(ResourceProtector(), patched, presented, send, mode, {}).answer.status == 200
             assert hook.call_count == 1
-            assert outcome(ResourceProtector(), patched, presented, send, colour, {}).answer.status == 401
+            assert outcome(ResourceProtector(), patched, presented, send, mode, {}).answer.status == 401
 
 
 # A token that a subclass found itself is validated like one that the guard found.
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     "claims",
     [
@@ -660,7 +660,7 @@ def test_hooks_that_are_patched(colour: str, send: Send) -> None:
     ],
     ids=str,
 )
-def test_own_find_is_judged(claims: dict[str, Any], colour: str, send: Send) -> None:
+def test_own_find_is_judged(claims: dict[str, Any], mode: str, send: Send) -> None:
     """R28, R37: claims that ``authenticate_token`` found must have the right audience and issuer, or they are refused.
 
     This holds for plain claims, over which Authlib crashes, and for its claims class without options, which it lets in.
@@ -680,17 +680,17 @@ def test_own_find_is_judged(claims: dict[str, Any], colour: str, send: Send) -> 
             make(JWTBearerTokenValidator, wrap),
             make_jwt({}, {}),
             send,
-            colour,
+            mode,
             {"scopes": "profile"},
         )
         assert good.answer.status == 200
         validator = make(JWTBearerTokenValidator, wrap)
-        refused = outcome(ResourceProtector(), validator, make_jwt({}, claims), send, colour, {})
+        refused = outcome(ResourceProtector(), validator, make_jwt({}, claims), send, mode, {})
         assert (refused.answer.status, refused.entered) == (401, 0)
 
 
-@both_colours
-def test_own_find_of_an_answer_is_judged(colour: str, send: Send) -> None:
+@sync_and_async
+def test_own_find_of_an_answer_is_judged(mode: str, send: Send) -> None:
     """R28: an audience that is given is compared also with what ``authenticate_token`` has found without a server."""
 
     class Validator(IntrospectTokenValidator):
@@ -699,9 +699,9 @@ def test_own_find_of_an_answer_is_judged(colour: str, send: Send) -> None:
 
     protector = ResourceProtector(resource=RESOURCE)
     for validator in (Validator(audience="a"), Validator(audience="a", user_lookup="username")):
-        assert outcome(protector, validator, "b", send, colour, {}).answer.status == 401
+        assert outcome(protector, validator, "b", send, mode, {}).answer.status == 401
     for validator, token in ((Validator(audience="a"), "a"), (Validator(audience=None), "b")):
-        assert outcome(ResourceProtector(), validator, token, send, colour, {"scopes": "profile"}).answer.status == 200
+        assert outcome(ResourceProtector(), validator, token, send, mode, {"scopes": "profile"}).answer.status == 200
 
 
 def test_first_argument_of_an_introspecting_subclass() -> None:
@@ -740,24 +740,24 @@ def judging_by_validate(base: Any) -> Any:
     return Validator(ISSUER, RESOURCE, "r1")
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("presented", ["good", "expired", "to come"])
-def test_validate_judges_the_lifetime(presented: str, colour: str, send: Send) -> None:
+def test_validate_judges_the_lifetime(presented: str, mode: str, send: Send) -> None:
     """A ``validate_token`` that only calls ``token.validate()`` refuses the tokens that it refuses under Authlib."""
     token = jwts()[presented]
     expected = under_authlib(judging_by_validate, rfc9068.JWTBearerTokenValidator, token, send, {})
-    got = under_ours(judging_by_validate, JWTBearerTokenValidator, token, send, colour, {})
+    got = under_ours(judging_by_validate, JWTBearerTokenValidator, token, send, mode, {})
     assert got.comparable == expected.comparable
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("claims", [{"nbf": "0"}, {"nbf": True}, {"iat": In(600)}], ids=str)
-def test_validate_judges_every_time(claims: dict[str, Any], colour: str, send: Send) -> None:
+def test_validate_judges_every_time(claims: dict[str, Any], mode: str, send: Send) -> None:
     """It also refuses a token with an invalid time, or with an issue time in the future."""
     token = make_jwt({}, claims)
     expected = under_authlib(judging_by_validate, rfc9068.JWTBearerTokenValidator, token, send, {})
     assert expected.answer.status == 401
-    got = under_ours(judging_by_validate, JWTBearerTokenValidator, token, send, colour, {})
+    got = under_ours(judging_by_validate, JWTBearerTokenValidator, token, send, mode, {})
     assert got.comparable == expected.comparable
 
 

@@ -23,11 +23,11 @@ from tests.conftest import Committed
 from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS, SEND, introspecting, site
 from tests.kit.urls import async_view, sync_view
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
 CONFIRMATIONS: dict[str, tuple[Any, Reason]] = {
@@ -51,42 +51,42 @@ def server() -> Iterator[FakeAuthorizationServer]:
         yield running
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(("confirmation", "reason"), CONFIRMATIONS.values(), ids=CONFIRMATIONS)
 def test_bound_tokens(
-    source: str, confirmation: Any, reason: Reason, colour: str, server: FakeAuthorizationServer
+    source: str, confirmation: Any, reason: Reason, mode: str, server: FakeAuthorizationServer
 ) -> None:
     """R94, R104: a token with any ``cnf`` is no bearer token, whatever source it comes from."""
     validator, token = SOURCES[source](server, confirmation)
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         assert guarded.outcome(token) == (401, reason)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES)
-def test_unbound_tokens(source: str, colour: str, server: FakeAuthorizationServer) -> None:
+def test_unbound_tokens(source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R104: ``cnf: null`` means that the token is a bearer token."""
     validator, token = SOURCES[source](server, None)
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         assert guarded.outcome(token) == (200, None)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("confirmation", "outcome"), [(None, (200, None)), ({"jkt": JKT}, (401, Reason.SENDER_CONSTRAINED))]
 )
-def test_field(confirmation: Any, outcome: Any, colour: str, server: FakeAuthorizationServer) -> None:
+def test_field(confirmation: Any, outcome: Any, mode: str, server: FakeAuthorizationServer) -> None:
     """R94: the field that ``confirmation`` names is empty for bearer tokens only."""
     validator, token = SOURCES_OF_KEYS["field"](server, confirmation)
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         assert guarded.outcome(token) == outcome
 
 
-@both_colours
-def test_introspection_says_dpop(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_introspection_says_dpop(mode: str, server: FakeAuthorizationServer) -> None:
     """R72, R94: what the server calls a DPoP token is no bearer token, also without ``cnf``."""
-    with site(colour, introspecting()) as guarded:
+    with site(mode, introspecting()) as guarded:
         token = server.opaque("profile", claims={"token_type": "DPoP"})
         assert guarded.outcome(token) == (401, Reason.SENDER_CONSTRAINED)
 
@@ -100,9 +100,9 @@ class OwnRequests(ResourceProtector):
         return AccessToken(self.token)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("confirmation", "reason"), CONFIRMATIONS.values(), ids=CONFIRMATIONS)
-def test_acquired_tokens(confirmation: Any, reason: Reason, colour: str) -> None:
+def test_acquired_tokens(confirmation: Any, reason: Reason, mode: str) -> None:
     """R94, R104: a token that a protector's own method finds is checked too."""
     protector = OwnRequests(BearerTokenValidator("site.OAuth2Token"))
     reasons: list[Any] = []
@@ -111,9 +111,9 @@ def test_acquired_tokens(confirmation: Any, reason: Reason, colour: str) -> None
         reasons.append(error.reason)
 
     token_rejected.connect(hear)
-    with serving(protector("profile")(Witness().view(colour))):
+    with serving(protector("profile")(Witness().view(mode))):
         for protector.token in ({"scope": "profile", "cnf": confirmation}, {"scope": "profile", "cnf": None}):
-            reasons.append(SEND[colour]("/", bearer("any")).status)
+            reasons.append(SEND[mode]("/", bearer("any")).status)
     assert reasons == [reason, 401, 200]
 
 
@@ -148,7 +148,7 @@ def test_without_a_request() -> None:
         assert caught.value.reason is Reason.SENDER_CONSTRAINED  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("view", [sync_view, async_view], ids=COLOURS)
+@pytest.mark.parametrize("view", [sync_view, async_view], ids=MODES)
 def test_overrides(view: Any) -> None:
     """A test's override presents no proof, so what its token is bound to is not checked."""
     protector = ResourceProtector(BearerTokenValidator("site.OAuth2Token"))

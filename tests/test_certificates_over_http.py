@@ -26,11 +26,11 @@ from tests.bound_tokens import SOURCES, commit_rows
 from tests.certificates import WRITERS, der, pem
 from tests.conftest import Committed, Send
 from tests.kit.guarded_sites import CLIENTS
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 def hashed(data: bytes) -> str:
@@ -70,9 +70,9 @@ def server() -> Iterator[FakeAuthorizationServer]:
 class Asked:
     """Sends requests to a guarded view, and knows why they were refused."""
 
-    def __init__(self, send: Send, colour: str, protector: ResourceProtector, token: str) -> None:
+    def __init__(self, send: Send, mode: str, protector: ResourceProtector, token: str) -> None:
         self.send, self.token = send, token
-        self.view = protector("profile")(Witness().view(colour))
+        self.view = protector("profile")(Witness().view(mode))
         self.reasons: list[Any] = []
 
     def answer(self, headers: Any = ()) -> Answer:
@@ -98,10 +98,10 @@ Ask = Callable[..., Asked]
 def ask(send: Send, server: FakeAuthorizationServer) -> Ask:
     """Makes a site that trusts the tests' own address, unless another ``mtls`` is given."""
 
-    def make(colour: str, source: str, confirmation: Any, mtls: Any = None) -> Asked:
+    def make(mode: str, source: str, confirmation: Any, mtls: Any = None) -> Asked:
         validator, token = SOURCES[source](server, confirmation)
         mtls = mtls or MutualTLS("nginx", trusted_proxies=["127.0.0.1"])
-        return Asked(send, colour, ResourceProtector(validator, mtls=mtls), token)
+        return Asked(send, mode, ResourceProtector(validator, mtls=mtls), token)
 
     return make
 
@@ -114,65 +114,65 @@ NO_CERTIFICATE = (401, Reason.SENDER_CONSTRAINED)
 OTHER_CERTIFICATE = (401, Reason.WRONG_CONFIRMATION)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES)
-def test_certificates(source: str, colour: str, ask: Ask) -> None:
+def test_certificates(source: str, mode: str, ask: Ask) -> None:
     """R101: the right certificate is let in. Another one, or none, is 401, whatever source the token comes from."""
-    asked = ask(colour, source, BOUND)
+    asked = ask(mode, source, BOUND)
     assert asked.outcome(header()) == (200, None)
     assert asked.outcome(header("other")) == OTHER_CERTIFICATE
     assert asked.outcome() == NO_CERTIFICATE
     assert asked.outcome([(b"x-ssl-client-cert", b"")]) == NO_CERTIFICATE
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("proxy", HEADERS)
-def test_proxies(proxy: Any, colour: str, ask: Ask) -> None:
+def test_proxies(proxy: Any, mode: str, ask: Ask) -> None:
     """R101: the header of each proxy is read."""
-    asked = ask(colour, "attribute", BOUND, MutualTLS(proxy, trusted_proxies=["127.0.0.0/8"]))
+    asked = ask(mode, "attribute", BOUND, MutualTLS(proxy, trusted_proxies=["127.0.0.0/8"]))
     assert asked.outcome(header(source=proxy)) == (200, None)
     assert asked.outcome(header("other", source=proxy)) == OTHER_CERTIFICATE
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("confirmation", WRONG.values(), ids=WRONG)
-def test_other_hashes(confirmation: Any, source: str, colour: str, ask: Ask) -> None:
+def test_other_hashes(confirmation: Any, source: str, mode: str, ask: Ask) -> None:
     """R102: ``x5t#S256`` is compared with the hash of the DER, in base64url without padding."""
-    assert ask(colour, source, confirmation).outcome(header()) == OTHER_CERTIFICATE
+    assert ask(mode, source, confirmation).outcome(header()) == OTHER_CERTIFICATE
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("confirmation", UNCHECKED.values(), ids=UNCHECKED)
-def test_other_members(confirmation: Any, source: str, colour: str, ask: Ask) -> None:
+def test_other_members(confirmation: Any, source: str, mode: str, ask: Ask) -> None:
     """R104: all members of ``cnf`` must be satisfied. What cannot be checked is refused, also with the certificate."""
-    status, reason = ask(colour, source, confirmation).outcome(header())
+    status, reason = ask(mode, source, confirmation).outcome(header())
     assert status == 401
     assert reason in (Reason.UNSUPPORTED_CONFIRMATION, Reason.SENDER_CONSTRAINED)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES)
-def test_bearer_tokens(source: str, colour: str, ask: Ask) -> None:
+def test_bearer_tokens(source: str, mode: str, ask: Ask) -> None:
     """A token that is bound to nothing is let in with and without a certificate."""
-    asked = ask(colour, source, None)
+    asked = ask(mode, source, None)
     assert asked.outcome(header()) == asked.outcome() == (200, None)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("trusted", [["10.0.0.0/8"], ["unix"], ["::1"]])
-def test_untrusted_peer(trusted: list[str], colour: str, ask: Ask) -> None:
+def test_untrusted_peer(trusted: list[str], mode: str, ask: Ask) -> None:
     """R103: the header of a peer that is not a trusted proxy is ignored."""
-    asked = ask(colour, "attribute", BOUND, MutualTLS("nginx", trusted_proxies=trusted))
+    asked = ask(mode, "attribute", BOUND, MutualTLS("nginx", trusted_proxies=trusted))
     for forged in ([], [(b"x-forwarded-for", b"10.0.0.1")], [(b"remote-addr", b"10.0.0.1")]):
         assert asked.outcome([*header(), *forged]) == NO_CERTIFICATE
 
 
-@both_colours
-def test_repeated_header(colour: str, ask: Ask) -> None:
+@sync_and_async
+def test_repeated_header(mode: str, ask: Ask) -> None:
     """R103: two header lines, or two values in one line, are no certificate, whichever of them is right."""
-    asked = ask(colour, "attribute", BOUND)
+    asked = ask(mode, "attribute", BOUND)
     [(name, value)] = header()
     for second in (value, header("other")[0][1], b"", b"x"):
         for pair in ((value, second), (second, value)):
@@ -180,13 +180,13 @@ def test_repeated_header(colour: str, ask: Ask) -> None:
             assert asked.outcome([(name, b",".join(pair))]) == NO_CERTIFICATE
 
 
-@both_colours
-def test_underscores(colour: str, ask: Ask, request: pytest.FixtureRequest) -> None:
+@sync_and_async
+def test_underscores(mode: str, ask: Ask, request: pytest.FixtureRequest) -> None:
     """R103: a variant of the name with underscores never replaces the proxy's header.
 
     Under WSGI the two have one name, so the server either drops the variant or joins the values, as here.
     """
-    asked = ask(colour, "attribute", BOUND)
+    asked = ask(mode, "attribute", BOUND)
     variant = header(as_name="X_SSL_Client_Cert")
     is_asgi = "asgi" in request.node.name
     assert asked.outcome([*header("other"), *variant]) == (OTHER_CERTIFICATE if is_asgi else NO_CERTIFICATE)
@@ -195,13 +195,13 @@ def test_underscores(colour: str, ask: Ask, request: pytest.FixtureRequest) -> N
         assert asked.outcome(variant) == NO_CERTIFICATE
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("proxy", HEADERS)
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(value=st.one_of(st.binary(max_size=60), st.text('=;,"%:+-AQB \n', max_size=40).map(str.encode)))
-def test_any_bytes(proxy: Any, value: bytes, colour: str, ask: Ask) -> None:
+def test_any_bytes(proxy: Any, value: bytes, mode: str, ask: Ask) -> None:
     """R103: no bytes in the header cause a 500, and none are a certificate."""
-    asked = ask(colour, "attribute", BOUND, MutualTLS(proxy, trusted_proxies=["127.0.0.1"]))
+    asked = ask(mode, "attribute", BOUND, MutualTLS(proxy, trusted_proxies=["127.0.0.1"]))
     for text in (
         value,
         WRITERS[proxy]("client").encode() + b"\x80" + value,
@@ -210,8 +210,8 @@ def test_any_bytes(proxy: Any, value: bytes, colour: str, ask: Ask) -> None:
         assert asked.outcome([(HEADERS[proxy][0].encode(), text)]) == NO_CERTIFICATE
 
 
-@both_colours
-def test_callable(colour: str, ask: Ask) -> None:
+@sync_and_async
+def test_callable(mode: str, ask: Ask) -> None:
     """R101: the site's function returns the certificate. It is called only if the token is bound to one."""
     calls: list[HttpRequest] = []
 
@@ -227,21 +227,21 @@ def test_callable(colour: str, ask: Ask) -> None:
         mtls = MutualTLS(each)
         calls.clear()
         for name in SOURCES:
-            assert ask(colour, name, None, mtls).outcome() == (200, None)
-        assert ask(colour, "attribute", {**BOUND, "kid": "k"}, mtls).outcome() == (401, Reason.UNSUPPORTED_CONFIRMATION)
+            assert ask(mode, name, None, mtls).outcome() == (200, None)
+        assert ask(mode, "attribute", {**BOUND, "kid": "k"}, mtls).outcome() == (401, Reason.UNSUPPORTED_CONFIRMATION)
         assert calls == []
         for number, name in enumerate(SOURCES, start=1):
-            assert ask(colour, name, BOUND, mtls).outcome() == (200, None)
+            assert ask(mode, name, BOUND, mtls).outcome() == (200, None)
             # Once for each request, also if a hook calls our method.
             assert len(calls) == number
-        assert ask(colour, "JWT", WRONG["another certificate"], mtls).outcome() == OTHER_CERTIFICATE
+        assert ask(mode, "JWT", WRONG["another certificate"], mtls).outcome() == OTHER_CERTIFICATE
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("returned", ["text", True, [der()]])
-def test_callable_that_returns_something_else(returned: Any, colour: str, ask: Ask) -> None:
+def test_callable_that_returns_something_else(returned: Any, mode: str, ask: Ask) -> None:
     """What the site's function returns is checked: a mistake of the site is a 500."""
-    asked = ask(colour, "attribute", BOUND, MutualTLS(lambda request: returned))
+    asked = ask(mode, "attribute", BOUND, MutualTLS(lambda request: returned))
     with pytest.raises(TypeError, match="must return a bytes or None"):
         raise_server_error(asked)
 
@@ -269,12 +269,12 @@ class OwnRequests(ResourceProtector):
         return AccessToken({"scope": "profile", "cnf": self.confirmation})
 
 
-@both_colours
-def test_acquired_tokens(colour: str, send: Send) -> None:
+@sync_and_async
+def test_acquired_tokens(mode: str, send: Send) -> None:
     """R101, R104: the certificate is compared with the token that a protector's own method finds, too."""
     mtls = MutualTLS("nginx", trusted_proxies=["127.0.0.1"])
     protector = OwnRequests(BearerTokenValidator("site.OAuth2Token"), mtls=mtls)
-    asked = Asked(send, colour, protector, "any")
+    asked = Asked(send, mode, protector, "any")
     for protector.confirmation, outcome in (
         (BOUND, (200, None)),
         (WRONG["another certificate"], OTHER_CERTIFICATE),
@@ -308,8 +308,8 @@ async def test_without_a_request_on_a_loop() -> None:
             await protector.avalidate_token(token, certificate=wrong)  # type: ignore[arg-type]
 
 
-@both_colours
-def test_settings(colour: str, send: Send, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_settings(mode: str, send: Send, server: FakeAuthorizationServer) -> None:
     """The ready-made protector takes the setting."""
     _, token = SOURCES["attribute"](server, BOUND)
     setting = {
@@ -318,12 +318,12 @@ def test_settings(colour: str, send: Send, server: FakeAuthorizationServer) -> N
         ],
         "MTLS": {"source": "haproxy", "header": "X-Cert", "trusted_proxies": ["127.0.0.1"]},
     }
-    asked = Asked(send, colour, ResourceProtector.from_settings(), token)
+    asked = Asked(send, mode, ResourceProtector.from_settings(), token)
     from django.test import override_settings
 
     with override_settings(OAUTH_GUARD=setting):
         assert asked.outcome(header(source="haproxy", as_name="X-Cert")) == (200, None)
         assert asked.outcome(header(source="haproxy")) == NO_CERTIFICATE
     with override_settings(OAUTH_GUARD={**setting, "MTLS": {"source": "tests.certificates.of_request"}}):
-        asked = Asked(send, colour, ResourceProtector.from_settings(), token)
+        asked = Asked(send, mode, ResourceProtector.from_settings(), token)
         assert asked.outcome() == (200, None)

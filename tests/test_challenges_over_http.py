@@ -20,7 +20,7 @@ from tests.answers import RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.rfc9110 import Challenge
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -125,13 +125,13 @@ def ids(row: Row) -> str:
     return f"{row.id}-{row.status}-{row.error}"
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("row", ROWS, ids=ids)
-def test_challenges(row: Row, colour: str, send: Send) -> None:
+def test_challenges(row: Row, mode: str, send: Send) -> None:
     """R23, R24, R114, R123: every challenge names the nearest scopes, and a refusal that no scope fixes has none."""
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    with serving(protector(**row.asked)(witness.view(colour))):
+    with serving(protector(**row.asked)(witness.view(mode))):
         answer = send("/", row.headers, method=row.method)
     assert (answer.status, answer.json["error"], witness.entered) == (row.status, row.error, 0)
     assert answer.header("Cache-Control") == "no-store"
@@ -143,15 +143,15 @@ def test_challenges(row: Row, colour: str, send: Send) -> None:
     assert (challenge.scheme, parameters) == ("bearer", {"realm": "api", **row.challenge})
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("headers", "error"),
     [([], None), (bearer(UNKNOWN), "bearer"), (bearer(UNKNOWN, "Mac"), "mac")],
 )
-def test_bearer_comes_first(headers: RawHeaders, error: str | None, colour: str, send: Send) -> None:
+def test_bearer_comes_first(headers: RawHeaders, error: str | None, mode: str, send: Send) -> None:
     """R18, R20, R23: each scheme's challenge names the scope, ``Bearer`` comes first, the used scheme has the error."""
     protector = ResourceProtector(OtherScheme(), BearerTokenValidator(OAuth2Token))
-    with serving(protector("profile")(Witness().view(colour))):
+    with serving(protector("profile")(Witness().view(mode))):
         answer = send("/", headers)
     described = {"error": "invalid_token", "error_description": str(InvalidTokenError.description)}
     plain = {"realm": "api", "scope": "profile"}
@@ -171,14 +171,14 @@ COMPAT = [
 ]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("asked", "token", "method", "status", "error"), COMPAT)
 def test_compat_is_unchanged(
-    asked: dict[str, Any], token: str, method: str, status: int, error: str, colour: str, send: Send
+    asked: dict[str, Any], token: str, method: str, status: int, error: str, mode: str, send: Send
 ) -> None:
     """With ``compat="authlib"``, such refusals are Authlib's: without ``access_denied``, and no challenge on a 403."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token), compat="authlib")
-    with serving(protector(**asked)(Witness().view(colour))):
+    with serving(protector(**asked)(Witness().view(mode))):
         answer = send("/", bearer(token), method=method)
     assert (answer.status, answer.json["error"]) == (status, error)
     assert bool(answer.lines("WWW-Authenticate")) == (status == 401)

@@ -16,7 +16,7 @@ from tests import asgi
 from tests.answers import Answer, bearer
 from tests.conftest import Committed, MakeToken
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -56,12 +56,12 @@ def send_at_once(tokens: list[str]) -> list[Answer]:
     return asyncio.run(crowd())
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_every_answer_is_right(colour: str, lookups: list[str]) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_every_answer_is_right(mode: str, lookups: list[str]) -> None:
     """Each request gets its own user or its own refusal, and there are far fewer queries than requests."""
     tokens = [[*EXPECTED][number % len(EXPECTED)] for number in range(REQUESTS)]
     witness = Witness()
-    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(witness.view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(witness.view(mode))):
         answers = send_at_once(tokens)
     assert [(answer.status, answer.json.get("user")) for answer in answers] == [EXPECTED[token] for token in tokens]
     assert 1 <= len(lookups) < REQUESTS / 2
@@ -100,10 +100,10 @@ def connections_stay_open() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("connections_stay_open")
-@pytest.mark.parametrize("colour", COLOURS)
-def test_request_inside_a_tests_transaction_reads_in_it(colour: str, make_token: MakeToken) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_request_inside_a_tests_transaction_reads_in_it(mode: str, make_token: MakeToken) -> None:
     """A sync test that calls the whole ASGI application finds rows that only its transaction contains."""
     token = make_token()
-    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(Witness().view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(Witness().view(mode))):
         answer = async_to_sync(asgi.request)("/", bearer(token.access_token))
     assert (answer.status, answer.json["user"]) == (200, "alice")

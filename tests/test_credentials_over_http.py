@@ -8,7 +8,7 @@ from tests.answers import RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.rfc9110 import Challenge
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -79,14 +79,14 @@ def protector() -> ResourceProtector:
     return ResourceProtector(BearerTokenValidator(OAuth2Token))
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("row", "name", "headers", "expected"), ROWS, ids=[f"{row}-{name}" for row, name, *_ in ROWS])
 def test_headers(
-    row: str, name: str, headers: RawHeaders, expected: str, colour: str, protector: ResourceProtector, send: Send
+    row: str, name: str, headers: RawHeaders, expected: str, mode: str, protector: ResourceProtector, send: Send
 ) -> None:
     """R1 to R5, R7, R10 to R12: each header gets the answer of its row, and only good credentials enter the view."""
     witness = Witness()
-    with serving(protector(witness.view(colour))):
+    with serving(protector(witness.view(mode))):
         answer = send("/", headers)
     assert answer.status == STATUS[expected]
     assert witness.entered == (expected == "200")
@@ -96,12 +96,12 @@ def test_headers(
     assert all(challenge.parameters["realm"] == "api" for challenge in challenges)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_query_string(colour: str, protector: ResourceProtector, send: Send, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_query_string(mode: str, protector: ResourceProtector, send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """R8: a token in the query string is neither read nor logged."""
     caplog.set_level("DEBUG")
     query = b"access_token=" + GOOD.encode()
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         assert send("/", query=query).status == 401
         assert send("/", bearer(OTHER), query=query).status == 200
         assert send("/", bearer("unknown"), query=query).status == 401
@@ -116,27 +116,27 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
 @pytest.mark.parametrize(("name", "content_type", "body"), FORMS, ids=[name for name, *_ in FORMS])
 def test_bodies(
-    name: str, content_type: bytes, body: bytes, method: str, colour: str, protector: ResourceProtector, send: Send
+    name: str, content_type: bytes, body: bytes, method: str, mode: str, protector: ResourceProtector, send: Send
 ) -> None:
     """R9: a token in the body is never read, so there is nothing presented."""
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         answer = send("/", [(b"content-type", content_type)], method=method, body=body)
     assert answer.status == 401
     assert answer.challenges == [Challenge("bearer", None, {"realm": "api"})]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "headers",
     [[], bearer("x" * 40_000), bearer("x" * 256), bearer("a b"), raw(b"Basic x"), bearer("x") + bearer("x")],
     ids=["none", "over-long", "longer than the column", "malformed", "other scheme", "repeated"],
 )
 def test_no_query_for_what_can_be_no_token(
-    headers: RawHeaders, colour: str, protector: ResourceProtector, send: Send, monkeypatch: pytest.MonkeyPatch
+    headers: RawHeaders, mode: str, protector: ResourceProtector, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R12: whatever is refused before it can be a token costs no query."""
     queries: list[str] = []
@@ -146,7 +146,7 @@ def test_no_query_for_what_can_be_no_token(
         return self._execute_with_wrappers(sql, params, many=False, executor=self._execute)
 
     monkeypatch.setattr(CursorWrapper, "execute", execute)
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         assert send("/", headers).status in {400, 401}
         assert queries == []
         assert send("/", bearer(GOOD)).status == 200

@@ -47,11 +47,11 @@ from tests.kit.guarded_sites import CLIENTS, SEND, introspecting, verifying
 from tests.kit.urls import async_view, sync_view
 from tests.proofs import KEY, OTHER_KEY, dpop, forget_proofs, hash_of, make_key, make_proof, public, thumbprint
 from tests.rfc9110 import Challenge
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 BOUND = {"jkt": thumbprint()}
 ALGORITHMS = "ES256 ES384 ES512 Ed25519 EdDSA PS256 RS256"
 CACHES = {
@@ -83,13 +83,13 @@ def server() -> Iterator[FakeAuthorizationServer]:
 class Site:
     """One view at ``/``, and why its requests were refused."""
 
-    def __init__(self, colour: str) -> None:
-        self.colour = colour
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
         self.witness = Witness()
         self.reasons: list[Any] = []
 
     def get(self, headers: Any, method: str = "GET", path: str = "/") -> Answer:
-        return SEND[self.colour](path, headers, method=method)
+        return SEND[self.mode](path, headers, method=method)
 
     def outcome(self, headers: Any, **options: Any) -> tuple[int, Any]:
         """The status, and why it was refused, if it was."""
@@ -99,16 +99,16 @@ class Site:
 
 
 @contextmanager
-def site(colour: str, *validators: Any, scopes: Any = "profile", **options: Any) -> Iterator[Site]:
+def site(mode: str, *validators: Any, scopes: Any = "profile", **options: Any) -> Iterator[Site]:
     """A site whose protector has ``dpop=True``, unless told otherwise."""
-    its = Site(colour)
+    its = Site(mode)
 
     def hear(sender: Any, error: Any, **kwargs: Any) -> None:
         its.reasons.append(error.reason)
 
     token_rejected.connect(hear)
     protector = ResourceProtector(*validators, **{"dpop": True, **options})
-    with serving(protector(scopes)(its.witness.view(colour))):
+    with serving(protector(scopes)(its.witness.view(mode))):
         yield its
 
 
@@ -127,13 +127,13 @@ class Counting(Own):
 # --- what is presented ---
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES_OF_KEYS)
-def test_bound_tokens(source: str, colour: str, server: FakeAuthorizationServer) -> None:
+def test_bound_tokens(source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R93 to R96: from every source, a bound token is let in with a new proof by its key, and with nothing else."""
     validator, token = SOURCES_OF_KEYS[source](server, BOUND)
     proof = make_proof(token)
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         assert guarded.outcome(dpop(token, proof)) == (200, None)
         assert guarded.outcome(dpop(token, proof)) == (401, Reason.REPLAYED_PROOF)
         assert guarded.outcome(dpop(token, make_proof(token))) == (200, None)
@@ -145,19 +145,19 @@ def test_bound_tokens(source: str, colour: str, server: FakeAuthorizationServer)
         assert guarded.witness.entered == 2
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", SOURCES_OF_KEYS)
-def test_unbound_tokens(source: str, colour: str, server: FakeAuthorizationServer) -> None:
+def test_unbound_tokens(source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R95: from every source, a bearer token is let in as ``Bearer``, and not as ``DPoP``."""
     validator, token = SOURCES_OF_KEYS[source](server, None)
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         assert guarded.outcome(bearer(token)) == (200, None)
         # A proof that nobody asks for does no harm.
         assert guarded.outcome([*bearer(token), (b"dpop", b"garbage")]) == (200, None)
         assert guarded.outcome(dpop(token, make_proof(token))) == (401, Reason.UNBOUND_TOKEN)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", [source for source in SOURCES if source != "attribute"])
 @pytest.mark.parametrize(
     ("confirmation", "reason"),
@@ -171,18 +171,18 @@ def test_unbound_tokens(source: str, colour: str, server: FakeAuthorizationServe
     ids=str,
 )
 def test_other_confirmations(
-    source: str, confirmation: Any, reason: Reason, colour: str, server: FakeAuthorizationServer
+    source: str, confirmation: Any, reason: Reason, mode: str, server: FakeAuthorizationServer
 ) -> None:
     """R104: a proof is not enough if the token is bound to something else too, or to nothing that can be checked."""
     validator, token = SOURCES[source](server, confirmation)
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         assert guarded.outcome(dpop(token, make_proof(token))) == (401, reason)
 
 
-@both_colours
-def test_types_of_tokens(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_types_of_tokens(mode: str, server: FakeAuthorizationServer) -> None:
     """R72: ``token_type: Bearer`` contradicts ``cnf.jkt``, and ``token_type: DPoP`` alone binds a token to nothing."""
-    with site(colour, introspecting()) as guarded:
+    with site(mode, introspecting()) as guarded:
         for claims, reason in (
             ({"cnf": BOUND, "token_type": "DPoP"}, None),
             ({"cnf": BOUND, "token_type": "Bearer"}, Reason.UNBOUND_TOKEN),
@@ -193,30 +193,30 @@ def test_types_of_tokens(colour: str, server: FakeAuthorizationServer) -> None:
             assert guarded.outcome(dpop(token, make_proof(token))) == (401 if reason else 200, reason)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("algorithm", DPoP().algorithms)
-def test_keys_of_clients(algorithm: str, colour: str) -> None:
+def test_keys_of_clients(algorithm: str, mode: str) -> None:
     """R84, R93: a token may be bound to a key for each algorithm that challenges name."""
     key = make_key(algorithm)
-    with site(colour, Own({"jkt": thumbprint(key)})) as guarded:
+    with site(mode, Own({"jkt": thumbprint(key)})) as guarded:
         assert guarded.outcome(dpop("t", make_proof("t", key=key, algorithm=algorithm))) == (200, None)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("name", [b"dpop", b"DPoP", b"DPOP"])
-def test_names_of_the_header(name: bytes, colour: str) -> None:
+def test_names_of_the_header(name: bytes, mode: str) -> None:
     """R98: the name of the header is compared without regard to case; so is the scheme (R2)."""
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         for scheme in ("DPoP", "dpop", "DPOP"):
             headers = [*bearer("t", scheme), (name, make_proof("t").encode())]
             assert guarded.outcome(headers) == (200, None)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_methods(method: str, colour: str) -> None:
+def test_methods(method: str, mode: str) -> None:
     """R87: the proof is for the method of the request."""
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         assert guarded.outcome(dpop("t", make_proof("t", method=method)), method=method) == (200, None)
         assert guarded.outcome(dpop("t", make_proof("t", method="PUT")), method=method) == (
             401,
@@ -289,12 +289,12 @@ BROKEN: dict[str, tuple[Callable[[str], list[str]], Reason]] = {
 }
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("make", "reason"), BROKEN.values(), ids=BROKEN)
 def test_broken_proofs(
     make: Callable[[str], list[str]],
     reason: Reason,
-    colour: str,
+    mode: str,
     server: FakeAuthorizationServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -302,7 +302,7 @@ def test_broken_proofs(
     caplog.set_level(logging.DEBUG)
     own = Counting()
     rows = BearerTokenValidator("site.BoundToken")
-    with site(colour, own, rows, introspecting(), verifying()) as guarded:
+    with site(mode, own, rows, introspecting(), verifying()) as guarded:
         for token in (server.jwt("profile", claims={"cnf": BOUND}), server.opaque("profile", claims={"cnf": BOUND})):
             given = make(token)
             with mock.patch.object(CursorWrapper, "execute", side_effect=AssertionError("a query")):
@@ -331,7 +331,7 @@ def check_invalid_proof(answer: Answer) -> None:
     assert "invalid_dpop_proof" not in named.parameters["error_description"]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     "value",
     [
@@ -346,27 +346,27 @@ def check_invalid_proof(answer: Answer) -> None:
     ],
     ids=lambda value: value[:8].hex(),
 )
-def test_any_bytes(value: bytes, colour: str) -> None:
+def test_any_bytes(value: bytes, mode: str) -> None:
     """R81: whatever bytes the header has, the answer is 401."""
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         status, reason = guarded.outcome([*bearer("t", "DPoP"), (b"dpop", value)])
         assert (status, reason in {Reason.MALFORMED_PROOF, Reason.REPEATED_PROOF}) == (401, True)
 
 
-@both_colours
-def test_extra_members(colour: str) -> None:
+@sync_and_async
+def test_extra_members(mode: str) -> None:
     """R97: members of header and claims that nobody knows are ignored."""
     now = int(time.time())
     extra = make_proof("t", header={"tx_id": "x"}, claims={"tx_id": "x", "nbf": now, "exp": now + 300})
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         assert guarded.outcome(dpop("t", extra)) == (200, None)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("age", [-9, 0, 9, 65])
-def test_clocks(age: int, colour: str) -> None:
+def test_clocks(age: int, mode: str) -> None:
     """R91: clocks that differ by a few seconds do not matter."""
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         assert guarded.outcome(dpop("t", make_proof("t", claims={"iat": int(time.time()) - age}))) == (200, None)
 
 
@@ -378,10 +378,10 @@ def shapes(answer: Answer) -> list[tuple[str, str | None]]:
     return [(challenge.scheme, challenge.parameters.get("error")) for challenge in answer.challenges]
 
 
-@both_colours
-def test_challenges(colour: str) -> None:
+@sync_and_async
+def test_challenges(mode: str) -> None:
     """R14, R18 to R20, E1 to E3, E13: one challenge for each scheme; the error is in that of the one that was used."""
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         none = guarded.get([])
         assert (none.status, shapes(none)) == (401, [("bearer", None), ("dpop", None)])
         assert len(none.lines("WWW-Authenticate")) == 1
@@ -401,19 +401,19 @@ def test_challenges(colour: str) -> None:
         assert (long.status, shapes(long)) == (401, [("bearer", None), ("dpop", "invalid_token")])
 
 
-@both_colours
-def test_challenges_have_the_attributes_of_validators(colour: str) -> None:
+@sync_and_async
+def test_challenges_have_the_attributes_of_validators(mode: str) -> None:
     """The realm and the attributes of the validator are in both challenges."""
-    with site(colour, verifying(realm="r", server="s"), dpop=DPoP(["ES256"])) as guarded:
+    with site(mode, verifying(realm="r", server="s"), dpop=DPoP(["ES256"])) as guarded:
         assert guarded.get([]).header("WWW-Authenticate") == (
             'Bearer realm="r", server="s", scope="profile", DPoP realm="r", server="s", algs="ES256", scope="profile"'
         )
 
 
-@both_colours
-def test_required(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_required(mode: str, server: FakeAuthorizationServer) -> None:
     """With ``required=True``, ``Bearer`` is an unsupported scheme and has no challenge."""
-    with site(colour, verifying(), dpop=DPoP(required=True)) as guarded:
+    with site(mode, verifying(), dpop=DPoP(required=True)) as guarded:
         unbound, bound = server.jwt("profile"), server.jwt("profile", claims={"cnf": BOUND})
         assert guarded.outcome(bearer(unbound)) == (401, Reason.UNSUPPORTED_SCHEME)
         assert guarded.outcome(bearer(bound)) == (401, Reason.UNSUPPORTED_SCHEME)
@@ -422,8 +422,8 @@ def test_required(colour: str, server: FakeAuthorizationServer) -> None:
             assert [challenge.scheme for challenge in answer.challenges] == ["dpop"]
 
 
-@both_colours
-def test_other_schemes_are_kept(colour: str) -> None:
+@sync_and_async
+def test_other_schemes_are_kept(mode: str) -> None:
     """Validators for other schemes serve these as before. One for ``DPoP`` serves it besides those for ``Bearer``."""
 
     class Pop(Own):
@@ -432,40 +432,40 @@ def test_other_schemes_are_kept(colour: str) -> None:
     class OwnDPoP(Own):
         TOKEN_TYPE = "DPoP"
 
-    with site(colour, Pop(None), OwnDPoP(BOUND)) as guarded:
+    with site(mode, Pop(None), OwnDPoP(BOUND)) as guarded:
         assert guarded.outcome(bearer("t", "PoP")) == (200, None)
         assert guarded.outcome(dpop("t", make_proof("t"))) == (200, None)
         assert [challenge.scheme for challenge in guarded.get([]).challenges] == ["pop", "dpop"]
 
 
-@both_colours
-def test_vary(colour: str) -> None:
+@sync_and_async
+def test_vary(mode: str) -> None:
     """R25: every response varies on both headers, if the protector checks proofs; otherwise on one, as before."""
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         for headers in ([], dpop("t"), dpop("t", make_proof("t")), bearer("t", "Basic")):
             assert guarded.get(headers).header("Vary") == "Authorization, DPoP"
-    with site(colour, Own(None), dpop=None) as guarded:
+    with site(mode, Own(None), dpop=None) as guarded:
         for headers in ([], bearer("t"), dpop("t", make_proof("t"))):
             assert guarded.get(headers).header("Vary") == "Authorization"
         assert guarded.outcome(dpop("t", make_proof("t"))) == (401, Reason.UNSUPPORTED_SCHEME)
 
 
-@both_colours
-def test_optional(colour: str) -> None:
+@sync_and_async
+def test_optional(mode: str) -> None:
     """A proof alone is no credentials."""
     protector = ResourceProtector(Own(BOUND), dpop=True)
-    with serving(protector(optional=True)(Witness().view(colour))):
-        answer = SEND[colour]("/", [(b"dpop", make_proof("t").encode())])
+    with serving(protector(optional=True)(Witness().view(mode))):
+        answer = SEND[mode]("/", [(b"dpop", make_proof("t").encode())])
         assert (answer.status, answer.json["token"]) == (200, False)
         assert answer.members("Vary") >= {"authorization", "dpop"}
-        assert SEND[colour]("/", dpop("t")).status == 401
-        assert SEND[colour]("/", dpop("t", make_proof("t"))).json["token"] is True
+        assert SEND[mode]("/", dpop("t")).status == 401
+        assert SEND[mode]("/", dpop("t", make_proof("t"))).json["token"] is True
 
 
 # --- the URI ---
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("options", "origin"),
     [
@@ -477,35 +477,35 @@ def test_optional(colour: str) -> None:
     ],
     ids=str,
 )
-def test_origins(options: dict[str, str], origin: str, colour: str) -> None:
+def test_origins(options: dict[str, str], origin: str, mode: str) -> None:
     """R88: ``htu`` has the origin that clients see, which is configured, or else that of the request."""
-    with site(colour, Own(BOUND), **options) as guarded:
+    with site(mode, Own(BOUND), **options) as guarded:
         assert guarded.outcome(dpop("t", make_proof("t", uri=f"{origin}/"))) == (200, None)
         for other in {"http://testserver", "https://api.example.com", "https://id.example.com"} - {origin}:
             assert guarded.outcome(dpop("t", make_proof("t", uri=f"{other}/"))) == (401, Reason.WRONG_PROOF_URI)
 
 
-@both_colours
-def test_hosts_that_are_not_allowed(colour: str) -> None:
+@sync_and_async
+def test_hosts_that_are_not_allowed(mode: str) -> None:
     """R88: a host that the site does not have gets Django's 400, and nothing is compared with it."""
-    with site(colour, Own(BOUND)) as guarded, override_settings(ALLOWED_HOSTS=["elsewhere.example"]):
+    with site(mode, Own(BOUND)) as guarded, override_settings(ALLOWED_HOSTS=["elsewhere.example"]):
         assert guarded.get(dpop("t", make_proof("t"))).status == 400
         assert guarded.witness.entered == 0
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("query", [b"", b"a=1&b=2", b"x=%23"])
-def test_query_does_not_matter(query: bytes, colour: str) -> None:
+def test_query_does_not_matter(query: bytes, mode: str) -> None:
     """R88: neither the query of the request nor that of ``htu`` is compared."""
-    with site(colour, Own(BOUND)):
+    with site(mode, Own(BOUND)):
         for uri in ("http://testserver/", "http://testserver", "http://testserver/?other#fragment"):
-            assert SEND[colour]("/", dpop("t", make_proof("t", uri=uri)), query=query).status == 200
+            assert SEND[mode]("/", dpop("t", make_proof("t", uri=uri)), query=query).status == 200
 
 
-@both_colours
-def test_prefixes_that_a_proxy_removes(colour: str) -> None:
+@sync_and_async
+def test_prefixes_that_a_proxy_removes(mode: str) -> None:
     """R88: the site does not see the prefix of its path, but knows it from its settings."""
-    with site(colour, Own(BOUND)) as guarded, override_settings(FORCE_SCRIPT_NAME="/api"):
+    with site(mode, Own(BOUND)) as guarded, override_settings(FORCE_SCRIPT_NAME="/api"):
         assert guarded.outcome(dpop("t", make_proof("t"))) == (401, Reason.WRONG_PROOF_URI)
         assert guarded.outcome(dpop("t", make_proof("t", uri="http://testserver/api/"))) == (200, None)
 
@@ -521,14 +521,14 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
-@both_colours
-def test_replay_when_the_proof_expires(colour: str, now: list[float]) -> None:
+@sync_and_async
+def test_replay_when_the_proof_expires(mode: str, now: list[float]) -> None:
     """R96: a replay that was checked just in time is refused, although the proof has expired when it is used.
 
     Meanwhile, another request has made the store forget what expired. The replay at a worker whose clock is late is
     the same.
     """
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         proof, another = make_proof("t", claims={"iat": now[0]}), make_proof("t", claims={"iat": now[0] + 70})
         assert guarded.outcome(dpop("t", proof)) == (200, None)
         now[0] += 71
@@ -542,10 +542,10 @@ def nonce_proof(now: list[float], nonce: Any = ..., **claims: Any) -> str:
     return make_proof("t", claims={"iat": now[0], "nonce": nonce, **claims})
 
 
-@both_colours
-def test_nonces(colour: str, now: list[float]) -> None:
+@sync_and_async
+def test_nonces(mode: str, now: list[float]) -> None:
     """R89, R90, E12: without a nonce, 401 with one; with it, 200. The header appears once, and is not cached."""
-    with site(colour, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
+    with site(mode, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
         answer = guarded.get(dpop("t", nonce_proof(now)))
         assert guarded.reasons == [Reason.MISSING_NONCE]
         assert (answer.status, answer.json["error"]) == (401, "use_dpop_nonce")
@@ -560,16 +560,16 @@ def test_nonces(colour: str, now: list[float]) -> None:
         assert guarded.outcome(dpop("t", nonce_proof(now, nonce))) == (200, None)
 
 
-@both_colours
-def test_old_nonces(colour: str, now: list[float]) -> None:
+@sync_and_async
+def test_old_nonces(mode: str, now: list[float]) -> None:
     """R89, R90: past half of its lifetime, a nonce is accepted and replaced, in any response. Then it is stale."""
-    with site(colour, Own(BOUND), scopes="other", dpop=DPoP(nonce=True)) as refusing:
+    with site(mode, Own(BOUND), scopes="other", dpop=DPoP(nonce=True)) as refusing:
         nonce = refusing.get(dpop("t", nonce_proof(now))).header("DPoP-Nonce")
         now[0] += 200
         answer = refusing.get(dpop("t", nonce_proof(now, nonce)))
         assert (answer.status, answer.header("Cache-Control")) == (403, "no-store")
         assert answer.header("DPoP-Nonce") not in (None, nonce)
-    with site(colour, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
+    with site(mode, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
         answer = guarded.get(dpop("t", nonce_proof(now, nonce)))
         assert (answer.status, answer.header("Cache-Control")) == (200, "private, no-store")
         newer = answer.header("DPoP-Nonce")
@@ -581,10 +581,10 @@ def test_old_nonces(colour: str, now: list[float]) -> None:
         assert guarded.outcome(dpop("t", nonce_proof(now, newer))) == (200, None)
 
 
-@both_colours
-def test_foreign_nonces(colour: str, now: list[float], settings: Any) -> None:
+@sync_and_async
+def test_foreign_nonces(mode: str, now: list[float], settings: Any) -> None:
     """R89: nonces of other sites, and forged ones, get a new one. The keys before the current one are accepted."""
-    with site(colour, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
+    with site(mode, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
         nonce = guarded.get(dpop("t", nonce_proof(now))).header("DPoP-Nonce")
         old, settings.SECRET_KEY = settings.SECRET_KEY, "another key that is long enough for Django"
         for foreign in (nonce, "forged", "", 1, None):
@@ -598,43 +598,43 @@ def test_foreign_nonces(colour: str, now: list[float], settings: Any) -> None:
         assert guarded.outcome(dpop("t", nonce_proof(now, newest))) == (200, None)
 
 
-@both_colours
-def test_nonces_and_other_mistakes(colour: str, now: list[float]) -> None:
+@sync_and_async
+def test_nonces_and_other_mistakes(mode: str, now: list[float]) -> None:
     """R89: if nonce and signature are both wrong, the proof is invalid, and there is no nonce for it."""
-    with site(colour, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
+    with site(mode, Own(BOUND), dpop=DPoP(nonce=True)) as guarded:
         wrong = make_proof("t", claims={"iat": now[0]}, signed_with=OTHER_KEY)
         check_invalid_proof(guarded.get(dpop("t", wrong)))
         check_invalid_proof(guarded.get(dpop("t")))
-    with site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own(BOUND)) as guarded:
         assert guarded.outcome(dpop("t", nonce_proof(now, "ignored"))) == (200, None)
         assert guarded.outcome(dpop("t", nonce_proof(now, 1))) == (200, None)
 
 
-@both_colours
-def test_nonces_override_what_the_view_says_about_caches(colour: str, now: list[float]) -> None:
+@sync_and_async
+def test_nonces_override_what_the_view_says_about_caches(mode: str, now: list[float]) -> None:
     """R90: a response with a nonce is not stored, even if the view wants that. Nested guards send one nonce."""
     protector = ResourceProtector(Own(BOUND), dpop=DPoP(nonce=True))
-    view = protector()(cache_control(public=True, max_age=60)(protector()(Witness().view(colour))))
+    view = protector()(cache_control(public=True, max_age=60)(protector()(Witness().view(mode))))
     with serving(view):
-        nonce = SEND[colour]("/", dpop("t", nonce_proof(now))).header("DPoP-Nonce")
-        fresh = SEND[colour]("/", dpop("t", nonce_proof(now, nonce)))
+        nonce = SEND[mode]("/", dpop("t", nonce_proof(now))).header("DPoP-Nonce")
+        fresh = SEND[mode]("/", dpop("t", nonce_proof(now, nonce)))
         assert fresh.members("Cache-Control") == {"public", "max-age=60"}
         now[0] += 200
-        answer = SEND[colour]("/", dpop("t", nonce_proof(now, nonce)))
+        answer = SEND[mode]("/", dpop("t", nonce_proof(now, nonce)))
         assert answer.status == 200
         assert {"no-store", "private"} <= answer.members("Cache-Control")
         assert "public" not in answer.members("Cache-Control")
         assert answer.header("DPoP-Nonce") is not None
 
 
-@both_colours
-def test_rendered_errors_have_nonces(colour: str, now: list[float]) -> None:
+@sync_and_async
+def test_rendered_errors_have_nonces(mode: str, now: list[float]) -> None:
     """R90: also if the site renders errors itself, and would allow caches to store them."""
 
     def render(request: HttpRequest, error: Any) -> HttpResponse:
         return HttpResponse(str(error.error), status=error.status_code, headers={"Cache-Control": "max-age=60"})
 
-    with site(colour, Own(BOUND), dpop=DPoP(nonce=True), render_error=render) as guarded:
+    with site(mode, Own(BOUND), dpop=DPoP(nonce=True), render_error=render) as guarded:
         answer = guarded.get(dpop("t", nonce_proof(now)))
         assert (answer.status, answer.body) == (401, b"use_dpop_nonce")
         assert answer.header("DPoP-Nonce") is not None
@@ -644,11 +644,11 @@ def test_rendered_errors_have_nonces(colour: str, now: list[float]) -> None:
 # --- replay ---
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cache", [None, "default"])
-def test_replay_after_a_refusal(colour: str, cache: str | None) -> None:
+def test_replay_after_a_refusal(mode: str, cache: str | None) -> None:
     """R96, R123: a proof is used up even if the scopes are not sufficient."""
-    with site(colour, Own(BOUND), scopes="other", cache=cache) as guarded:
+    with site(mode, Own(BOUND), scopes="other", cache=cache) as guarded:
         proof = make_proof("t")
         assert guarded.outcome(dpop("t", proof)) == (403, Reason.INSUFFICIENT_SCOPE)
         answer = guarded.get(dpop("t", proof))
@@ -656,21 +656,21 @@ def test_replay_after_a_refusal(colour: str, cache: str | None) -> None:
         check_invalid_proof(answer)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("source", ["own checks", "own checks alone"])
-def test_replay_after_a_refusal_by_a_hook(source: str, colour: str) -> None:
+def test_replay_after_a_refusal_by_a_hook(source: str, mode: str) -> None:
     """R96: also if the site's own code compares the scopes."""
     validator, token = SOURCES[source](None, BOUND)  # type: ignore[arg-type]
-    with site(colour, validator, scopes="other") as guarded:
+    with site(mode, validator, scopes="other") as guarded:
         proof = make_proof(token)
         assert guarded.get(dpop(token, proof)).status == 403
         assert guarded.outcome(dpop(token, proof)) == (401, Reason.REPLAYED_PROOF)
 
 
-@both_colours
-def test_invalid_tokens_use_up_no_proof(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_invalid_tokens_use_up_no_proof(mode: str, server: FakeAuthorizationServer) -> None:
     """R96: a proof is stored only if everything else about proof and token is right."""
-    with site(colour, verifying()) as guarded:
+    with site(mode, verifying()) as guarded:
         expired = server.jwt("profile", expires_in=-60, claims={"cnf": BOUND})
         bound_to_another = server.jwt("profile", claims={"cnf": {"jkt": thumbprint(OTHER_KEY)}})
         for token, reason in ((expired, Reason.EXPIRED), (bound_to_another, Reason.WRONG_CONFIRMATION)):
@@ -680,11 +680,11 @@ def test_invalid_tokens_use_up_no_proof(colour: str, server: FakeAuthorizationSe
         assert len(REPLAYS._expiries) == 0
 
 
-@both_colours
-def test_other_workers(colour: str) -> None:
+@sync_and_async
+def test_other_workers(mode: str) -> None:
     """R96: a proof that another worker has accepted is refused, if both have the same cache."""
     proof = make_proof("t")
-    with site(colour, Own(BOUND), cache="default") as guarded:
+    with site(mode, Own(BOUND), cache="default") as guarded:
         assert guarded.outcome(dpop("t", proof)) == (200, None)
         # As in another worker, which has not seen it.
         forget_proofs()
@@ -692,10 +692,10 @@ def test_other_workers(colour: str) -> None:
         assert guarded.outcome(dpop("t", make_proof("t"))) == (200, None)
 
 
-@both_colours
-def test_store_is_down(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@sync_and_async
+def test_store_is_down(mode: str, caplog: pytest.LogCaptureFixture) -> None:
     """E23: if the cache does not respond, the answer is 503, and never success. Bearer tokens do not need it."""
-    with site(colour, Own(BOUND), cache="down") as guarded:
+    with site(mode, Own(BOUND), cache="down") as guarded:
         for _ in range(2):
             answer = guarded.get(dpop("t", make_proof("t")))
             assert (answer.status, answer.json["error"]) == (503, "temporarily_unavailable")
@@ -705,27 +705,27 @@ def test_store_is_down(colour: str, caplog: pytest.LogCaptureFixture) -> None:
         assert set(guarded.reasons) == {Reason.REPLAY_STORE_UNAVAILABLE}
         assert guarded.witness.entered == 0
     assert "Refused with status 503: replay_store_unavailable" in caplog.text
-    with site(colour, Own(None), cache="down") as guarded:
+    with site(mode, Own(None), cache="down") as guarded:
         assert guarded.outcome(bearer("t")) == (200, None)
 
 
-@both_colours
-def test_store_is_full(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@sync_and_async
+def test_store_is_full(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """R100, E23: a key with too many proofs gets 503. Others are not affected, and no replay gets through."""
     monkeypatch.setattr(replay_store, "MAX_PER_KEY", 3)
-    with site(colour, Own({"jkt": thumbprint(OTHER_KEY)})) as other, site(colour, Own(BOUND)) as guarded:
+    with site(mode, Own({"jkt": thumbprint(OTHER_KEY)})) as other, site(mode, Own(BOUND)) as guarded:
         mine = make_proof("t")
         assert guarded.outcome(dpop("t", mine)) == (200, None)
         for _ in range(2):
             assert guarded.outcome(dpop("t", make_proof("t"))) == (200, None)
         assert guarded.outcome(dpop("t", make_proof("t"))) == (503, Reason.REPLAY_STORE_FULL)
         assert guarded.outcome(dpop("t", mine)) == (401, Reason.REPLAYED_PROOF)
-    with site(colour, Own({"jkt": thumbprint(OTHER_KEY)})) as other:
+    with site(mode, Own({"jkt": thumbprint(OTHER_KEY)})) as other:
         assert other.outcome(dpop("t", make_proof("t", key=OTHER_KEY))) == (200, None)
 
 
-@both_colours
-def test_one_request(colour: str) -> None:
+@sync_and_async
+def test_one_request(mode: str) -> None:
     """A proof is used once for each request: inner guards, of any protector, accept it too."""
     witness = Witness()
     inner = ResourceProtector(Own(BOUND), dpop=True, cache="default")
@@ -733,15 +733,15 @@ def test_one_request(colour: str) -> None:
     strict = ResourceProtector(Own(BOUND), dpop=DPoP(["RS256"]))
     with serving(
         [
-            path("", outer()(inner()(inner("profile")(witness.view(colour))))),
-            path("x/", outer()(strict()(witness.view(colour)))),
+            path("", outer()(inner()(inner("profile")(witness.view(mode))))),
+            path("x/", outer()(strict()(witness.view(mode)))),
         ]
     ):
         proof = make_proof("t")
-        assert SEND[colour]("/", dpop("t", proof)).status == 200
-        assert SEND[colour]("/", dpop("t", proof)).status == 401
+        assert SEND[mode]("/", dpop("t", proof)).status == 200
+        assert SEND[mode]("/", dpop("t", proof)).status == 401
         # Everything else about the proof is checked again.
-        assert SEND[colour]("/x/", dpop("t", make_proof("t", uri="http://testserver/x/"))).status == 401
+        assert SEND[mode]("/x/", dpop("t", make_proof("t", uri="http://testserver/x/"))).status == 401
     assert witness.entered == 1
 
 
@@ -759,16 +759,16 @@ class OwnAsyncTokens(ResourceProtector):
         return await super().aacquire_token(request, scopes, **requirements)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [OwnTokens, OwnAsyncTokens])
-def test_acquired_tokens(cls: Any, colour: str) -> None:
+def test_acquired_tokens(cls: Any, mode: str) -> None:
     """A protector's own method gets bound tokens from ours, which checks the proof once."""
-    with serving(cls(Own(BOUND), dpop=True)("profile")(Witness().view(colour))):
+    with serving(cls(Own(BOUND), dpop=True)("profile")(Witness().view(mode))):
         proof = make_proof("t")
-        assert SEND[colour]("/", dpop("t", proof)).status == 200
-        assert SEND[colour]("/", dpop("t", proof)).status == 401
-        assert SEND[colour]("/", dpop("t")).status == 401
-        assert SEND[colour]("/", bearer("t")).status == 401
+        assert SEND[mode]("/", dpop("t", proof)).status == 200
+        assert SEND[mode]("/", dpop("t", proof)).status == 401
+        assert SEND[mode]("/", dpop("t")).status == 401
+        assert SEND[mode]("/", bearer("t")).status == 401
 
 
 def test_explanations_use_up_no_proof() -> None:
@@ -789,10 +789,10 @@ VALIDATE = {
 }
 
 
-@both_colours
-def test_validate_token(colour: str) -> None:
+@sync_and_async
+def test_validate_token(mode: str) -> None:
     """Without a request, a bound token needs a proof for a method and a URI. It can be used once."""
-    validate = VALIDATE[colour]
+    validate = VALIDATE[mode]
     protector = ResourceProtector(Own(BOUND), dpop=True)
     uri = "https://api.example.com/socket"
     proof = make_proof("t", uri=uri)
@@ -818,25 +818,25 @@ def test_validate_token(colour: str) -> None:
     assert validate(ResourceProtector(Own(None), dpop=True), "t").cnf is None
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("scopes", ["profile", "email"])
-def test_errors_without_a_request_show_no_proof(scopes: str, colour: str) -> None:
+def test_errors_without_a_request_show_no_proof(scopes: str, mode: str) -> None:
     """No frame of the guard has the proof or the token in a local variable, which error reports show."""
     protector = ResourceProtector(Own(BOUND), dpop=True)
     uri = "http://testserver/"
     secrets = "the-token", make_proof("the-token", uri=uri if scopes == "email" else "http://elsewhere/")
     with pytest.raises(GuardError) as caught:
-        VALIDATE[colour](protector, secrets[0], scopes, proof=secrets[1], method="GET", uri=uri)
+        VALIDATE[mode](protector, secrets[0], scopes, proof=secrets[1], method="GET", uri=uri)
     frames = [frame for frame, _ in traceback.walk_tb(caught.tb) if "async_oauth_guard" in frame.f_code.co_filename]
     shown = repr([[value for value in frame.f_locals.values() if value is not protector] for frame in frames])
     assert len(frames) > 1
     assert not [secret for secret in secrets if secret in shown]
 
 
-@both_colours
-def test_validate_token_with_other_options(colour: str) -> None:
+@sync_and_async
+def test_validate_token_with_other_options(mode: str) -> None:
     """``required=True`` needs a proof; ``nonce=True`` gives a nonce with the error."""
-    validate = VALIDATE[colour]
+    validate = VALIDATE[mode]
     with pytest.raises(InvalidDPoPProofError) as missing:
         validate(ResourceProtector(Own(None), dpop=DPoP(required=True)), "t")
     assert missing.value.reason is Reason.MISSING_PROOF
@@ -848,7 +848,7 @@ def test_validate_token_with_other_options(colour: str) -> None:
     assert validate(ResourceProtector(Own(BOUND), dpop=DPoP(nonce=True)), "t", proof=again, **presented).cnf == BOUND
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("presented", "error", "message"),
     [
@@ -860,10 +860,10 @@ def test_validate_token_with_other_options(colour: str) -> None:
         ({"proof": "p", "method": "GET", "uri": "u"}, ImproperlyConfigured, "must have dpop= to check a proof"),
     ],
 )
-def test_wrong_arguments(presented: Any, error: Any, message: str, colour: str) -> None:
+def test_wrong_arguments(presented: Any, error: Any, message: str, mode: str) -> None:
     """A proof that could not be checked is a mistake of the caller's."""
     with pytest.raises(error, match=message):
-        VALIDATE[colour](ResourceProtector(Own(BOUND)), "t", **presented)
+        VALIDATE[mode](ResourceProtector(Own(BOUND)), "t", **presented)
 
 
 def test_presentation_shows_no_proof() -> None:
@@ -920,7 +920,7 @@ def test_wrong_options(options: Any, error: type[Exception]) -> None:
     ResourceProtector(**without)
 
 
-@pytest.mark.parametrize("view", [sync_view, async_view], ids=COLOURS)
+@pytest.mark.parametrize("view", [sync_view, async_view], ids=MODES)
 @pytest.mark.parametrize("required", [False, True])
 def test_overrides(required: bool, view: Any) -> None:
     """A test's override needs no proof."""

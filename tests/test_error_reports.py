@@ -27,7 +27,7 @@ from async_oauth_guard import (
 from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.site.models import AnyTenantToken, OAuth2Token, TenantToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -123,7 +123,7 @@ TROUBLES: dict[str, tuple[Any, dict[str, Any], Patch, type[Exception]]] = {
     "value": (BearerTokenValidator, {}, (CursorWrapper, "execute", refuse_value), DataError),
 }
 everywhere = pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture
@@ -159,65 +159,65 @@ def reports() -> Iterator[Reports]:
     logger.removeHandler(handler)
 
 
-def ask(trouble: Any, colour: str, send: Send) -> tuple[Any, Witness]:
+def ask(trouble: Any, mode: str, send: Send) -> tuple[Any, Witness]:
     cls, asked, patch, _ = trouble
     witness = Witness()
     with pytest.MonkeyPatch.context() as monkeypatch:
         if patch:
             monkeypatch.setattr(*patch)
-        with serving(ResourceProtector(cls(OAuth2Token))(**asked)(witness.view(colour))):
+        with serving(ResourceProtector(cls(OAuth2Token))(**asked)(witness.view(mode))):
             return send("/", bearer(GOOD)), witness
 
 
-@both_colours
+@sync_and_async
 @everywhere
-def test_fails_closed(trouble: Any, colour: str, send: Send, caught: list[Any]) -> None:
+def test_fails_closed(trouble: Any, mode: str, send: Send, caught: list[Any]) -> None:
     """R124: whatever fails inside the guard is a 500 of Django's, with the error as it was; the view is not entered."""
-    answer, witness = ask(trouble, colour, send)
+    answer, witness = ask(trouble, mode, send)
     assert (answer.status, witness.entered) == (500, 0)
     assert [type(error) for error in caught] == [trouble[3]]
     assert answer.lines("WWW-Authenticate") == []
 
 
-@both_colours
+@sync_and_async
 @everywhere
-def test_debug_page_shows_no_token(trouble: Any, colour: str, send: Send) -> None:
+def test_debug_page_shows_no_token(trouble: Any, mode: str, send: Send) -> None:
     """R31, R133: Django's technical page, which prints the locals of every frame, does not show the token."""
     with override_settings(DEBUG=True):
-        answer, _ = ask(trouble, colour, send)
+        answer, _ = ask(trouble, mode, send)
     assert answer.status == 500
     assert b"Traceback" in answer.body
     assert GOOD not in answer.text
 
 
-@both_colours
+@sync_and_async
 @everywhere
 def test_mailed_report_shows_no_token(
-    trouble: Any, colour: str, send: Send, reports: Reports, caplog: pytest.LogCaptureFixture
+    trouble: Any, mode: str, send: Send, reports: Reports, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R31, R133: neither the report that Django mails, text and HTML, nor the log shows the token."""
-    ask(trouble, colour, send)
+    ask(trouble, mode, send)
     assert "Traceback" in reports.text
     assert GOOD not in reports.text
     assert GOOD not in caplog.text
 
 
-@both_colours
+@sync_and_async
 @everywhere
 def test_reports_do_not_query(
-    trouble: Any, colour: str, send: Send, reports: Reports, monkeypatch: pytest.MonkeyPatch
+    trouble: Any, mode: str, send: Send, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R31, R133: no report evaluates a queryset among our locals, which would print whatever rows it holds."""
     monkeypatch.setattr(OAuth2Token, "__str__", lambda row: f"<<{row.client_id}>>")
-    ask(trouble, colour, send)
+    ask(trouble, mode, send)
     with override_settings(DEBUG=True):
-        answer, _ = ask(trouble, colour, send)
+        answer, _ = ask(trouble, mode, send)
     for text in (html.unescape(reports.text), html.unescape(answer.text)):
         assert BYSTANDER not in text
 
 
-@both_colours
-def test_report_of_the_views_own_error_shows_no_token(colour: str, send: Send, reports: Reports) -> None:
+@sync_and_async
+def test_report_of_the_views_own_error_shows_no_token(mode: str, send: Send, reports: Reports) -> None:
     """R31, R133: when the view fails the guard's frames are in the report too, and show no token."""
 
     def sync_view(request: HttpRequest) -> HttpResponse:
@@ -226,7 +226,7 @@ def test_report_of_the_views_own_error_shows_no_token(colour: str, send: Send, r
     async def async_view(request: HttpRequest) -> HttpResponse:
         raise TroubleError("of the view")
 
-    view = ResourceProtector(BearerTokenValidator(OAuth2Token))(sync_view if colour == "def" else async_view)
+    view = ResourceProtector(BearerTokenValidator(OAuth2Token))(sync_view if mode == "def" else async_view)
     with serving(view), override_settings(DEBUG=True):
         answer = send("/", bearer(GOOD))
     assert answer.status == 500
@@ -238,13 +238,13 @@ def test_report_of_the_views_own_error_shows_no_token(colour: str, send: Send, r
     assert GOOD not in reports.text
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_outage(error: type[Exception], colour: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
+def test_outage(error: type[Exception], mode: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """E21: when the database cannot answer it is 503, the next request after that is 200, and the log says nothing."""
     caplog.set_level("DEBUG")
     witness = Witness()
-    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(witness.view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(witness.view(mode))):
         with mock.patch.object(CursorWrapper, "execute", side_effect=error(f"lost while asking for {GOOD}")):
             answers = [send("/", bearer(GOOD)) for _ in range(3)]
         assert [answer.status for answer in answers] == [503] * 3
@@ -253,10 +253,10 @@ def test_outage(error: type[Exception], colour: str, send: Send, caplog: pytest.
     assert GOOD not in caplog.text + answers[0].text
 
 
-@both_colours
-def test_two_rows(colour: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
+@sync_and_async
+def test_two_rows(mode: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """Two rows for one token are a refusal, and an error in the log that does not show the token."""
-    with serving(ResourceProtector(BearerTokenValidator(AnyTenantToken))(Witness().view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(AnyTenantToken))(Witness().view(mode))):
         answer = send("/", bearer(TWICE))
     assert answer.status == 401
     assert answer.challenges[0].parameters["error"] == "invalid_token"
@@ -264,8 +264,8 @@ def test_two_rows(colour: str, send: Send, caplog: pytest.LogCaptureFixture) -> 
     assert TWICE not in caplog.text
 
 
-@both_colours
-def test_signals(colour: str, send: Send) -> None:
+@sync_and_async
+def test_signals(mode: str, send: Send) -> None:
     """``token_rejected`` gives sync and async receivers the reason. ``token_authenticated`` gives them the token."""
     heard: list[Any] = []
 
@@ -278,10 +278,10 @@ def test_signals(colour: str, send: Send) -> None:
     token_authenticated.connect(on_yes)
     token_rejected.connect(on_no)
     try:
-        with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))("email")(Witness().view(colour))):
+        with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))("email")(Witness().view(mode))):
             for headers in ([], bearer("unknown"), bearer("a b"), bearer(GOOD)):
                 send("/", headers)
-        with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(Witness().view(colour))):
+        with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(Witness().view(mode))):
             send("/", bearer(GOOD))
     finally:
         token_authenticated.disconnect(on_yes)
@@ -291,13 +291,13 @@ def test_signals(colour: str, send: Send) -> None:
     assert heard == [*refused, (ResourceProtector, GOOD)]
 
 
-@both_colours
-def test_failing_receiver(colour: str, send: Send, caught: list[Any]) -> None:
+@sync_and_async
+def test_failing_receiver(mode: str, send: Send, caught: list[Any]) -> None:
     """R124: a receiver that raises is a bug of the site's, and the view is not entered."""
     witness = Witness()
     token_authenticated.connect(fail)
     try:
-        with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(witness.view(colour))):
+        with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))(witness.view(mode))):
             assert send("/", bearer(GOOD)).status == 500
     finally:
         token_authenticated.disconnect(fail)
@@ -310,13 +310,13 @@ class Asking(ResourceProtector):
         raise InvalidTokenError
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [ResourceProtector, Asking])
-def test_failing_receiver_of_refusals(cls: type[ResourceProtector], colour: str, send: Send, caught: list[Any]) -> None:
+def test_failing_receiver_of_refusals(cls: type[ResourceProtector], mode: str, send: Send, caught: list[Any]) -> None:
     """What a receiver of ``token_rejected`` raises does not bring the refusal along, whose frames hold the token."""
     token_rejected.connect(fail)
     try:
-        with serving(cls(BearerTokenValidator(OAuth2Token))("email")(Witness().view(colour))):
+        with serving(cls(BearerTokenValidator(OAuth2Token))("email")(Witness().view(mode))):
             assert send("/", bearer(GOOD)).status == 500
     finally:
         token_rejected.disconnect(fail)

@@ -36,7 +36,7 @@ from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.faults import FaultServer, Json
 from tests.site.models import Client, ClientToken, NumberToken, OAuth2Token, OrphanToken, PlainUserToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ PLAIN = "token-without-groups"
 STAFF = "token-of-the-staff"
 GONE = 987_654_321
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +65,7 @@ def _tokens(committed: Committed) -> None:
     committed.row(row)
 
 
-def view_of(answer: Any, colour: str) -> Any:
+def view_of(answer: Any, mode: str) -> Any:
     """A view that answers with what ``answer`` makes of the request."""
 
     def sync_view(request: HttpRequest) -> JsonResponse:
@@ -74,7 +74,7 @@ def view_of(answer: Any, colour: str) -> Any:
     async def async_view(request: HttpRequest) -> JsonResponse:
         return JsonResponse({"answer": answer(request)})
 
-    return sync_view if colour == "def" else async_view
+    return sync_view if mode == "def" else async_view
 
 
 # Groups, roles and entitlements behind a hook.
@@ -126,24 +126,24 @@ class SaysNothing(BearerTokenValidator):
 JUDGES = [BearerTokenValidator, Forwards, ForwardsAsync, Names, NamesSome, Swallows, SwallowsAll, SaysNothing]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", JUDGES)
 @pytest.mark.parametrize("asked", [{"groups": "staff"}, {"roles": ["admin"]}, {"entitlements": [["all"]]}])
-def test_attributes_behind_a_hook(asked: dict[str, Any], cls: Any, colour: str, send: Send) -> None:
+def test_attributes_behind_a_hook(asked: dict[str, Any], cls: Any, mode: str, send: Send) -> None:
     """However ``validate_token`` takes its keywords, a view's other requirements are checked: 403 if they fail."""
     witness = Witness()
-    with serving(ResourceProtector(cls(OAuth2Token))("profile", **asked)(witness.view(colour))):
+    with serving(ResourceProtector(cls(OAuth2Token))("profile", **asked)(witness.view(mode))):
         answer = send("/", bearer(PLAIN))
         assert (answer.status, witness.entered) == (403, 0)
         assert (answer.json["error"], answer.challenges) == ("access_denied", [])
         assert send("/", bearer(STAFF)).status == 200
 
 
-@pytest.mark.parametrize("door", ["validate_token", "avalidate_token"])
-def test_attributes_at_the_validators_door(door: str) -> None:
+@pytest.mark.parametrize("method", ["validate_token", "avalidate_token"])
+def test_attributes_in_direct_calls(method: str) -> None:
     """A direct call of the validator's method checks them as well, and accepts no other keywords."""
-    validate = getattr(BearerTokenValidator(OAuth2Token), door)
-    validate = validate if door == "validate_token" else async_to_sync(validate)
+    validate = getattr(BearerTokenValidator(OAuth2Token), method)
+    validate = validate if method == "validate_token" else async_to_sync(validate)
     row = OAuth2Token(access_token="x", scope="profile", groups=["staff"])
     validate(row, "profile", None, groups=["staff"], roles=None)
     for asked in ({"groups": ["g"]}, {"roles": "r"}, {"entitlements": [["staff"]]}):
@@ -195,10 +195,10 @@ class MeddlingAsyncJudge(Meddling):
 WRITTEN = ["email", ["email"], [["email"]], ["email", ["phone", "email"]], {"GET": [["email"]], "*": None}]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("scopes", WRITTEN)
 @pytest.mark.parametrize("cls", [Meddling, MeddlingJudge, MeddlingAsyncJudge])
-def test_lists_are_the_hooks_own(cls: type[Meddling], scopes: Any, colour: str, send: Send) -> None:
+def test_lists_are_the_hooks_own(cls: type[Meddling], scopes: Any, mode: str, send: Send) -> None:
     """What a hook does to its lists changes nothing for the next request: neither scopes, nor groups, nor others."""
     keywords: dict[str, Any] = {} if cls is Meddling else {"extra": [["a"], "b"]}
     keywords["groups"] = [["staff"], "crew"]
@@ -206,7 +206,7 @@ def test_lists_are_the_hooks_own(cls: type[Meddling], scopes: Any, colour: str, 
     for granted, status in (("profile", 403), ("email", 200)):
         validator = cls(OAuth2Token)
         validator.authenticate_token = lambda token, scope=granted: OAuth2Token(scope=scope, groups=["staff"])  # type: ignore[method-assign,misc]
-        with serving(ResourceProtector(validator)(scopes, **keywords)(Witness().view(colour))):
+        with serving(ResourceProtector(validator)(scopes, **keywords)(Witness().view(mode))):
             assert [send("/", bearer(PLAIN)).status for _ in range(3)] == [status] * 3
         # Each list is what it was for each of the three requests.
         assert {*validator.seen.values()} == {3}
@@ -229,24 +229,24 @@ class Finding(TokenValidator):
         return self.found
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("says_yes", [False, True])
 @pytest.mark.parametrize("found", [None, {}, "", 0, False, ()], ids=repr)
-def test_falsy_token(found: Any, says_yes: bool, colour: str, send: Send, reasons: list[Any]) -> None:
+def test_falsy_token(found: Any, says_yes: bool, mode: str, send: Send, reasons: list[Any]) -> None:
     """A falsy object is not a token, even if a site's ``validate_token`` accepts it."""
     witness = Witness()
-    with serving(ResourceProtector(Finding(found, says_yes=says_yes))(witness.view(colour))):
+    with serving(ResourceProtector(Finding(found, says_yes=says_yes))(witness.view(mode))):
         assert send("/", bearer("x")).status == 401
     assert witness.entered == 0
     assert reasons == [Reason.UNKNOWN_TOKEN]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("found", [True, 1, [{}], InvalidTokenError(), HttpResponse(status=401), Finding], ids=repr)
-def test_what_is_no_token(found: Any, colour: str, send: Send) -> None:
+def test_what_is_no_token(found: Any, mode: str, send: Send) -> None:
     """A refusal that ``authenticate_token`` returns is not a token, even if a site's ``validate_token`` accepts it."""
     witness = Witness()
-    with serving(ResourceProtector(Finding(found, says_yes=True))(witness.view(colour))):
+    with serving(ResourceProtector(Finding(found, says_yes=True))(witness.view(mode))):
         assert send("/", bearer("x")).status == 500
     assert witness.entered == 0
 
@@ -289,7 +289,7 @@ def server() -> Iterator[FaultServer]:
         yield server
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("compat", [None, "authlib"])
 @pytest.mark.parametrize("judge", [SeesAll, SeesAllAsync])
 @pytest.mark.parametrize("method", ["server", "introspect_token", "authenticate_token"])
@@ -297,7 +297,7 @@ def test_inactive_tokens_are_kept_from_hooks(
     method: str,
     judge: type[SeesAll],
     compat: Any,
-    colour: str,
+    mode: str,
     send: Send,
     server: FaultServer,
     reasons: list[Any],
@@ -308,34 +308,34 @@ def test_inactive_tokens_are_kept_from_hooks(
         seen: list[Any] = []
         protector = ResourceProtector(told_by(method, judge, word, seen, server), compat=compat)
         witness = Witness()
-        with serving(protector("profile")(witness.view(colour))):
+        with serving(protector("profile")(witness.view(mode))):
             answer = send("/", bearer("x"))
         assert (answer.status, answer.json["error"], witness.entered, seen) == (401, "invalid_token", 0, []), word
     assert reasons == [Reason.INACTIVE_TOKEN] * len(words)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("judge", [SeesAll, SeesAllAsync])
 @pytest.mark.parametrize("method", ["server", "introspect_token", "authenticate_token"])
 def test_active_tokens_are_handed_to_hooks(
-    method: str, judge: type[SeesAll], colour: str, send: Send, server: FaultServer
+    method: str, judge: type[SeesAll], mode: str, send: Send, server: FaultServer
 ) -> None:
     """An active token is a site's own ``validate_token``'s to judge."""
     seen: list[Any] = []
     word = {"active": True, "scope": "profile"}
     with serving(
-        ResourceProtector(told_by(method, judge, word, seen, server))("profile")(view_of(lambda request: None, colour))
+        ResourceProtector(told_by(method, judge, word, seen, server))("profile")(view_of(lambda request: None, mode))
     ):
         assert send("/", bearer("x")).status == 200
     assert [dict(token) for token in seen] == [word]
 
 
-@both_colours
-def test_own_objects_are_handed_to_hooks(colour: str, send: Send) -> None:
+@sync_and_async
+def test_own_objects_are_handed_to_hooks(mode: str, send: Send) -> None:
     """What is no mapping, from an ``authenticate_token`` of a site's own, has no ``active`` to look at."""
     found, seen = object(), []  # type: ignore[var-annotated]
     own = type("Own", (SeesAll,), {"authenticate_token": lambda self, token_string: found})
-    with serving(ResourceProtector(own(seen))("profile")(view_of(lambda request: None, colour))):
+    with serving(ResourceProtector(own(seen))("profile")(view_of(lambda request: None, mode))):
         assert send("/", bearer("x")).status == 200
     assert seen == [found]
 
@@ -346,19 +346,19 @@ def test_inactive_tokens_are_found_by_direct_calls(server: FaultServer) -> None:
     assert validator.authenticate_token("x") == {"active": False}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("method", ["introspect_token", "authenticate_token"])
 @pytest.mark.parametrize(
     "kind", [{"token_use": "refresh_token"}, {"token_type": "id_token"}, {"typ": "Refresh"}], ids=str
 )
 def test_other_kinds_of_token_from_hooks(
-    kind: dict[str, str], method: str, colour: str, send: Send, reasons: list[Any]
+    kind: dict[str, str], method: str, mode: str, send: Send, reasons: list[Any]
 ) -> None:
     """A refresh token or an ID token is 401, also where a site's own method says what it is."""
     word = {"active": True, "scope": "profile", **kind}
     own = type("Own", (IntrospectTokenValidator,), {method: lambda self, token_string: word})
     witness = Witness()
-    with serving(ResourceProtector(own(audience=None))("profile")(witness.view(colour))):
+    with serving(ResourceProtector(own(audience=None))("profile")(witness.view(mode))):
         assert send("/", bearer("x")).status == 401
     assert (witness.entered, reasons) == (0, [Reason.WRONG_TYPE])
 
@@ -366,31 +366,31 @@ def test_other_kinds_of_token_from_hooks(
 CLAIMS = {"user": "root", "user_id": 1, "scope": "profile"}
 
 
-@both_colours
-def test_claim_named_user(colour: str, send: Send, reasons: list[Any]) -> None:
+@sync_and_async
+def test_claim_named_user(mode: str, send: Send, reasons: list[Any]) -> None:
     """A member ``user`` among claims is whatever a token said, and no user of the site's: ``require_user`` refuses."""
     protector = ResourceProtector(Finding(CLAIMS, says_yes=True))
-    with serving(protector(require_user=True)(view_of(lambda request: None, colour))):
+    with serving(protector(require_user=True)(view_of(lambda request: None, mode))):
         assert send("/", bearer("x")).status == 403
     assert reasons == [Reason.NO_USER]
 
 
-@both_colours
-def test_claim_named_user_is_not_set(colour: str, send: Send) -> None:
+@sync_and_async
+def test_claim_named_user_is_not_set(mode: str, send: Send) -> None:
     """Nor does ``set_user`` set it."""
     protector = ResourceProtector(Finding(CLAIMS, says_yes=True), set_user=True)
-    with serving(protector(view_of(lambda request: type(request.user).__name__, colour))):
+    with serving(protector(view_of(lambda request: type(request.user).__name__, mode))):
         assert send("/", bearer("x")).json == {"answer": "AnonymousUser"}
-    with serving(protector(view_of(lambda request: repr(AccessToken.of(request).user), colour))):  # type: ignore[union-attr]
+    with serving(protector(view_of(lambda request: repr(AccessToken.of(request).user), mode))):  # type: ignore[union-attr]
         assert send("/", bearer("x")).json == {"answer": "None"}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("is_active", "status"), [(True, 200), (False, 401)])
-def test_user_of_claims(is_active: bool, status: int, colour: str, send: Send, reasons: list[Any]) -> None:
+def test_user_of_claims(is_active: bool, status: int, mode: str, send: Send, reasons: list[Any]) -> None:
     """The user that a site's hook gives an ``AccessToken`` is checked like a row's."""
     token = AccessToken({"scope": "profile"}, user=User(username="bob", is_active=is_active))
-    with serving(ResourceProtector(Finding(token))("profile", require_user=True)(Witness().view(colour))):
+    with serving(ResourceProtector(Finding(token))("profile", require_user=True)(Witness().view(mode))):
         assert send("/", bearer("x")).status == status
     assert reasons == ([] if is_active else [Reason.INACTIVE_USER])
 
@@ -444,12 +444,12 @@ def alice_when_asked() -> Any:
     return SimpleLazyObject(lambda: User.objects.get(username="alice"))
 
 
-@both_colours
+@sync_and_async
 @every_finder
-def test_inactive_user_of_a_hooks_token(finder: str, colour: str, send: Send) -> None:
+def test_inactive_user_of_a_hooks_token(finder: str, mode: str, send: Send) -> None:
     """A user that a hook found is refused if they are not active, unless the hook judges the token itself."""
     for user in (User(is_active=False), SimpleLazyObject(lambda: User(is_active=False))):
-        with serving(ResourceProtector(FINDERS[finder](user))(Witness().view(colour))):
+        with serving(ResourceProtector(FINDERS[finder](user))(Witness().view(mode))):
             assert send("/", bearer("x")).status == (200 if finder == "judged" else 401)
 
 
@@ -462,11 +462,11 @@ class MethodUser:
         return False
 
 
-@both_colours
+@sync_and_async
 @every_finder
-def test_user_whose_is_active_is_a_method(finder: str, colour: str, send: Send) -> None:
+def test_user_whose_is_active_is_a_method(finder: str, mode: str, send: Send) -> None:
     """Fail closed: a method has no value until it is called. It is a mistake and does not count as true."""
-    with serving(ResourceProtector(FINDERS[finder](MethodUser()))(view_of(lambda request: None, colour))):
+    with serving(ResourceProtector(FINDERS[finder](MethodUser()))(view_of(lambda request: None, mode))):
         assert send("/", bearer("x")).status == (200 if finder == "judged" else 500)
 
 
@@ -506,7 +506,7 @@ def faulty(name: str) -> Any:
     return type("FaultyToken", (PlainToken,), {name: property(lambda token: token.missing)})()
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("token", "status"),
     [
@@ -516,25 +516,25 @@ def faulty(name: str) -> Any:
     ],
     ids=["none", "is_active", "user", "cnf", "token_type"],
 )
-def test_properties_that_fail(token: Any, status: int, colour: str, send: Send) -> None:
+def test_properties_that_fail(token: Any, status: int, mode: str, send: Send) -> None:
     """Fail closed: a property that raises an ``AttributeError`` does not count as an attribute that is not there."""
     witness = Witness()
-    with serving(ResourceProtector(Finding(token))(witness.view(colour))):
+    with serving(ResourceProtector(Finding(token))(witness.view(mode))):
         assert send("/", bearer("x")).status == status
     assert witness.entered == (status == 200)
 
 
-@both_colours
+@sync_and_async
 @every_finder
-def test_lazy_user_of_a_hooks_token(finder: str, colour: str, send: Send) -> None:
+def test_lazy_user_of_a_hooks_token(finder: str, mode: str, send: Send) -> None:
     """A lazy user is loaded before the view runs, and the request gets the user itself."""
     protector = ResourceProtector(FINDERS[finder](alice_when_asked()), set_user=True)
-    answer = view_of(lambda request: [type(request.user).__name__, request.oauth_token.user.username], colour)
+    answer = view_of(lambda request: [type(request.user).__name__, request.oauth_token.user.username], mode)
     with serving(protector(require_user=True)(answer)):
         assert send("/", bearer("x")).json == {"answer": ["User", "alice"]}
 
 
-@both_colours
+@sync_and_async
 @every_finder
 @pytest.mark.parametrize(
     ("user", "status"),
@@ -548,24 +548,24 @@ def test_lazy_user_of_a_hooks_token(finder: str, colour: str, send: Send) -> Non
     ],
     ids=["anonymous", "lazy anonymous", "lazy none", "False", "tuple", "name"],
 )
-def test_who_is_no_user(user: Any, status: int, finder: str, colour: str, send: Send) -> None:
+def test_who_is_no_user(user: Any, status: int, finder: str, mode: str, send: Send) -> None:
     """Nobody but an authenticated user satisfies ``require_user``, whatever a hook's token has for a user."""
     witness = Witness()
-    with serving(ResourceProtector(FINDERS[finder](user))(require_user=True)(witness.view(colour))):
+    with serving(ResourceProtector(FINDERS[finder](user))(require_user=True)(witness.view(mode))):
         answered = send("/", bearer("x")).status
     anonymous = isinstance(user, AnonymousUser)
     assert answered == (401 if anonymous and finder != "judged" else status)
     assert witness.entered == 0
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("user", "status"), [(AnonymousUser(), 200), (SimpleLazyObject(lambda: None), 200), (False, 500), ("alice", 500)]
 )
-def test_who_is_not_set(user: Any, status: int, colour: str, send: Send) -> None:
+def test_who_is_not_set(user: Any, status: int, mode: str, send: Send) -> None:
     """``set_user`` sets no other object than a user."""
     protector = ResourceProtector(FINDERS["judged"](user), set_user=True)
-    with serving(protector(view_of(lambda request: type(request.user).__name__, colour))):
+    with serving(protector(view_of(lambda request: type(request.user).__name__, mode))):
         answer = send("/", bearer("x"))
     assert answer.status == status
     assert status == 500 or answer.json == {"answer": "AnonymousUser"}
@@ -574,12 +574,12 @@ def test_who_is_not_set(user: Any, status: int, colour: str, send: Send) -> None
 # Users who are gone, users who are numbers, users who are not loaded.
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("options", [{}, {"select_related": ()}, {"select_related": (), "blocking_methods": True}])
-def test_user_who_is_gone(options: dict[str, Any], colour: str, send: Send, reasons: list[Any]) -> None:
+def test_user_who_is_gone(options: dict[str, Any], mode: str, send: Send, reasons: list[Any]) -> None:
     """A token that has outlived its user is refused, whether or not the user was to be loaded with it."""
     witness = Witness()
-    with serving(ResourceProtector(BearerTokenValidator(OrphanToken, **options))(witness.view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(OrphanToken, **options))(witness.view(mode))):
         assert send("/", bearer("orphan")).status == 401
         assert witness.entered == 0
         assert send("/", bearer(PLAIN)).json == {"token": True, "user": "alice"}
@@ -591,22 +591,22 @@ class JudgeOfOrphans(BearerTokenValidator):
         pass
 
 
-@both_colours
-def test_user_who_is_gone_behind_a_hook(colour: str, send: Send, reasons: list[Any]) -> None:
+@sync_and_async
+def test_user_who_is_gone_behind_a_hook(mode: str, send: Send, reasons: list[Any]) -> None:
     """So is one that a hook has judged."""
-    view = ResourceProtector(JudgeOfOrphans(OrphanToken, select_related=()))(Witness().view(colour))
+    view = ResourceProtector(JudgeOfOrphans(OrphanToken, select_related=()))(Witness().view(mode))
     with serving(view):
         assert send("/", bearer("orphan")).status == 401
     assert reasons == [Reason.INACTIVE_USER]
 
 
-@both_colours
-def test_user_who_is_a_number(colour: str, send: Send) -> None:
+@sync_and_async
+def test_user_who_is_a_number(mode: str, send: Send) -> None:
     """A model that knows its user's number only has no user to judge: it lets in, and ``require_user`` does not."""
     protector = ResourceProtector(BearerTokenValidator(PlainUserToken))
-    with serving(protector("profile")(view_of(lambda request: request.oauth_token.user_id, colour))):
+    with serving(protector("profile")(view_of(lambda request: request.oauth_token.user_id, mode))):
         assert send("/", bearer(PLAIN)).json == {"answer": GONE}
-    with serving(protector(require_user=True)(view_of(lambda request: None, colour))):
+    with serving(protector(require_user=True)(view_of(lambda request: None, mode))):
         assert send("/", bearer(PLAIN)).status == 403
 
 
@@ -620,10 +620,10 @@ class AsyncJudge(BearerTokenValidator):
         assert token.client_id == "client"
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Judge, AsyncJudge])
 @pytest.mark.parametrize("keywords", [{}, {"require_user": True}])
-def test_user_of_a_row_that_a_hook_judged(keywords: Any, cls: Any, colour: str, send: Send) -> None:
+def test_user_of_a_row_that_a_hook_judged(keywords: Any, cls: Any, mode: str, send: Send) -> None:
     """Its user is there for the view, on an event loop too, though nothing loaded them with the row."""
     protector = ResourceProtector(cls(OAuth2Token, select_related=()), set_user=True)
     for answer in (
@@ -631,22 +631,22 @@ def test_user_of_a_row_that_a_hook_judged(keywords: Any, cls: Any, colour: str, 
         lambda request: request.user.username,
         lambda request: AccessToken.of(request).user.username,  # type: ignore[union-attr]
     ):
-        with serving(protector(**keywords)(view_of(answer, colour))):
+        with serving(protector(**keywords)(view_of(answer, mode))):
             assert send("/", bearer(PLAIN)).json == {"answer": "alice"}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [BearerTokenValidator, Judge])
-def test_client_that_is_not_loaded(cls: Any, colour: str, send: Send) -> None:
+def test_client_that_is_not_loaded(cls: Any, mode: str, send: Send) -> None:
     """``AccessToken.of`` makes no database query. A client in a separate row that is not loaded stays unloaded."""
     if cls is Judge:
         view = ResourceProtector(JudgeOfOrphans(ClientToken))
     else:
         view = ResourceProtector(BearerTokenValidator(ClientToken))
-    with serving(view(view_of(lambda request: AccessToken.of(request).client_id, colour))):  # type: ignore[union-attr]
+    with serving(view(view_of(lambda request: AccessToken.of(request).client_id, mode))):  # type: ignore[union-attr]
         assert send("/", bearer(PLAIN)).json == {"answer": "of-the-row"}
     loading = BearerTokenValidator(ClientToken, select_related=("user", "application"))
-    of_client = ResourceProtector(loading)(view_of(lambda request: AccessToken.of(request).client_id, colour))  # type: ignore[union-attr]
+    of_client = ResourceProtector(loading)(view_of(lambda request: AccessToken.of(request).client_id, mode))  # type: ignore[union-attr]
     with serving(of_client):
         assert send("/", bearer(PLAIN)).json == {"answer": "of-the-client"}
 
@@ -654,10 +654,10 @@ def test_client_that_is_not_loaded(cls: Any, colour: str, send: Send) -> None:
 # Columns that cannot hold what is presented.
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("token", ["9" * 19, "9" * 30, "9" * 5000, str(2**63), "nan", "1e3"])
 def test_numbers_that_no_column_holds(
-    token: str, colour: str, send: Send, reasons: list[Any], monkeypatch: pytest.MonkeyPatch
+    token: str, mode: str, send: Send, reasons: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A number beyond what the column holds is an unknown token, and the database is not asked about it."""
     queries: list[str] = []
@@ -668,7 +668,7 @@ def test_numbers_that_no_column_holds(
         return execute(cursor, sql, params)
 
     monkeypatch.setattr(CursorWrapper, "execute", noting)
-    with serving(ResourceProtector(BearerTokenValidator(NumberToken))(Witness().view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(NumberToken))(Witness().view(mode))):
         assert send("/", bearer(token)).status == 401
         assert queries == []
         assert send("/", bearer("12345")).status == 200
@@ -715,15 +715,15 @@ class NoClassOfOurs:
             raise InsufficientScopeError
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("compat", [None, "authlib"])
 @pytest.mark.parametrize("cls", [Bare, BareAuthlib, NoClassOfOurs])
-def test_validators_without_a_realm(cls: Any, compat: Any, colour: str, send: Send) -> None:
+def test_validators_without_a_realm(cls: Any, compat: Any, mode: str, send: Send) -> None:
     """A validator that has neither realm nor attributes refuses as others do, and lets in as others do."""
     protector = ResourceProtector(cls(), compat=compat)
-    with serving(protector(view_of(lambda request: None, colour))):
+    with serving(protector(view_of(lambda request: None, mode))):
         assert [send("/", headers).status for headers in ([], bearer("bad"), bearer("good"))] == [401, 401, 200]
-    with serving(protector("email")(view_of(lambda request: None, colour))):
+    with serving(protector("email")(view_of(lambda request: None, mode))):
         assert send("/", bearer("good")).status == 403
 
 
@@ -737,10 +737,10 @@ class OwnScopes(TokenValidator):
         return any(token_scopes.get(scope) != "write" for scope in required_scopes or ())
 
 
-@both_colours
-def test_scopes_of_an_own_shape(colour: str, send: Send) -> None:
+@sync_and_async
+def test_scopes_of_an_own_shape(mode: str, send: Send) -> None:
     """Where a site defines ``scope_insufficient``, only that method reads ``get_scope()``. Its refusal is final."""
-    view = view_of(lambda request: None, colour)
+    view = view_of(lambda request: None, mode)
     with serving(ResourceProtector(OwnScopes())("profile")(view)):
         assert send("/", bearer("write")).status == 200
     with serving(ResourceProtector(OwnScopes())("email")(view)):
@@ -749,10 +749,10 @@ def test_scopes_of_an_own_shape(colour: str, send: Send) -> None:
         assert send("/", bearer("write")).status == 401
 
 
-@both_colours
-def test_no_of_a_hook_to_scopes_of_an_own_shape(colour: str, send: Send, reasons: list[Any]) -> None:
+@sync_and_async
+def test_no_of_a_hook_to_scopes_of_an_own_shape(mode: str, send: Send, reasons: list[Any]) -> None:
     """RFC 6750 §3.1: its no means that the token does not reach this far, which is 403, not that it is malformed."""
-    with serving(ResourceProtector(OwnScopes())("profile")(view_of(lambda request: None, colour))):
+    with serving(ResourceProtector(OwnScopes())("profile")(view_of(lambda request: None, mode))):
         assert send("/", bearer("read")).status == 403
     assert reasons == [Reason.INSUFFICIENT_SCOPE]
 
@@ -777,7 +777,7 @@ class Deciding(OwnScopes):
         setattr(self, hook, answer)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("hook", "compat"),
     [
@@ -791,25 +791,25 @@ class Deciding(OwnScopes):
 )
 @pytest.mark.parametrize("answer", UNDECIDED.values(), ids=UNDECIDED)
 def test_hooks_that_do_not_decide(
-    answer: Any, hook: str, compat: Any, colour: str, send: Send, caplog: pytest.LogCaptureFixture
+    answer: Any, hook: str, compat: Any, mode: str, send: Send, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A hook that decides returns a ``bool``: anything else is a bug of the site's, and the view is not called."""
     witness = Witness()
     # Two, since nobody asks a single one whether it owns a token.
     protector = ResourceProtector(Deciding(hook, answer), Deciding(hook, answer), compat=compat)
-    with serving(protector("profile")(witness.view(colour))):
+    with serving(protector("profile")(witness.view(mode))):
         assert send("/", bearer("write")).status == 500
     assert witness.entered == 0
     assert "<lambda>() must return a bool" in caplog.text
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("hook", ["recognises", "owns"])
-def test_hooks_that_nobody_awaits(hook: str, colour: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
+def test_hooks_that_nobody_awaits(hook: str, mode: str, send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """A hook that must not do I/O may not return a coroutine. Python does not warn that it was never awaited."""
     protector = ResourceProtector(Deciding(hook, forgotten), Deciding(hook, forgotten))
     witness = Witness()
-    with serving(protector(witness.view(colour))):
+    with serving(protector(witness.view(mode))):
         assert send("/", bearer("write")).status == 500
     assert witness.entered == 0
     assert "forgotten() must return a bool" in caplog.text
@@ -838,13 +838,13 @@ class Promising(TokenValidator):
         return self._do("validate_token", self.result)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("compat", [None, "authlib"])
 @pytest.mark.parametrize("result", [None, False, "no", ()], ids=repr)
-def test_results_that_decide_nothing(result: Any, compat: Any, colour: str, send: Send) -> None:
+def test_results_that_decide_nothing(result: Any, compat: Any, mode: str, send: Send) -> None:
     """As with Authlib, ``validate_request`` and ``validate_token`` refuse by raising; what they return is awaited."""
     validator = Promising(result)
-    with serving(ResourceProtector(validator, compat=compat)("profile")(view_of(lambda request: None, colour))):
+    with serving(ResourceProtector(validator, compat=compat)("profile")(view_of(lambda request: None, mode))):
         assert send("/", bearer("x")).status == 200
     assert validator.done == ["validate_request", "authenticate_token", "validate_token"]
 
@@ -861,22 +861,22 @@ class Hawk(TokenValidator):
         return AccessToken({"scope": "profile", "read": str(token_string)})
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("presented", ['id="x", mac="y"', 'id="x",mac="y"', "id=x", "abc"])
-def test_scheme_with_parameters(presented: str, colour: str, send: Send) -> None:
+def test_scheme_with_parameters(presented: str, mode: str, send: Send) -> None:
     """RFC 9110 §11.4: what follows another scheme is its validator's to read, as it is."""
     protector = ResourceProtector(Hawk(), BearerTokenValidator(OAuth2Token))
-    with serving(protector("profile")(view_of(lambda request: request.oauth_token["read"], colour))):
+    with serving(protector("profile")(view_of(lambda request: request.oauth_token["read"], mode))):
         assert send("/", bearer(presented, "Hawk")).json == {"answer": presented}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("presented", ['id="x", mac="y"', "a b", "a,b", 'token="x"', "a;b", "="])
-def test_malformed_bearer_beside_other_schemes(presented: str, colour: str, send: Send) -> None:
+def test_malformed_bearer_beside_other_schemes(presented: str, mode: str, send: Send) -> None:
     """RFC 6750 §2.1: after ``Bearer`` stands one token68, and anything else stays malformed."""
     witness = Witness()
     protector = ResourceProtector(Hawk(), BearerTokenValidator(OAuth2Token))
-    with serving(protector(witness.view(colour))):
+    with serving(protector(witness.view(mode))):
         assert send("/", bearer(presented)).status == 400
         assert send("/", bearer(presented, "bEaReR")).status == 400
     assert witness.entered == 0
@@ -885,10 +885,10 @@ def test_malformed_bearer_beside_other_schemes(presented: str, colour: str, send
 # The toolkit's rows.
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("query", [b"", b"?page[size]=10", b"?q=%zz", b"?q=%ff&&;=", b"?a=\xc3\xa4"])
 def test_own_method_of_the_toolkits_clients(
-    query: bytes, colour: str, send: Send, monkeypatch: pytest.MonkeyPatch, reasons: list[Any]
+    query: bytes, mode: str, send: Send, monkeypatch: pytest.MonkeyPatch, reasons: list[Any]
 ) -> None:
     """A site's own ``is_usable()`` is called for any query string. The toolkit's request accepts fewer of them."""
     methods: list[str] = []
@@ -902,7 +902,7 @@ def test_own_method_of_the_toolkits_clients(
     assert Application.is_usable is not AbstractApplication.is_usable
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator.for_django_oauth_toolkit())
-    with serving(protector("profile")(witness.view(colour))):
+    with serving(protector("profile")(witness.view(mode))):
         assert send("/", bearer(PLAIN), query=query.removeprefix(b"?")).status == 200
         is_usable = False
         assert send("/", bearer(PLAIN), query=query.removeprefix(b"?")).status == 401
@@ -911,14 +911,14 @@ def test_own_method_of_the_toolkits_clients(
     assert reasons == [Reason.UNUSABLE_CLIENT]
 
 
-@both_colours
+@sync_and_async
 def test_own_method_of_the_toolkits_tokens(
-    colour: str, send: Send, monkeypatch: pytest.MonkeyPatch, reasons: list[Any]
+    mode: str, send: Send, monkeypatch: pytest.MonkeyPatch, reasons: list[Any]
 ) -> None:
     """A site's own ``is_valid()`` is called. If it returns false, the token is refused."""
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator.for_django_oauth_toolkit())
-    with serving(protector("profile")(witness.view(colour))):
+    with serving(protector("profile")(witness.view(mode))):
         assert send("/", bearer(PLAIN)).status == 200
         monkeypatch.setattr(ToolkitToken, "is_valid", lambda token, scopes=None: False)
         assert send("/", bearer(PLAIN)).status == 401

@@ -26,15 +26,15 @@ from async_oauth_guard import (
 from tests.answers import Answer, bearer
 from tests.conftest import Committed, Send
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
 GOOD = "token-for-hook-errors"
 PATIENCE = 20
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
-hooks_of_both_colours = pytest.mark.parametrize("hook_colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
+sync_and_async_hooks = pytest.mark.parametrize("hook_mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,10 +45,10 @@ def _tokens(committed: Committed) -> None:
 class Failing(BearerTokenValidator):
     """Raises in one hook, sync or async, as long as ``make`` is set."""
 
-    def __init__(self, place: str, hook_colour: str, make: Callable[[], BaseException]) -> None:
+    def __init__(self, place: str, hook_mode: str, make: Callable[[], BaseException]) -> None:
         super().__init__(OAuth2Token, "r")
         self.make: Callable[[], BaseException] | None = make
-        if hook_colour == "def":
+        if hook_mode == "def":
             setattr(self, place, self._fail)
         else:
             setattr(self, place, self._afail)
@@ -87,15 +87,15 @@ def in_time(view: Any, send: Send) -> Answer:
 # Outages.
 
 
-@both_colours
+@sync_and_async
 @every_hook
-@hooks_of_both_colours
+@sync_and_async_hooks
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_outage_in_a_hook(error: type[Exception], hook_colour: str, place: str, colour: str, send: Send) -> None:
+def test_outage_in_a_hook(error: type[Exception], hook_mode: str, place: str, mode: str, send: Send) -> None:
     """E21: a hook whose own queries fail could not tell: 503, nobody enters, and the next request is answered again."""
     witness = Witness()
-    validator = Failing(place, hook_colour, lambda: error("the database is down"))
-    with serving(ResourceProtector(validator)("profile")(witness.view(colour))):
+    validator = Failing(place, hook_mode, lambda: error("the database is down"))
+    with serving(ResourceProtector(validator)("profile")(witness.view(mode))):
         answer = send("/", bearer(GOOD))
         assert (answer.status, answer.lines("WWW-Authenticate")) == (503, [])
         assert answer.header("Retry-After") == "1"
@@ -104,11 +104,11 @@ def test_outage_in_a_hook(error: type[Exception], hook_colour: str, place: str, 
         assert send("/", bearer(GOOD)).status == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("method", ["is_expired", "is_revoked", "get_scope"])
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 def test_outage_in_a_model(
-    error: type[Exception], method: str, colour: str, send: Send, monkeypatch: pytest.MonkeyPatch
+    error: type[Exception], method: str, mode: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E21: so it is with what a model's methods query."""
     witness = Witness()
@@ -116,7 +116,7 @@ def test_outage_in_a_model(
     def fail(row: Any) -> Any:
         raise error("the database is down")
 
-    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))("profile")(witness.view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(OAuth2Token))("profile")(witness.view(mode))):
         with monkeypatch.context() as patch:
             patch.setattr(OAuth2Token, method, fail)
             assert send("/", bearer(GOOD)).status == 503
@@ -133,20 +133,20 @@ class Querying(ResourceProtector):
         raise self.error("the database is down")
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_outage_in_acquire_token(error: type[Exception], colour: str, send: Send) -> None:
+def test_outage_in_acquire_token(error: type[Exception], mode: str, send: Send) -> None:
     """E21: so it is with what a site's own ``acquire_token`` queries."""
     witness = Witness()
     protector = type("Own", (Querying,), {"error": error})(BearerTokenValidator(OAuth2Token))
-    answer = ask(protector(check=lambda request, token: True)(witness.view(colour)), send)
+    answer = ask(protector(check=lambda request, token: True)(witness.view(mode)), send)
     assert (answer.status, answer.lines("WWW-Authenticate")) == (503, [])
     assert witness.entered == 0
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_outage_in_a_check(error: type[Exception], colour: str, send: Send) -> None:
+def test_outage_in_a_check(error: type[Exception], mode: str, send: Send) -> None:
     """R124: a check is the view's own business, as its queries are: what they raise is a 500."""
     witness = Witness()
 
@@ -154,7 +154,7 @@ def test_outage_in_a_check(error: type[Exception], colour: str, send: Send) -> N
         raise error("the database is down")
 
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    assert ask(protector(check=check)(witness.view(colour)), send).status == 500
+    assert ask(protector(check=check)(witness.view(mode)), send).status == 500
     assert witness.entered == 0
 
 
@@ -165,46 +165,46 @@ def stop(*args: Any, **kwargs: Any) -> Any:
     return next(iter(()))
 
 
-@both_colours
+@sync_and_async
 @every_hook
-@hooks_of_both_colours
-def test_stop_iteration_in_a_hook(hook_colour: str, place: str, colour: str, send: Send) -> None:
+@sync_and_async_hooks
+def test_stop_iteration_in_a_hook(hook_mode: str, place: str, mode: str, send: Send) -> None:
     """R124: ``next()`` of nothing in a hook is a bug of the site's: a 500 in time, and nobody enters."""
     witness = Witness()
-    protector = ResourceProtector(Failing(place, hook_colour, StopIteration))
-    assert in_time(protector("profile")(witness.view(colour)), send).status == 500
+    protector = ResourceProtector(Failing(place, hook_mode, StopIteration))
+    assert in_time(protector("profile")(witness.view(mode)), send).status == 500
     assert witness.entered == 0
 
 
-@both_colours
-def test_stop_iteration_in_a_check(colour: str, send: Send) -> None:
+@sync_and_async
+def test_stop_iteration_in_a_check(mode: str, send: Send) -> None:
     """R124: so it is in a check."""
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    assert in_time(protector(check=stop)(witness.view(colour)), send).status == 500
+    assert in_time(protector(check=stop)(witness.view(mode)), send).status == 500
     assert witness.entered == 0
 
 
-@both_colours
-def test_stop_iteration_in_a_renderer(colour: str, send: Send) -> None:
+@sync_and_async
+def test_stop_iteration_in_a_renderer(mode: str, send: Send) -> None:
     """R124: so it is in a renderer of refusals."""
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token), render_error=stop)
-    assert in_time(protector("email")(witness.view(colour)), send).status == 500
+    assert in_time(protector("email")(witness.view(mode)), send).status == 500
     assert witness.entered == 0
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("blocking", [False, True])
 @pytest.mark.parametrize("method", ["is_expired", "is_revoked", "get_scope"])
 def test_stop_iteration_in_a_model(
-    method: str, blocking: bool, colour: str, send: Send, monkeypatch: pytest.MonkeyPatch
+    method: str, blocking: bool, mode: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R124: so it is in a model's methods, where they run on the loop and where they run on a thread."""
     witness = Witness()
     monkeypatch.setattr(OAuth2Token, method, stop)
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token, blocking_methods=blocking))
-    assert in_time(protector("profile")(witness.view(colour)), send).status == 500
+    assert in_time(protector("profile")(witness.view(mode)), send).status == 500
     assert witness.entered == 0
 
 
@@ -213,12 +213,12 @@ class Stopping(ResourceProtector):
         return stop()
 
 
-@both_colours
-def test_stop_iteration_in_acquire_token(colour: str, send: Send) -> None:
+@sync_and_async
+def test_stop_iteration_in_acquire_token(mode: str, send: Send) -> None:
     """R124: so it is in a site's own ``acquire_token``."""
     witness = Witness()
     protector = Stopping(BearerTokenValidator(OAuth2Token))
-    assert in_time(protector(witness.view(colour)), send).status == 500
+    assert in_time(protector(witness.view(mode)), send).status == 500
     assert witness.entered == 0
 
 
@@ -227,16 +227,16 @@ hangs = pytest.mark.xfail(
 )
 
 
-@pytest.mark.parametrize("colour", ["def", pytest.param("async def", marks=hangs)])
+@pytest.mark.parametrize("mode", ["def", pytest.param("async def", marks=hangs)])
 @pytest.mark.parametrize("signal", [token_authenticated, token_rejected])
-def test_stop_iteration_in_a_receiver(signal: Signal, colour: str, send: Send) -> None:
+def test_stop_iteration_in_a_receiver(signal: Signal, mode: str, send: Send) -> None:
     """R124: so it is in a receiver of either signal."""
     witness = Witness()
     scopes = "profile" if signal is token_authenticated else "email"
     signal.connect(stop)
     try:
         protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-        assert in_time(protector(scopes)(witness.view(colour)), send).status == 500
+        assert in_time(protector(scopes)(witness.view(mode)), send).status == 500
     finally:
         signal.disconnect(stop)
     assert witness.entered == 0
@@ -272,13 +272,13 @@ class UnpaidError(OAuth2Error):
     status_code = 401
 
 
-@both_colours
+@sync_and_async
 @every_hook
-@hooks_of_both_colours
-def test_problem_of_an_unregistered_status(hook_colour: str, place: str, colour: str, send: Send) -> None:
+@sync_and_async_hooks
+def test_problem_of_an_unregistered_status(hook_mode: str, place: str, mode: str, send: Send) -> None:
     """``render_problem`` renders a status that has no phrase: it is the author's, and the title is empty."""
-    validator = Failing(place, hook_colour, LoginTimeoutError)
-    answer = ask(ResourceProtector(validator, render_error=render_problem)("x")(Witness().view(colour)), send)
+    validator = Failing(place, hook_mode, LoginTimeoutError)
+    answer = ask(ResourceProtector(validator, render_error=render_problem)("x")(Witness().view(mode)), send)
     assert answer.status == 498
     assert answer.header("Content-Type") == "application/problem+json"
     problem = answer.json
@@ -286,24 +286,24 @@ def test_problem_of_an_unregistered_status(hook_colour: str, place: str, colour:
     assert (problem["error"], problem["detail"]) == ("login_timeout", "Log in anew.")
 
 
-@both_colours
+@sync_and_async
 @every_hook
 @pytest.mark.parametrize("make", [UnpaidError, lambda: OAuth2Error("No.", error="unpaid", status_code=401)])
-def test_own_code_has_a_challenge(make: Any, place: str, colour: str, send: Send) -> None:
+def test_own_code_has_a_challenge(make: Any, place: str, mode: str, send: Send) -> None:
     """RFC 9110 §15.5.2: a 401 names a challenge, also where a hook made up its code."""
-    answer = ask(ResourceProtector(Failing(place, "def", make))("x")(Witness().view(colour)), send)
+    answer = ask(ResourceProtector(Failing(place, "def", make))("x")(Witness().view(mode)), send)
     assert (answer.status, answer.json["error"]) == (401, "unpaid")
     (challenge,) = answer.challenges
     assert (challenge.scheme.lower(), challenge.parameters["realm"]) == ("bearer", "r")
     assert challenge.parameters["error"] == "unpaid"
 
 
-@both_colours
+@sync_and_async
 @every_hook
 @pytest.mark.parametrize("make", [TooOldError, OwnTooOldError])
-def test_description_of_a_subclass(make: Any, place: str, colour: str, send: Send) -> None:
+def test_description_of_a_subclass(make: Any, place: str, mode: str, send: Send) -> None:
     """What an author wrote into their class is what clients read, in the body and in the challenge."""
-    answer = ask(ResourceProtector(Failing(place, "def", make))("x")(Witness().view(colour)), send)
+    answer = ask(ResourceProtector(Failing(place, "def", make))("x")(Witness().view(mode)), send)
     assert (answer.status, answer.json) == (
         401,
         {"error": "invalid_token", "error_description": "This client is too old."},
@@ -323,7 +323,7 @@ def of_this_package() -> OAuth2Error:
     return InvalidTokenError("Too old.", uri=URI, status_code=419)
 
 
-@both_colours
+@sync_and_async
 @every_hook
 @pytest.mark.parametrize(
     ("make", "compat"),
@@ -338,17 +338,17 @@ def of_this_package() -> OAuth2Error:
     ],
 )
 def test_values_of_an_error_are_kept(
-    make: Callable[[], OAuth2Error], compat: Any, place: str, colour: str, send: Send
+    make: Callable[[], OAuth2Error], compat: Any, place: str, mode: str, send: Send
 ) -> None:
     """Description, URI and status are what the hook's author gave the error, in either mode."""
-    answer = ask(ResourceProtector(Failing(place, "def", make), compat=compat)("x")(Witness().view(colour)), send)
+    answer = ask(ResourceProtector(Failing(place, "def", make), compat=compat)("x")(Witness().view(mode)), send)
     assert answer.status == 419
     assert answer.json == {"error": make().error, "error_description": "Too old.", "error_uri": URI}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("compat", [None, "authlib"])
-def test_renderers_see_the_values(compat: Any, colour: str, send: Send) -> None:
+def test_renderers_see_the_values(compat: Any, mode: str, send: Send) -> None:
     """A renderer of the site's is given an error with these values too."""
     seen: list[Any] = []
 
@@ -358,11 +358,11 @@ def test_renderers_see_the_values(compat: Any, colour: str, send: Send) -> None:
 
     for make in KEPT.values():
         protector = ResourceProtector(Failing("validate_token", "def", make), compat=compat, render_error=render)
-        assert ask(protector(Witness().view(colour)), send).status == 419
+        assert ask(protector(Witness().view(mode)), send).status == 419
     assert seen == [(make().error, "Too old.", URI, 419) for make in KEPT.values()]
 
 
-DOORS: dict[str, Callable[[ResourceProtector], Any]] = {
+METHODS: dict[str, Callable[[ResourceProtector], Any]] = {
     "acquire_token": lambda protector: protector.acquire_token(a_request(), "x"),
     "aacquire_token": lambda protector: async_to_sync(protector.aacquire_token)(a_request(), "x"),
     "validate_token": lambda protector: protector.validate_token(GOOD, "x"),
@@ -375,12 +375,12 @@ def a_request() -> Any:
 
 
 @every_hook
-@hooks_of_both_colours
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@sync_and_async_hooks
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("compat", [None, "authlib"])
 @pytest.mark.parametrize("cls", [TooOldError, OwnTooOldError, LoginTimeoutError, UnpaidError])
 def test_except_clauses_of_the_site(
-    cls: type[OAuth2Error], compat: Any, door: Any, hook_colour: str, place: str
+    cls: type[OAuth2Error], compat: Any, method: Any, hook_mode: str, place: str
 ) -> None:
     """Around a direct call, ``except`` with the class that the hook raised catches that same error, in either mode."""
     raised: list[OAuth2Error] = []
@@ -389,9 +389,9 @@ def test_except_clauses_of_the_site(
         raised.append(cls())
         return raised[-1]
 
-    protector = ResourceProtector(Failing(place, hook_colour, make), compat=compat)
+    protector = ResourceProtector(Failing(place, hook_mode, make), compat=compat)
     with pytest.raises(cls) as caught:
-        door(protector)
+        method(protector)
     assert caught.value is raised[-1]
 
 
@@ -407,10 +407,10 @@ async def arefuse(*args: Any, **kwargs: Any) -> None:
     refuse()
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("receiver", [refuse, arefuse])
 @pytest.mark.parametrize("compat", [None, "authlib"])
-def test_receiver_that_refuses(compat: Any, receiver: Any, colour: str, send: Send) -> None:
+def test_receiver_that_refuses(compat: Any, receiver: Any, mode: str, send: Send) -> None:
     """As with Authlib, a receiver of ``token_authenticated`` may refuse: 401 with a challenge, and nobody enters."""
     witness = Witness()
     rejected: list[Any] = []
@@ -422,7 +422,7 @@ def test_receiver_that_refuses(compat: Any, receiver: Any, colour: str, send: Se
     token_rejected.connect(note)
     try:
         protector = ResourceProtector(BearerTokenValidator(OAuth2Token), compat=compat)
-        answer = ask(protector(witness.view(colour)), send)
+        answer = ask(protector(witness.view(mode)), send)
     finally:
         token_authenticated.disconnect(receiver)
         token_rejected.disconnect(note)

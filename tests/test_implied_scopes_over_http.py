@@ -14,7 +14,7 @@ from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS
 from tests.kit.urls import async_view, sync_view
 from tests.site.models import StepUpToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 from tests.stepped_tokens import SOURCES, commit_rows
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def server() -> Iterator[FakeAuthorizationServer]:
         yield running
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("source", OF_OUR_RULES)
 @pytest.mark.parametrize(("held", "required", "status", "scope"), ROWS)
 def test_implied_scopes(
@@ -59,30 +59,30 @@ def test_implied_scopes(
     status: int,
     scope: str | None,
     source: str,
-    colour: str,
+    mode: str,
     server: FakeAuthorizationServer,
 ) -> None:
     """R115: a token's scopes count together with all that they imply, also where a hook calls our method."""
     made, token = SOURCES[source](server, held, {})
     protector = ResourceProtector(*made.validators, implied_scopes=IMPLIED)
     witness = Witness()
-    with serving(protector(required)(witness.view(colour))):
-        answer = SEND[colour]("/", bearer(token))
+    with serving(protector(required)(witness.view(mode))):
+        answer = SEND[mode]("/", bearer(token))
     assert (answer.status, witness.entered) == (status, status == 200)
     # An error that a hook raises names the nearest scopes for a token without any.
     if scope is not None and source != "own checks":
         assert [challenge.parameters["scope"] for challenge in answer.challenges] == [scope]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_by_the_setting(colour: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_by_the_setting(mode: str) -> None:
     """R115: ``OAUTH_GUARD["IMPLIED_SCOPES"]`` configures the ready-made protector."""
     validators = [{"BACKEND": "async_oauth_guard.BearerTokenValidator", "OPTIONS": {"token_model": "site.StepUpToken"}}]
     token = SOURCES["row"](None, "files", {})[1]  # type: ignore[arg-type]
-    view = require_oauth("files:read")(Witness().view(colour))
+    view = require_oauth("files:read")(Witness().view(mode))
     for implied, status in (IMPLIED, 200), ({}, 403), (None, 403):
         with serving(view, OAUTH_GUARD={"VALIDATORS": validators, "IMPLIED_SCOPES": implied}):
-            assert SEND[colour]("/", bearer(token)).status == status
+            assert SEND[mode]("/", bearer(token)).status == status
 
 
 async def test_granted_scopes_stay() -> None:

@@ -34,11 +34,11 @@ from async_oauth_guard.runtime.run import is_in_loop, run
 from tests.answers import bearer
 from tests.conftest import Send
 from tests.made_up import Fixed, GoodToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 LOGGER = "async_oauth_guard.refusals"
 TOKEN = "the-token-that-nobody-may-see"
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def records(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRe
     return lambda: [record for record in caplog.records if record.name == LOGGER]
 
 
-def guarded(colour: str, found: Any = None, **asked: Any) -> Any:
+def guarded(mode: str, found: Any = None, **asked: Any) -> Any:
     """A guarded view of any URL."""
 
     def sync_view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -57,7 +57,7 @@ def guarded(colour: str, found: Any = None, **asked: Any) -> Any:
     async def async_view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return HttpResponse()
 
-    return ResourceProtector(Fixed(found))(**asked)(sync_view if colour == "def" else async_view)
+    return ResourceProtector(Fixed(found))(**asked)(sync_view if mode == "def" else async_view)
 
 
 def extra(record: Any) -> tuple[Any, ...]:
@@ -75,13 +75,13 @@ REFUSALS: list[tuple[Any, Any, int, tuple[Any, ...]]] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("headers", "found", "level", "expected"), REFUSALS, ids=[str(row[3][0]) for row in REFUSALS])
 def test_refusals(
-    headers: Any, found: Any, level: int, expected: tuple[Any, ...], colour: str, send: Send, records: Any
+    headers: Any, found: Any, level: int, expected: tuple[Any, ...], mode: str, send: Send, records: Any
 ) -> None:
     """Each refusal is one record, of a level by whose doing it is, with the reason and the rest as fields."""
-    with serving([path("things/<int:number>/", guarded(colour, found))]):
+    with serving([path("things/<int:number>/", guarded(mode, found))]):
         assert send("/things/7/", headers, query=b"secret=1").status == expected[1]
     (record,) = records()
     assert record.levelno == level
@@ -89,8 +89,8 @@ def test_refusals(
     assert extra(record) == (*expected, "things/<int:number>/")
 
 
-@both_colours
-def test_handlers_run_off_the_loop(colour: str, send: Send, records: Any) -> None:
+@sync_and_async
+def test_handlers_run_off_the_loop(mode: str, send: Send, records: Any) -> None:
     """A handler may block, so none runs on the event loop that serves others meanwhile."""
     places = []
 
@@ -101,7 +101,7 @@ def test_handlers_run_off_the_loop(colour: str, send: Send, records: Any) -> Non
     handler = Handler()
     logging.getLogger(LOGGER).addHandler(handler)
     try:
-        with serving(guarded(colour)):
+        with serving(guarded(mode)):
             assert send("/", bearer(TOKEN)).status == 401
     finally:
         logging.getLogger(LOGGER).removeHandler(handler)
@@ -136,10 +136,10 @@ class Listening:
         token_rejected.disconnect(self.hear)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("fault", ["factory", "filter"])
 def test_log_that_fails(
-    fault: str, colour: str, send: Send, records: Any, capsys: pytest.CaptureFixture[str], request: Any
+    fault: str, mode: str, send: Send, records: Any, capsys: pytest.CaptureFixture[str], request: Any
 ) -> None:
     """Python reports a log that cannot be written in its usual way. The answer and the signals stay the same."""
     logger, factory = logging.getLogger(LOGGER), logging.getLogRecordFactory()
@@ -148,7 +148,7 @@ def test_log_that_fails(
         logging.setLogRecordFactory(broken_factory)
     else:
         logger.addFilter(broken_filter)
-    with serving(guarded(colour)), Listening() as listening:
+    with serving(guarded(mode)), Listening() as listening:
         answer = send("/", bearer(TOKEN))
     assert (answer.status, listening.reasons) == (401, [Reason.UNKNOWN_TOKEN])
     told = capsys.readouterr().err
@@ -166,13 +166,13 @@ def test_every_line_may_fail() -> None:
     assert {name: found for name, found in lines.items() if found} == {"logs.py": ["logger.log("]}
 
 
-@both_colours
-def test_log_that_fails_in_an_outage(colour: str, send: Send, capsys: pytest.CaptureFixture[str]) -> None:
+@sync_and_async
+def test_log_that_fails_in_an_outage(mode: str, send: Send, capsys: pytest.CaptureFixture[str]) -> None:
     """A log that cannot be written does not turn an outage into a bug. The answer is 503."""
     validator = IntrospectTokenValidator(
         introspection_endpoint="http://127.0.0.1:9/introspect", client_id="a", client_secret="b", audience="c"
     )
-    view = ResourceProtector(validator)(Witness().view(colour))
+    view = ResourceProtector(validator)(Witness().view(mode))
     logger = logging.getLogger("async_oauth_guard.outgoing")
     logger.addFilter(broken_filter)
     try:
@@ -185,35 +185,35 @@ def test_log_that_fails_in_an_outage(colour: str, send: Send, capsys: pytest.Cap
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-@both_colours
-def test_success_says_nothing(colour: str, send: Send, records: Any) -> None:
+@sync_and_async
+def test_success_says_nothing(mode: str, send: Send, records: Any) -> None:
     """A request that is let in, and one that is let in without a token, leave no record."""
-    with serving(guarded(colour, GoodToken())):
+    with serving(guarded(mode, GoodToken())):
         assert send("/", bearer(TOKEN)).status == 200
-    with serving(guarded(colour, optional=True)):
+    with serving(guarded(mode, optional=True)):
         assert send("/").status == 200
     assert records() == []
 
 
-@both_colours
-def test_nothing_of_the_client(colour: str, send: Send, records: Any) -> None:
+@sync_and_async
+def test_nothing_of_the_client(mode: str, send: Send, records: Any) -> None:
     """Neither the token, nor the path, nor the query is repeated: nothing can be injected."""
-    with serving([path("<path:anything>", guarded(colour))]):
+    with serving([path("<path:anything>", guarded(mode))]):
         send("/path-of-theirs/", bearer(TOKEN), query=b"query-of-theirs")
     (record,) = records()
     for theirs in (TOKEN, "path-of-theirs", "query-of-theirs"):
         assert theirs not in record.getMessage() + repr(vars(record))
 
 
-@both_colours
-def test_passed_on_refusals_are_logged_once(colour: str, send: Send, records: Any) -> None:
+@sync_and_async
+def test_passed_on_refusals_are_logged_once(mode: str, send: Send, records: Any) -> None:
     """An overridden ``acquire_token()`` that passes on what ours has raised makes no second record."""
 
     class Passing(ResourceProtector):
         def acquire_token(self, request: HttpRequest, scopes: Any = None, **requirements: Any) -> Any:
             return super().acquire_token(request, scopes, **requirements)
 
-    with serving(Passing(Fixed())(Witness().view(colour))):
+    with serving(Passing(Fixed())(Witness().view(mode))):
         assert send("/", bearer(TOKEN)).status == 401
     assert [record.reason for record in records()] == [Reason.UNKNOWN_TOKEN]
 

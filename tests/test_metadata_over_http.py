@@ -33,13 +33,13 @@ from tests import asgi
 from tests.answers import Answer, bearer
 from tests.conftest import Committed, Send
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Urls, Witness, serving
+from tests.sites import MODES, Urls, Witness, serving
 from tests.terminals import read_samples
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 RESOURCE = "https://api.example.com"
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 def make(metadata: Any = True, *, resource: str = RESOURCE, **options: Any) -> ResourceProtector:
@@ -398,16 +398,16 @@ def _tokens(committed: Committed) -> None:
 
 
 @pytest.mark.django_db
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("headers", "status"),
     [([], 401), (bearer("x", "Basic"), 401), (bearer("unknown"), 401), (bearer("a b"), 400), (bearer("narrow"), 403)],
 )
 @pytest.mark.parametrize("resource", [RESOURCE, "https://h/r1?k=v"])
-def test_challenges(resource: str, headers: Any, status: int, colour: str, send: Send) -> None:
+def test_challenges(resource: str, headers: Any, status: int, mode: str, send: Send) -> None:
     """R22: each challenge of a 400, 401 or 403 names the URL of the document, and the document is there."""
     protector = make(resource=resource)
-    view = protector("profile")(Witness().view(colour))
+    view = protector("profile")(Witness().view(mode))
     with serving([*protector.metadata_urls(), path("", view)]):
         answer = send("/", headers)
         assert answer.status == status

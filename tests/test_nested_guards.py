@@ -15,11 +15,11 @@ from tests.conftest import Committed
 from tests.kit.guarded_sites import CLIENTS, SEND, introspecting, verifying
 from tests.proofs import dpop, make_proof, thumbprint
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,55 +53,55 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     return count
 
 
-@both_colours
-def test_rows(colour: str, counted: Any) -> None:
+@sync_and_async
+def test_rows(mode: str, counted: Any) -> None:
     """One lookup serves three guards, of which each has its own requirements."""
     queries = counted(CursorWrapper, "execute", "oauth2token")
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
     for scopes, status in (("profile", 200), ("other", 403)):
         queries.clear()
-        view = protector("profile")(protector(groups="staff")(protector(scopes)(Witness().view(colour))))
+        view = protector("profile")(protector(groups="staff")(protector(scopes)(Witness().view(mode))))
         with serving(view):
-            assert SEND[colour]("/", bearer("nested")).status == status
+            assert SEND[mode]("/", bearer("nested")).status == status
         assert len(queries) == 1
     with serving(view):
-        assert SEND[colour]("/", bearer("other-nested")).status == 403
+        assert SEND[mode]("/", bearer("other-nested")).status == 403
 
 
-@both_colours
-def test_remembered(colour: str, server: FakeAuthorizationServer, counted: Any) -> None:
+@sync_and_async
+def test_remembered(mode: str, server: FakeAuthorizationServer, counted: Any) -> None:
     """The guard outside remembers a JWT, and tells the one inside."""
     signatures = counted(jwt_verification, "verify_signature")
     protector = ResourceProtector(verifying())
-    view = protector("profile")(protector(groups=None, require_user=False)(Witness().view(colour)))
+    view = protector("profile")(protector(groups=None, require_user=False)(Witness().view(mode)))
     headers = bearer(server.jwt("profile"))
     with serving(view):
         for _ in range(4):
-            assert SEND[colour]("/", headers).status == 200
+            assert SEND[mode]("/", headers).status == 200
     assert len(signatures) == 1
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("outer", "inner", "calls"), [(True, True, 1), (False, True, 2), (True, False, 1)])
-def test_fresh(outer: bool, inner: bool, calls: int, colour: str, server: FakeAuthorizationServer) -> None:
+def test_fresh(outer: bool, inner: bool, calls: int, mode: str, server: FakeAuthorizationServer) -> None:
     """A guard that requires a fresh result gets one, unless the one outside got one for the same request."""
     protector = ResourceProtector(introspecting())
     before = len(server.calls_to("introspection"))
-    view = protector("profile", fresh=outer)(protector("profile", fresh=inner)(Witness().view(colour)))
+    view = protector("profile", fresh=outer)(protector("profile", fresh=inner)(Witness().view(mode)))
     with serving(view):
-        assert SEND[colour]("/", bearer(server.opaque("profile"))).status == 200
+        assert SEND[mode]("/", bearer(server.opaque("profile"))).status == 200
     assert len(server.calls_to("introspection")) - before == calls
 
 
-@both_colours
-def test_proofs(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_proofs(mode: str, server: FakeAuthorizationServer) -> None:
     """A proof is spent once."""
     protector = ResourceProtector(verifying(), dpop=True)
     token = server.jwt("profile", claims={"cnf": {"jkt": thumbprint()}})
     headers = dpop(token, make_proof(token))
-    with serving(protector("profile")(protector("profile", sender_constrained=True)(Witness().view(colour)))):
-        assert SEND[colour]("/", headers).status == 200
-        assert SEND[colour]("/", headers).status == 401
+    with serving(protector("profile")(protector("profile", sender_constrained=True)(Witness().view(mode)))):
+        assert SEND[mode]("/", headers).status == 200
+        assert SEND[mode]("/", headers).status == 401
 
 
 class Finding(TokenValidator):
@@ -118,12 +118,12 @@ class Finding(TokenValidator):
         return AccessToken({"scope": "profile"})
 
 
-@both_colours
-def test_other_credentials(colour: str) -> None:
+@sync_and_async
+def test_other_credentials(mode: str) -> None:
     """If a header changes between two guards, the inner one finds the new token."""
     validator = Finding()
     protector = ResourceProtector(validator)
-    inner = protector("profile")(Witness().view(colour))
+    inner = protector("profile")(Witness().view(mode))
 
     def change(request: HttpRequest) -> Any:
         request.META["HTTP_AUTHORIZATION"] = "Bearer second"
@@ -132,18 +132,18 @@ def test_other_credentials(colour: str) -> None:
     async def achange(request: HttpRequest) -> Any:
         return await change(request)
 
-    with serving(protector("profile")(change if colour == "def" else achange)):
-        assert SEND[colour]("/", bearer("first")).status == 200
+    with serving(protector("profile")(change if mode == "def" else achange)):
+        assert SEND[mode]("/", bearer("first")).status == 200
     assert validator.asked == ["first", "second"]
 
 
-@both_colours
-def test_other_protector(colour: str) -> None:
+@sync_and_async
+def test_other_protector(mode: str) -> None:
     """Another protector finds the token itself. Each of them does so once, however many guards it has."""
     validator = Finding()
     first, second = ResourceProtector(validator), ResourceProtector(validator)
-    with serving(first(second(first(Witness().view(colour))))):
-        assert SEND[colour]("/", bearer("any")).status == 200
+    with serving(first(second(first(Witness().view(mode))))):
+        assert SEND[mode]("/", bearer("any")).status == 200
     assert len(validator.asked) == 2
 
 
@@ -161,15 +161,15 @@ def test_acquire_token_in_a_view() -> None:
     assert validator.asked == ["any"]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("granted", "changed"), [("profile", "profile write"), ("profile write", "profile")])
 def test_token_that_code_between_guards_changes(
-    granted: str, changed: str, colour: str, server: FakeAuthorizationServer
+    granted: str, changed: str, mode: str, server: FakeAuthorizationServer
 ) -> None:
     """The change counts for this request, and for no other one, whatever the guards remember about the token."""
     protector = ResourceProtector(introspecting())
     headers = bearer(server.opaque(granted))
-    inner = protector("write")(Witness().view(colour))
+    inner = protector("write")(Witness().view(mode))
     scopes = [granted, granted, granted, changed] * 3
     asked = iter(scopes)
 
@@ -180,6 +180,6 @@ def test_token_that_code_between_guards_changes(
     async def achange(request: HttpRequest) -> Any:
         return await change(request)
 
-    with serving(protector("profile")(change if colour == "def" else achange)):
-        statuses = [SEND[colour]("/", headers).status for _ in scopes]
+    with serving(protector("profile")(change if mode == "def" else achange)):
+        statuses = [SEND[mode]("/", headers).status for _ in scopes]
     assert statuses == [200 if "write" in scope else 403 for scope in scopes]

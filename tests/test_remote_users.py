@@ -28,7 +28,7 @@ from async_oauth_guard import (
 from tests import asgi
 from tests.answers import Answer, bearer
 from tests.conftest import Committed, Send
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 from tests.test_authlib_parity_remote import ABSENT, ISSUER, KEYS, RESOURCE, make_jwt
 from tests.test_documentation import PAGES, blocks
 
@@ -47,7 +47,7 @@ ADDRESSES = {
     "ann@example.com": "ann@example.com",
 }
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +63,7 @@ def _users(committed: Committed) -> None:
         committed.row(User(username=name, email=address))
 
 
-def view_of(colour: str) -> Any:
+def view_of(mode: str) -> Any:
     """Says who the token's user is, and the request's, without a query."""
 
     def sync_view(request: HttpRequest) -> JsonResponse:
@@ -78,20 +78,20 @@ def view_of(colour: str) -> Any:
             assert await request.auser() is request.user
         return sync_view(request)
 
-    return {"def": sync_view, "async def": async_view}[colour]
+    return {"def": sync_view, "async def": async_view}[mode]
 
 
-def jwt_asker(send: Send, colour: str) -> Ask:
+def jwt_asker(send: Send, mode: str) -> Ask:
     def ask(claims: Claims, lookup: Any, *, set_user: bool = False, asked: Any = None, **options: Any) -> Answer:
         validator = JWTBearerTokenValidator(ISSUER, RESOURCE, jwks=KEYS, user_lookup=lookup, **options)
         protector = ResourceProtector(validator, set_user=set_user)
-        with serving(protector(**(asked or {}))(view_of(colour))):
+        with serving(protector(**(asked or {}))(view_of(mode))):
             return send("/", bearer(make_jwt({}, claims)))
 
     return ask
 
 
-def introspection_asker(send: Send, colour: str) -> Ask:
+def introspection_asker(send: Send, mode: str) -> Ask:
     def ask(claims: Claims, lookup: Any, *, set_user: bool = False, asked: Any = None) -> Answer:
         answer = {"active": True, "sub": "alice", "client_id": "console", **claims}
 
@@ -100,7 +100,7 @@ def introspection_asker(send: Send, colour: str) -> Ask:
                 return {name: value for name, value in answer.items() if value is not ABSENT}
 
         protector = ResourceProtector(Validator(user_lookup=lookup), set_user=set_user)
-        with serving(protector(**(asked or {}))(view_of(colour))):
+        with serving(protector(**(asked or {}))(view_of(mode))):
             return send("/", bearer("opaque"))
 
     return ask
@@ -110,9 +110,9 @@ KINDS = {"jwt": jwt_asker, "introspection": introspection_asker}
 
 
 @pytest.fixture(params=KINDS)
-def ask(request: pytest.FixtureRequest, send: Send, colour: str) -> Ask:
+def ask(request: pytest.FixtureRequest, send: Send, mode: str) -> Ask:
     """Asks a guarded view for an answer to a token with these claims."""
-    return KINDS[request.param](send, colour)
+    return KINDS[request.param](send, mode)
 
 
 def by_name(claims: Claims) -> Any:
@@ -142,7 +142,7 @@ LOOKUPS: dict[str, Any] = {
 every_lookup = pytest.mark.parametrize("lookup", LOOKUPS.values(), ids=LOOKUPS)
 
 
-@both_colours
+@sync_and_async
 @every_lookup
 def test_user(lookup: Any, ask: Ask) -> None:
     """Whichever way it is looked for, the user is there before the view runs."""
@@ -150,7 +150,7 @@ def test_user(lookup: Any, ask: Ask) -> None:
     assert (answer.status, answer.json) == (200, {"user": "alice", "request": None})
 
 
-@both_colours
+@sync_and_async
 @every_lookup
 @pytest.mark.parametrize(
     ("sub", "reason"), [("nobody", Reason.UNKNOWN_USER), ("bob", Reason.INACTIVE_USER), ("ALICE", Reason.UNKNOWN_USER)]
@@ -165,14 +165,14 @@ def test_user_who_is_refused(sub: str, reason: Reason, lookup: Any, ask: Ask, re
     assert reasons == [reason]
 
 
-@both_colours
+@sync_and_async
 def test_pair(ask: Ask) -> None:
     """A pair compares another claim, with another field."""
     assert ask({"sub": "x", "email": "alice@example.com"}, ("email", "email")).json["user"] == "alice"
     assert ask({"sub": "x"}, ("email", "email")).status == 401
 
 
-@both_colours
+@sync_and_async
 def test_two_rows(ask: Ask, reasons: list[Reason]) -> None:
     """Nobody can tell who is meant where two users hold the value: 401, and no crash."""
     assert ask({"sub": "Ada"}, "first_name").json["user"] == "alice"
@@ -180,7 +180,7 @@ def test_two_rows(ask: Ask, reasons: list[Reason]) -> None:
     assert reasons == [Reason.UNKNOWN_USER]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("field", "value"), [("id", "x"), ("id", "9" * 30), ("username", "a\0b"), ("id", "")])
 def test_what_the_column_cannot_hold(field: str, value: str, ask: Ask) -> None:
     """What cannot be anybody's identifier is nobody's: 401, and never an error of the database's."""
@@ -192,7 +192,7 @@ def test_what_the_column_cannot_hold(field: str, value: str, ask: Ask) -> None:
 SPELLINGS = ["1_200_034", "+1200034", "01200034", " 1200034", "1200034 ", "1200034.0", "١٢٠٠٠٣٤"]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("lookup", ["id", ("id", "number")], ids=repr)
 def test_spellings_of_a_number(lookup: Any, ask: Ask, reasons: list[Reason]) -> None:
     """A claim selects a user only as their field writes it, though Python reads other texts as the same number."""
@@ -202,7 +202,7 @@ def test_spellings_of_a_number(lookup: Any, ask: Ask, reasons: list[Reason]) -> 
     assert reasons == [Reason.UNKNOWN_USER] * len(SPELLINGS)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("address", [ABSENT, None, "", " ", 7, ["alice@example.com"], "two@example.com"], ids=repr)
 def test_addresses_that_select_nobody(address: Any, ask: Ask, reasons: list[Reason]) -> None:
     """A missing, blank or shared address is nobody's, though there are users without one."""
@@ -210,7 +210,7 @@ def test_addresses_that_select_nobody(address: Any, ask: Ask, reasons: list[Reas
     assert reasons == [Reason.UNKNOWN_USER]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("verified", "status"), [(ABSENT, 200), (True, 200)] + [(value, 401) for value in (False, None, "true", 1)]
 )
@@ -227,13 +227,13 @@ def test_addresses_that_are_not_verified(
     assert reasons == ([] if status == 200 else [Reason.UNKNOWN_USER])
 
 
-@both_colours
+@sync_and_async
 def test_verified_addresses_matter_to_addresses_only(ask: Ask) -> None:
     """A user found by another claim needs no verified address."""
     assert ask({"sub": "alice", "email": "x", "email_verified": False}, "username").status == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("value", [7, 7.5, True, ["alice"], {"alice": 1}], ids=repr)
 def test_claims_that_are_no_strings(value: Any, ask: Ask) -> None:
     """A claim that is no string names nobody, whatever the database would make of it."""
@@ -242,7 +242,7 @@ def test_claims_that_are_no_strings(value: Any, ask: Ask) -> None:
     assert ask({"username": value, "sub": "x"}, "username").status == 401
 
 
-@both_colours
+@sync_and_async
 def test_no_lookup(ask: Ask) -> None:
     """Without a lookup a token has no user, and needs none."""
     assert ask({"sub": "alice"}, None).json == {"user": None, "request": None}
@@ -253,7 +253,7 @@ def test_no_lookup(ask: Ask) -> None:
 # Clients.
 
 
-@both_colours
+@sync_and_async
 @every_lookup
 def test_clients_are_no_users(lookup: Any, ask: Ask) -> None:
     """R34: a client's own token has no user, though a user is called as the client is."""
@@ -262,7 +262,7 @@ def test_clients_are_no_users(lookup: Any, ask: Ask) -> None:
     assert ask({"sub": "console", "client_id": "other"}, lookup).json["user"] == "console"
 
 
-@both_colours
+@sync_and_async
 @every_lookup
 def test_clients_and_require_user(lookup: Any, ask: Ask, reasons: list[Reason]) -> None:
     """R34: a view for users alone answers a client's own token with 403."""
@@ -272,7 +272,7 @@ def test_clients_and_require_user(lookup: Any, ask: Ask, reasons: list[Reason]) 
     assert ask({"sub": "alice"}, lookup, asked={"require_user": True}).status == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("claims", "user"),
     [
@@ -286,30 +286,30 @@ def test_clients_and_require_user(lookup: Any, ask: Ask, reasons: list[Reason]) 
     ],
     ids=str,
 )
-def test_who_is_a_client(claims: Claims, user: str | None, send: Send, colour: str) -> None:
+def test_who_is_a_client(claims: Claims, user: str | None, send: Send, mode: str) -> None:
     """R34: an answer speaks for a client where it names nobody, or where either name is the client's."""
-    assert introspection_asker(send, colour)(claims, "username").json["user"] == user
+    assert introspection_asker(send, mode)(claims, "username").json["user"] == user
 
 
-@both_colours
-def test_username_alone(send: Send, colour: str) -> None:
+@sync_and_async
+def test_username_alone(send: Send, mode: str) -> None:
     """RFC 7662 §2.2: an answer may name the resource owner by ``username`` alone, which a pair compares."""
-    ask = introspection_asker(send, colour)
+    ask = introspection_asker(send, mode)
     assert ask({"sub": ABSENT, "username": "alice"}, ("username", "username")).json["user"] == "alice"
     assert ask({"sub": ABSENT, "username": "bob"}, ("username", "username")).status == 401
     # No subject: nobody is known by it.
     assert ask({"sub": ABSENT, "username": "alice"}, "username").status == 401
 
 
-@both_colours
-def test_clients_of_profiles(send: Send, colour: str) -> None:
+@sync_and_async
+def test_clients_of_profiles(send: Send, mode: str) -> None:
     """R34: the profile decides what marks a client's token."""
-    ask = jwt_asker(send, colour)
+    ask = jwt_asker(send, mode)
     claims = {"sub": "alice", "preferred_username": "service-account-console"}
     assert ask(claims, "username").json["user"] == "alice"
     # Other servers' tokens are of another `typ`.
     validator = JWTBearerTokenValidator(ISSUER, RESOURCE, jwks=KEYS, profile="generic", user_lookup="username")
-    with serving(ResourceProtector(validator)(view_of(colour))):
+    with serving(ResourceProtector(validator)(view_of(mode))):
         assert send("/", bearer(make_jwt({"typ": "JWT"}, claims))).json["user"] is None
         assert send("/", bearer(make_jwt({"typ": "JWT"}, {"sub": ABSENT}))).json["user"] is None
 
@@ -317,7 +317,7 @@ def test_clients_of_profiles(send: Send, colour: str) -> None:
 # The request's user.
 
 
-@both_colours
+@sync_and_async
 @every_lookup
 def test_set_user(lookup: Any, ask: Ask) -> None:
     """``set_user`` gives the token's user to the request, and ``AnonymousUser`` where it has none."""
@@ -330,7 +330,7 @@ def test_set_user(lookup: Any, ask: Ask) -> None:
 # The lookup's own code.
 
 
-@both_colours
+@sync_and_async
 def test_callables_get_claims_of_their_own(ask: Ask) -> None:
     """What a lookup changes in the claims is in no token."""
 
@@ -345,7 +345,7 @@ def test_callables_get_claims_of_their_own(ask: Ask) -> None:
     assert ask(claims, lookup, asked={"groups": "root"}).status == 403
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("error", "status"), [(OperationalError("down"), 503), (InvalidTokenError(), 401), (KeyError("k"), 500)], ids=repr
 )
@@ -362,7 +362,7 @@ def test_callables_that_raise(error: Exception, status: int, ask: Ask) -> None:
         assert ask({}, each).status == status
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("found", [AnonymousUser(), None], ids=repr)
 def test_callables_that_find_nobody(found: Any, ask: Ask) -> None:
     """Neither ``None`` nor an anonymous user is anybody."""
@@ -396,7 +396,7 @@ def returning(found: Any) -> dict[str, Any]:
     return {"lookup": lookup, "alookup": alookup}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -429,7 +429,7 @@ class OldStyle(Person):
         return False
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("found", "kind"),
     [
@@ -463,14 +463,14 @@ class OldActive(Person):
         return False
 
 
-@both_colours
+@sync_and_async
 def test_callables_that_return_a_user_with_old_methods(ask: Ask) -> None:
     """A method ``is_active`` is true whatever it would return, so such a user lets nobody in: 500."""
     for lookup in returning(OldActive).values():
         assert ask({"sub": "alice"}, lookup).status == 500
 
 
-@both_colours
+@sync_and_async
 def test_lazy_users_are_resolved_where_they_may_query(ask: Ask) -> None:
     """A lazy user is loaded on a thread, also for an async view, and the view gets the user itself."""
     in_loop: list[bool] = []
@@ -485,7 +485,7 @@ def test_lazy_users_are_resolved_where_they_may_query(ask: Ask) -> None:
     assert in_loop == [False, False]
 
 
-@both_colours
+@sync_and_async
 def test_lazy_users_of_a_database_that_is_down(ask: Ask) -> None:
     """R124: a lazy user whose database cannot answer is 503."""
 
@@ -495,7 +495,7 @@ def test_lazy_users_of_a_database_that_is_down(ask: Ask) -> None:
     assert ask({}, lambda claims: SimpleLazyObject(load)).status == 503
 
 
-@both_colours
+@sync_and_async
 def test_users_whose_properties_query(ask: Ask) -> None:
     """Whether a user is active may be a query, for an async view as well."""
 
@@ -525,7 +525,7 @@ NO_ADDRESS = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("missing", [{}, *UNVERIFIED, *NO_ADDRESS], ids=str)
 def test_recipe_of_addresses(missing: Claims, ask: Ask) -> None:
     """The documented lookup by address takes one verified address of one user, and nothing else."""
@@ -554,7 +554,7 @@ def test_every_recipe_is_tested() -> None:
     assert sorted(queries) == sorted(recipes())
 
 
-@both_colours
+@sync_and_async
 def test_callables_run_on_the_requests_own_thread(ask: Ask) -> None:
     """A ``def`` lookup may query, also for an async view."""
     in_loop: list[bool] = []
@@ -567,7 +567,7 @@ def test_callables_run_on_the_requests_own_thread(ask: Ask) -> None:
     assert in_loop == [False]
 
 
-@both_colours
+@sync_and_async
 def test_outage(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """R124: when the database cannot answer, nobody can tell whose token it is: 503; then it is answered again."""
 

@@ -11,12 +11,12 @@ from async_oauth_guard import BearerTokenValidator, GuardError, ResourceProtecto
 from tests.answers import RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
 GOOD = "good"
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 REFUSED: list[tuple[RawHeaders, int, str]] = [
     ([], 401, "missing_authorization"),
     ([(b"authorization", b"Basic x")], 401, "unsupported_token_type"),
@@ -32,30 +32,30 @@ def _tokens(committed: Committed) -> None:
     committed.token(access_token=GOOD)
 
 
-def guarded(colour: str, render_error: Any, **options: Any) -> Any:
+def guarded(mode: str, render_error: Any, **options: Any) -> Any:
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token, **options), render_error=render_error)
-    return protector("admin")(Witness().view(colour))
+    return protector("admin")(Witness().view(mode))
 
 
-@both_colours
+@sync_and_async
 @refusals
-def test_json_is_the_default(headers: RawHeaders, status: int, error: str, colour: str, send: Send) -> None:
+def test_json_is_the_default(headers: RawHeaders, status: int, error: str, mode: str, send: Send) -> None:
     """``render_json`` renders the answer if no other function is set."""
     answers = []
     for render_error in (None, render_json):
-        with serving(guarded(colour, render_error)):
+        with serving(guarded(mode, render_error)):
             answers.append(send("/", headers))
     assert answers[0] == answers[1]
     assert answers[0].header("Content-Type") == "application/json"
 
 
-@both_colours
+@sync_and_async
 @refusals
-def test_problem_details(headers: RawHeaders, status: int, error: str, colour: str, send: Send) -> None:
+def test_problem_details(headers: RawHeaders, status: int, error: str, mode: str, send: Send) -> None:
     """``render_problem`` answers as RFC 9457 has it, with the same status and header fields."""
-    with serving(guarded(colour, None)):
+    with serving(guarded(mode, None)):
         plain = send("/", headers)
-    with serving(guarded(colour, render_problem)):
+    with serving(guarded(mode, render_problem)):
         answer = send("/", headers)
     assert answer.header("Content-Type") == "application/problem+json"
     assert answer.status == status
@@ -77,12 +77,12 @@ async def arender_page(request: HttpRequest, error: GuardError) -> HttpResponse:
     return render_page(request, error)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("render", [render_page, arender_page])
 @refusals
-def test_own_function(headers: RawHeaders, status: int, error: str, render: Any, colour: str, send: Send) -> None:
+def test_own_function(headers: RawHeaders, status: int, error: str, render: Any, mode: str, send: Send) -> None:
     """R13, R25: a function of the site's own makes the page, and the guard still adds what a refusal needs."""
-    with serving(guarded(colour, render)):
+    with serving(guarded(mode, render)):
         answer = send("/", headers)
     assert answer.status == status
     assert answer.body == f"<p>/: {error}</p>".encode()
@@ -92,25 +92,25 @@ def test_own_function(headers: RawHeaders, status: int, error: str, render: Any,
     assert answer.members("Vary") == {"authorization"}
 
 
-@both_colours
-def test_own_function_may_set_cache_control(colour: str, send: Send) -> None:
+@sync_and_async
+def test_own_function_may_set_cache_control(mode: str, send: Send) -> None:
     """R25: what the function says of caches stays as it says it."""
 
     def render(request: HttpRequest, error: GuardError) -> HttpResponse:
         return HttpResponse(status=error.status_code, headers={"Cache-Control": "no-cache"})
 
-    with serving(guarded(colour, render)):
+    with serving(guarded(mode, render)):
         assert send("/").header("Cache-Control") == "no-cache"
 
 
-@both_colours
-def test_failing_function(colour: str, send: Send) -> None:
+@sync_and_async
+def test_failing_function(mode: str, send: Send) -> None:
     """R124: a renderer that raises is a bug of the site's, and lets nobody in."""
 
     def fail(request: HttpRequest, error: GuardError) -> HttpResponse:
         raise ValueError("no page")
 
-    with serving(guarded(colour, fail)):
+    with serving(guarded(mode, fail)):
         assert send("/").status == 500
 
 
@@ -122,7 +122,7 @@ ATTRIBUTES: list[tuple[dict[str, Any], dict[str, str]]] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("options", "expected"), ATTRIBUTES)
 @refusals
 def test_challenges_are_well_formed(
@@ -131,21 +131,21 @@ def test_challenges_are_well_formed(
     error: str,
     options: dict[str, Any],
     expected: dict[str, str],
-    colour: str,
+    mode: str,
     send: Send,
 ) -> None:
     """R14 to R17: every challenge has realm and attributes as quoted strings that read back unchanged."""
-    with serving(guarded(colour, None, **options)):
+    with serving(guarded(mode, None, **options)):
         (challenge,) = send("/", headers).challenges
     assert {"realm": "api", **expected}.items() <= challenge.parameters.items()
 
 
-@both_colours
-def test_protectors_realm(colour: str, send: Send) -> None:
+@sync_and_async
+def test_protectors_realm(mode: str, send: Send) -> None:
     """The protector's realm is that of validators without one of their own."""
     for own, expected in [(None, "ours"), ("its own", "its own")]:
         protector = ResourceProtector(BearerTokenValidator(OAuth2Token, realm=own), realm="ours")
-        with serving(protector(Witness().view(colour))):
+        with serving(protector(Witness().view(mode))):
             for headers, *_ in REFUSED[:4]:
                 assert send("/", headers).challenges[0].parameters["realm"] == expected
 
@@ -156,11 +156,11 @@ class MacValidator(BearerTokenValidator):
     TOKEN_TYPE = "mac"
 
 
-@both_colours
-def test_several_schemes(colour: str, send: Send) -> None:
+@sync_and_async
+def test_several_schemes(mode: str, send: Send) -> None:
     """R18, R20: every scheme has its challenge in one line. The challenge of the scheme used has the error."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token), MacValidator(OAuth2Token))
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         assert send("/", bearer(GOOD, "MAC")).status == 200
         for headers, expected in [
             ([], {"bearer": None, "mac": None}),

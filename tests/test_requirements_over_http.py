@@ -23,7 +23,7 @@ from tests.site.models import (
     UUIDToken,
     tenant,
 )
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -115,7 +115,7 @@ ROWS: list[tuple[str, dict[str, Any], str, str, int, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("row", "asked", "token", "method", "status", "scope"), ROWS, ids=[f"{row[0]}-{n}" for n, row in enumerate(ROWS)]
 )
@@ -126,13 +126,13 @@ def test_requirements(
     method: str,
     status: int,
     scope: str | None,
-    colour: str,
+    mode: str,
     protector: ResourceProtector,
     send: Send,
 ) -> None:
     """R24, R27, R30, R34, R119, R120, R122, R123: each requirement lets in and refuses as its row says."""
     witness = Witness()
-    with serving(protector(**asked)(witness.view(colour))):
+    with serving(protector(**asked)(witness.view(mode))):
         answer = send("/", bearer(token), method=method)
     assert answer.status == status
     assert witness.entered == (status == 200)
@@ -141,11 +141,11 @@ def test_requirements(
         assert [challenge.parameters.get("scope") for challenge in answer.challenges] == [scope] * (scope is not None)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_each_view_decides_for_itself(colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_each_view_decides_for_itself(mode: str, protector: ResourceProtector, send: Send) -> None:
     """R33: two views with different scopes each check the same token."""
     for scopes, status in [("profile", 200), ("admin", 403)] * 2:
-        with serving(protector(scopes)(Witness().view(colour))):
+        with serving(protector(scopes)(Witness().view(mode))):
             assert send("/", bearer(GOOD)).status == status
 
 
@@ -181,23 +181,23 @@ def test_wrong_requirements(
         protector(**asked)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_keywords_are_known_at_the_first_request_at_the_latest(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_keywords_are_known_at_the_first_request_at_the_latest(mode: str, send: Send) -> None:
     """If a validator registered later does not take a keyword, the guard raises an error. The view is not entered."""
     witness = Witness()
     protector = ResourceProtector()
-    view = protector(groop="staff")(witness.view(colour))
+    view = protector(groop="staff")(witness.view(mode))
     protector.register_token_validator(BearerTokenValidator(OAuth2Token))
     with serving(view):
         assert send("/", bearer(GOOD)).status == 500
     assert witness.entered == 0
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_validators_may_be_registered_later(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_validators_may_be_registered_later(mode: str, send: Send) -> None:
     """A validator registered after the view was decorated is used."""
     protector = ResourceProtector()
-    view = protector("profile")(Witness().view(colour))
+    view = protector("profile")(Witness().view(mode))
     protector.register_token_validator(BearerTokenValidator(OAuth2Token))
     with serving(view):
         assert send("/", bearer(GOOD)).status == 200
@@ -257,12 +257,12 @@ MODEL_ROWS = [
 
 
 @pytest.mark.usefixtures("other_models")
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("name", "token", "status"), MODEL_ROWS)
-def test_models(name: str, token: str, status: int, colour: str, send: Send) -> None:
+def test_models(name: str, token: str, status: int, mode: str, send: Send) -> None:
     """R126: whatever the model's methods read, sync and async views get their result, and the user without a query."""
     witness = Witness()
-    with serving(ResourceProtector(validators()[name])(witness.view(colour))):
+    with serving(ResourceProtector(validators()[name])(witness.view(mode))):
         answers = [send("/", bearer(token)) for _ in range(2)]
     assert [answer.status for answer in answers] == [status] * 2
     if status == 200:
@@ -270,21 +270,21 @@ def test_models(name: str, token: str, status: int, colour: str, send: Send) -> 
 
 
 @pytest.mark.usefixtures("other_models")
-@pytest.mark.parametrize("colour", COLOURS)
-def test_managers_that_depend_on_the_request(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_managers_that_depend_on_the_request(mode: str, send: Send) -> None:
     """A manager that filters by a context variable answers for the tenant of the request, and for no other."""
     protector = ResourceProtector(BearerTokenValidator(TenantToken))
 
     for name, other in [("a", "b"), ("b", "a")]:
-        with serving(in_tenant(name, protector(f"of-{name}")(Witness().view(colour)), colour)):
+        with serving(in_tenant(name, protector(f"of-{name}")(Witness().view(mode)), mode)):
             assert send("/", bearer("shared")).status == 200
-        with serving(in_tenant(name, protector(f"of-{other}")(Witness().view(colour)), colour)):
+        with serving(in_tenant(name, protector(f"of-{other}")(Witness().view(mode)), mode)):
             assert send("/", bearer("shared")).status == 403
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         assert send("/", bearer("shared")).status == 401
 
 
-def in_tenant(name: str, view: Any, colour: str) -> Any:
+def in_tenant(name: str, view: Any, mode: str) -> Any:
     def sync_view(request: HttpRequest) -> Any:
         tenant.set(name)
         return view(request)
@@ -293,7 +293,7 @@ def in_tenant(name: str, view: Any, colour: str) -> Any:
         tenant.set(name)
         return await view(request)
 
-    return sync_view if colour == "def" else async_view
+    return sync_view if mode == "def" else async_view
 
 
 SCOPE_TYPES: list[tuple[Any, int]] = [
@@ -310,14 +310,14 @@ SCOPE_TYPES: list[tuple[Any, int]] = [
 ]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("scope", "status"), SCOPE_TYPES, ids=[repr(scope) for scope, _ in SCOPE_TYPES])
 def test_types_of_scope(
-    scope: Any, status: int, colour: str, protector: ResourceProtector, send: Send, monkeypatch: pytest.MonkeyPatch
+    scope: Any, status: int, mode: str, protector: ResourceProtector, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R121: a string holds scopes between spaces, a list holds them whole, and anything else is a broken token."""
     monkeypatch.setattr(OAuth2Token, "get_scope", lambda self: scope)
     witness = Witness()
-    with serving(protector("read")(witness.view(colour))):
+    with serving(protector("read")(witness.view(mode))):
         assert send("/", bearer(GOOD)).status == status
     assert witness.entered == (status == 200)

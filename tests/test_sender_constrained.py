@@ -22,7 +22,7 @@ from tests.conftest import Committed
 from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS, SEND
 from tests.kit.urls import async_view, sync_view
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 from tests.unit.driving import PERFORM, authorization_context, drive
 from tests.unit.validators.test_authorization import TOKEN, Known
 
@@ -37,9 +37,9 @@ def _rows(committed: Committed) -> None:
     commit_rows(committed, [None])
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("source", SOURCES)
-def test_unbound_tokens(source: str, colour: str) -> None:
+def test_unbound_tokens(source: str, mode: str) -> None:
     """R104: an unbound token is 401 ``invalid_token``, from every source, before step-up and scopes."""
     with FakeAuthorizationServer(clients=CLIENTS) as server:
         validator, token = SOURCES[source](server, None)
@@ -47,8 +47,8 @@ def test_unbound_tokens(source: str, colour: str) -> None:
             "profile", sender_constrained=True, acr_values="gold", roles="x"
         )
         witness = Witness()
-        with serving(guard(witness.view(colour))):
-            answer = SEND[colour]("/", bearer(token))
+        with serving(guard(witness.view(mode))):
+            answer = SEND[mode]("/", bearer(token))
     first, second = answer.challenges
     assert (answer.status, witness.entered) == (401, 0)
     assert {*first.parameters} == {"realm", "scope", "error", "error_description"}

@@ -29,7 +29,7 @@ from async_oauth_guard import (
 from tests.answers import RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +43,7 @@ LOGIN = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 SECRET = b"a" * 32
 MATCHING: RawHeaders = [(b"cookie", b"csrftoken=" + SECRET), (b"x-csrftoken", SECRET)]
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,7 +56,7 @@ def protector() -> ResourceProtector:
     return ResourceProtector(BearerTokenValidator(OAuth2Token))
 
 
-def post_class(witness: Witness, colour: str, *bases: type) -> type[View]:
+def post_class(witness: Witness, mode: str, *bases: type) -> type[View]:
     class SyncView(*bases, View):  # type: ignore[misc]
         def post(self, request: HttpRequest) -> HttpResponse:
             return witness.answer(request)
@@ -65,55 +65,55 @@ def post_class(witness: Witness, colour: str, *bases: type) -> type[View]:
         async def post(self, request: HttpRequest) -> HttpResponse:
             return witness.answer(request)
 
-    return SyncView if colour == "def" else AsyncView
+    return SyncView if mode == "def" else AsyncView
 
 
-def guarded_function(protector: ResourceProtector, witness: Witness, colour: str, decorate: Any) -> Any:
-    return decorate(protector(optional=True)(witness.view(colour)))
+def guarded_function(protector: ResourceProtector, witness: Witness, mode: str, decorate: Any) -> Any:
+    return decorate(protector(optional=True)(witness.view(mode)))
 
 
-def guarded_class(protector: ResourceProtector, witness: Witness, colour: str, decorate: Any) -> Any:
-    cls = protector(optional=True)(post_class(witness, colour))
+def guarded_class(protector: ResourceProtector, witness: Witness, mode: str, decorate: Any) -> Any:
+    cls = protector(optional=True)(post_class(witness, mode))
     return method_decorator(decorate, name="dispatch")(cls).as_view()
 
 
-def mixed_class(protector: ResourceProtector, witness: Witness, colour: str, decorate: Any) -> Any:
+def mixed_class(protector: ResourceProtector, witness: Witness, mode: str, decorate: Any) -> Any:
     own = protector
 
     class Mixin(ProtectedResourceMixin):
         protector = own
         oauth_optional = True
 
-    return method_decorator(decorate, name="dispatch")(post_class(witness, colour, Mixin)).as_view()
+    return method_decorator(decorate, name="dispatch")(post_class(witness, mode, Mixin)).as_view()
 
 
 FORMS = {"function": guarded_function, "class": guarded_class, "mixin": mixed_class}
 every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
-@both_colours
+@sync_and_async
 @every_form
 @pytest.mark.parametrize("middleware", [[], [CSRF]], ids=["without the middleware", "with it"])
 def test_csrf_protect_above_an_optional_guard(
-    middleware: list[str], form: Any, colour: str, protector: ResourceProtector, send: Send
+    middleware: list[str], form: Any, mode: str, protector: ResourceProtector, send: Send
 ) -> None:
     """Where ``csrf_protect`` is all the protection that there is, a browser without token and cookie is refused."""
     witness = Witness()
     # Django's own decorators fail when they have something to say before an async class: a 500, and as closed.
-    fails = form is not guarded_function and colour == "async def" and not middleware
-    with serving(form(protector, witness, colour, csrf_protect), MIDDLEWARE=middleware):
+    fails = form is not guarded_function and mode == "async def" and not middleware
+    with serving(form(protector, witness, mode, csrf_protect), MIDDLEWARE=middleware):
         assert send("/", method="POST").status == (500 if fails else 403)
         assert witness.entered == 0
         assert send("/", MATCHING, method="POST").json == {"token": False, "user": None}
 
 
-@both_colours
+@sync_and_async
 @every_form
 def test_csrf_protect_asks_no_cookie_of_tokens_beside_the_middleware(
-    form: Any, colour: str, protector: ResourceProtector, send: Send
+    form: Any, mode: str, protector: ResourceProtector, send: Send
 ) -> None:
     """With the middleware installed, which the guard asks itself, a token needs no cookie under ``csrf_protect``."""
-    with serving(form(protector, Witness(), colour, csrf_protect), MIDDLEWARE=[CSRF]):
+    with serving(form(protector, Witness(), mode, csrf_protect), MIDDLEWARE=[CSRF]):
         assert send("/", bearer(GOOD), method="POST").json == {"token": True, "user": "alice"}
 
 
@@ -139,26 +139,26 @@ for factory in (csrf_factory, unused_factory):
 FACTORY, UNUSED = f"{__name__}.csrf_factory", [f"{__name__}.NotUsed", f"{__name__}.unused_factory"]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("middleware", [[FACTORY], [*UNUSED, CSRF], [FACTORY, *UNUSED]])
-def test_middleware_of_a_factory(middleware: list[str], colour: str, protector: ResourceProtector, send: Send) -> None:
+def test_middleware_of_a_factory(middleware: list[str], mode: str, protector: ResourceProtector, send: Send) -> None:
     """A CSRF middleware works as usual if a function makes it, or if the site lists others that are not used."""
     witness = Witness()
-    with serving(protector(optional=True)(witness.view(colour)), MIDDLEWARE=middleware):
+    with serving(protector(optional=True)(witness.view(mode)), MIDDLEWARE=middleware):
         assert send("/", method="POST").status == 403
         assert witness.entered == 0
         assert send("/", MATCHING, method="POST").status == 200
         assert send("/", bearer(GOOD), method="POST").status == 200
 
 
-@both_colours
-def test_middlewares_that_are_not_used(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_middlewares_that_are_not_used(mode: str, protector: ResourceProtector, send: Send) -> None:
     """If each CSRF middleware is switched off, there is no check and nothing fails. ``csrf_protect`` still checks."""
     witness = Witness()
-    with serving(protector(optional=True)(witness.view(colour)), MIDDLEWARE=UNUSED):
+    with serving(protector(optional=True)(witness.view(mode)), MIDDLEWARE=UNUSED):
         assert send("/", method="POST").status == 200
     assert witness.entered == 1
-    with serving(csrf_protect(protector(optional=True)(witness.view(colour))), MIDDLEWARE=UNUSED):
+    with serving(csrf_protect(protector(optional=True)(witness.view(mode))), MIDDLEWARE=UNUSED):
         assert send("/", method="POST").status == 403
     assert witness.entered == 1
 
@@ -166,20 +166,20 @@ def test_middlewares_that_are_not_used(colour: str, protector: ResourceProtector
 CHECKED = [([CSRF], "POST", 403), ([FACTORY], "POST", 403), ([*SESSIONS, LOGIN], "GET", 302)]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("middleware", "method", "status"), CHECKED)
 def test_vary(
-    middleware: list[str], method: str, status: int, colour: str, protector: ResourceProtector, send: Send
+    middleware: list[str], method: str, status: int, mode: str, protector: ResourceProtector, send: Send
 ) -> None:
     """The answers of the session checks depend on the credentials too. Their ``Vary`` header says so."""
-    with serving(protector(optional=True)(Witness().view(colour)), MIDDLEWARE=middleware):
+    with serving(protector(optional=True)(Witness().view(mode)), MIDDLEWARE=middleware):
         answer = send("/", method=method)
     assert answer.status == status
     assert "authorization" in answer.members("Vary")
 
 
-@both_colours
-def test_changes_of_trusted_origins_are_followed(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_changes_of_trusted_origins_are_followed(mode: str, protector: ResourceProtector, send: Send) -> None:
     """The middleware uses the current settings, even if it ran before they changed."""
 
     def statuses() -> dict[str, int]:
@@ -188,7 +188,7 @@ def test_changes_of_trusted_origins_are_followed(colour: str, protector: Resourc
             origin: send("/", [*MATCHING, (b"origin", origin.encode())], method="POST").status for origin in origins
         }
 
-    with serving(protector(optional=True)(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+    with serving(protector(optional=True)(Witness().view(mode)), MIDDLEWARE=[CSRF]):
         with override_settings(CSRF_TRUSTED_ORIGINS=["https://a.example"]):
             assert statuses() == {"https://a.example": 200, "https://b.example": 403}
         with override_settings(CSRF_TRUSTED_ORIGINS=["https://b.example"]):
@@ -199,30 +199,30 @@ def warnings() -> list[str]:
     return [message.msg for message in run_checks(tags=["security"]) if message.id == "async_oauth_guard.W004"]
 
 
-@both_colours
+@sync_and_async
 @every_form
-def test_exemption_above_the_guard(form: Any, colour: str, protector: ResourceProtector, send: Send) -> None:
+def test_exemption_above_the_guard(form: Any, mode: str, protector: ResourceProtector, send: Send) -> None:
     """``csrf_exempt`` above an optional guard exempts nobody from the site's middleware."""
     witness = Witness()
-    with serving(form(protector, witness, colour, csrf_exempt), MIDDLEWARE=[CSRF]):
+    with serving(form(protector, witness, mode, csrf_exempt), MIDDLEWARE=[CSRF]):
         assert send("/", method="POST").status == 403
     assert witness.entered == 0
 
 
-@both_colours
-def test_exemption_above_the_guard_is_reported(colour: str, protector: ResourceProtector) -> None:
+@sync_and_async
+def test_exemption_above_the_guard_is_reported(mode: str, protector: ResourceProtector) -> None:
     """A system check says where ``csrf_exempt`` has no effect, also under an ``include()``."""
-    view = guarded_function(protector, Witness(), colour, csrf_exempt)
+    view = guarded_function(protector, Witness(), mode, csrf_exempt)
     with serving([path("api/", ([path("x", view)], None, None))]):
         (message,) = warnings()
     assert message.startswith("csrf_exempt has no effect above the guard of ")
     assert __name__ in message or "tests.sites" in message
 
 
-@both_colours
-def test_exemption_by_attribute_above_the_guard_is_reported(colour: str, protector: ResourceProtector) -> None:
+@sync_and_async
+def test_exemption_by_attribute_above_the_guard_is_reported(mode: str, protector: ResourceProtector) -> None:
     """So does one that is written as an attribute of the guarded view."""
-    view = protector(optional=True)(Witness().view(colour))
+    view = protector(optional=True)(Witness().view(mode))
 
     def above(request: HttpRequest) -> Any:  # pragma: no cover - only looked at
         return view(request)
@@ -233,11 +233,11 @@ def test_exemption_by_attribute_above_the_guard_is_reported(colour: str, protect
     assert "tests.sites" in message
 
 
-@both_colours
-def test_exemption_below_the_guard(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_exemption_below_the_guard(mode: str, protector: ResourceProtector, send: Send) -> None:
     """``csrf_exempt`` next to the view is its author's wish: requests without a token are exempt; nothing to report."""
-    function = protector(optional=True)(csrf_exempt(Witness().view(colour)))
-    cls = post_class(Witness(), colour)
+    function = protector(optional=True)(csrf_exempt(Witness().view(mode)))
+    cls = post_class(Witness(), mode)
     below = protector(optional=True)(method_decorator(csrf_exempt, name="dispatch")(cls)).as_view()
     for view in (function, below):
         with serving(view, MIDDLEWARE=[CSRF]):
@@ -245,10 +245,10 @@ def test_exemption_below_the_guard(colour: str, protector: ResourceProtector, se
             assert send("/", method="POST").status == 200
 
 
-@both_colours
-def test_exemption_above_guards_that_ask_for_a_token(colour: str, protector: ResourceProtector) -> None:
+@sync_and_async
+def test_exemption_above_guards_that_ask_for_a_token(mode: str, protector: ResourceProtector) -> None:
     """Above a guard without ``optional``, ``csrf_exempt`` changes nothing, so nothing is said."""
-    with serving(csrf_exempt(protector(Witness().view(colour)))):
+    with serving(csrf_exempt(protector(Witness().view(mode)))):
         assert warnings() == []
 
 
@@ -262,11 +262,11 @@ class Wrapper:
         return getattr(self._request, name)
 
 
-@both_colours
-def test_wrapper_of_a_request_keeps_the_check(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_wrapper_of_a_request_keeps_the_check(mode: str, protector: ResourceProtector, send: Send) -> None:
     """Only Django REST framework is known to check sessions itself; for other wrappers the guard has it done."""
     witness = Witness()
-    guarded = protector(optional=True)(witness.view(colour))
+    guarded = protector(optional=True)(witness.view(mode))
 
     @functools.wraps(guarded)
     def sync_view(request: HttpRequest) -> Any:
@@ -276,7 +276,7 @@ def test_wrapper_of_a_request_keeps_the_check(colour: str, protector: ResourcePr
     async def async_view(request: HttpRequest) -> Any:
         return await guarded(Wrapper(request))
 
-    with serving(sync_view if colour == "def" else async_view, MIDDLEWARE=[CSRF]):
+    with serving(sync_view if mode == "def" else async_view, MIDDLEWARE=[CSRF]):
         assert send("/", method="POST").status == 403
         assert witness.entered == 0
         assert send("/", MATCHING, method="POST").json == {"token": False, "user": None}
@@ -316,10 +316,10 @@ WITHOUT_CREDENTIALS: list[RawHeaders] = [
 ]
 every_cookie_protector = pytest.mark.parametrize("cls", [FromCookie, FromCookieAsync])
 FORMS_OF_COOKIES: dict[str, Any] = {
-    "function": lambda guard, colour, witness: guard(witness.view(colour)),
-    "class": lambda guard, colour, witness: guard(post_class(witness, colour)).as_view(),
-    "as_view": lambda guard, colour, witness: guard(post_class(witness, colour).as_view()),
-    "mixin": lambda guard, colour, witness: post_class(witness, colour, mixin_of(guard)).as_view(),
+    "function": lambda guard, mode, witness: guard(witness.view(mode)),
+    "class": lambda guard, mode, witness: guard(post_class(witness, mode)).as_view(),
+    "as_view": lambda guard, mode, witness: guard(post_class(witness, mode).as_view()),
+    "mixin": lambda guard, mode, witness: post_class(witness, mode, mixin_of(guard)).as_view(),
 }
 
 
@@ -331,14 +331,14 @@ def cookie_protector(cls: Any, **options: Any) -> Any:
     return cls(BearerTokenValidator(OAuth2Token), **options)
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
 @pytest.mark.parametrize("form", FORMS_OF_COOKIES.values(), ids=FORMS_OF_COOKIES)
 @pytest.mark.parametrize("compat", [None, "authlib"])
-def test_token_of_a_cookie_needs_a_csrf_token(compat: Any, form: Any, cls: Any, colour: str, send: Send) -> None:
+def test_token_of_a_cookie_needs_a_csrf_token(compat: Any, form: Any, cls: Any, mode: str, send: Send) -> None:
     """Where a protector's own ``acquire_token`` may read a cookie, another site's form does not get in by it."""
     witness = Witness()
-    with serving(form(cookie_protector(cls, compat=compat), colour, witness), MIDDLEWARE=[CSRF]):
+    with serving(form(cookie_protector(cls, compat=compat), mode, witness), MIDDLEWARE=[CSRF]):
         for headers in WITHOUT_CREDENTIALS:
             answer = send("/", headers, method="POST")
             assert (answer.status, "authorization" in answer.members("Vary")) == (403, True)
@@ -347,11 +347,11 @@ def test_token_of_a_cookie_needs_a_csrf_token(compat: Any, form: Any, cls: Any, 
         assert send("/", MATCHING, method="POST").status == 401
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
-def test_token_of_the_header_needs_no_csrf_token(cls: Any, colour: str, send: Send) -> None:
+def test_token_of_the_header_needs_no_csrf_token(cls: Any, mode: str, send: Send) -> None:
     """Credentials of a scheme that the guard serves are sent by no browser by itself, whether good or not."""
-    with serving(cookie_protector(cls)(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+    with serving(cookie_protector(cls)(Witness().view(mode)), MIDDLEWARE=[CSRF]):
         assert send("/", bearer(GOOD), method="POST").status == 200
         assert send("/", bearer("unknown"), method="POST").status == 401
         assert send("/", [(b"authorization", b"Bearer")], method="POST").status == 400
@@ -375,26 +375,26 @@ class ExemptPassword(Password):
 BASIC: RawHeaders = [(b"authorization", b"Basic Zm9vOmJhcg==")]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Password, FromCookie, FromCookieAsync])
 @pytest.mark.parametrize("optional", [False, True])
-def test_credentials_that_browsers_send_need_a_csrf_token(optional: bool, cls: Any, colour: str, send: Send) -> None:
+def test_credentials_that_browsers_send_need_a_csrf_token(optional: bool, cls: Any, mode: str, send: Send) -> None:
     """Browsers add ``Basic`` credentials that they know by themselves, also to another site's form."""
     witness = Witness()
     guard = cls(BasicValidator(), BearerTokenValidator(OAuth2Token))(optional=optional)
-    with serving(guard(witness.view(colour)), MIDDLEWARE=[CSRF]):
+    with serving(guard(witness.view(mode)), MIDDLEWARE=[CSRF]):
         assert send("/", BASIC, method="POST").status == 403
         assert witness.entered == 0
         assert send("/", [*BASIC, *MATCHING], method="POST").status == 200
         assert send("/", bearer(GOOD), method="POST").status == 200
 
 
-@both_colours
-def test_csrf_protect_above_a_guard_for_credentials_that_browsers_send(colour: str, send: Send) -> None:
+@sync_and_async
+def test_csrf_protect_above_a_guard_for_credentials_that_browsers_send(mode: str, send: Send) -> None:
     """Without the middleware, ``csrf_protect`` above the guard checks, also if the validator was registered later."""
     late = Password()
     for protector in (Password(BasicValidator()), late):
-        view = csrf_protect(protector(Witness().view(colour)))
+        view = csrf_protect(protector(Witness().view(mode)))
         if protector is late:
             late.register_token_validator(BasicValidator())
         for middleware in ([], [CSRF]):
@@ -403,38 +403,38 @@ def test_csrf_protect_above_a_guard_for_credentials_that_browsers_send(colour: s
                 assert send("/", [*BASIC, *MATCHING], method="POST").status == 200
 
 
-@both_colours
-def test_exempt_from_the_check_of_credentials(colour: str, send: Send) -> None:
+@sync_and_async
+def test_exempt_from_the_check_of_credentials(mode: str, send: Send) -> None:
     """``csrf_exempt`` below the guard, or ``csrf_exempt = True`` on the protector's class, leaves the check out."""
-    view = Witness().view(colour)
+    view = Witness().view(mode)
     for guarded in (ExemptPassword(BasicValidator())(view), Password(BasicValidator())(csrf_exempt(view))):
         with serving(guarded, MIDDLEWARE=[CSRF]):
             assert send("/", BASIC, method="POST").status == 200
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
-def test_safe_methods_need_no_csrf_token(cls: Any, colour: str, send: Send) -> None:
+def test_safe_methods_need_no_csrf_token(cls: Any, mode: str, send: Send) -> None:
     """``GET`` is checked by nobody."""
-    with serving(cookie_protector(cls)(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+    with serving(cookie_protector(cls)(Witness().view(mode)), MIDDLEWARE=[CSRF]):
         assert send("/", FROM_COOKIE).status == 200
         assert send("/").status == 401
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
-def test_token_of_a_cookie_needs_no_login(cls: Any, colour: str, send: Send) -> None:
+def test_token_of_a_cookie_needs_no_login(cls: Any, mode: str, send: Send) -> None:
     """A token is required in any case, so no login is required."""
-    with serving(cookie_protector(cls)(Witness().view(colour)), MIDDLEWARE=[*SESSIONS, CSRF, LOGIN]):
+    with serving(cookie_protector(cls)(Witness().view(mode)), MIDDLEWARE=[*SESSIONS, CSRF, LOGIN]):
         assert send("/").status == 401
         assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("exempt", ["below the guard", "by the class"])
-def test_exempt_from_the_check_of_cookies(exempt: str, colour: str, send: Send) -> None:
+def test_exempt_from_the_check_of_cookies(exempt: str, mode: str, send: Send) -> None:
     """``csrf_exempt`` below the guard, or ``csrf_exempt = True`` on the protector's class, leaves the check out."""
-    view = Witness().view(colour)
+    view = Witness().view(mode)
     guarded = cookie_protector(Unchecked)(view)
     if exempt == "below the guard":
         guarded = cookie_protector(FromCookie)(csrf_exempt(view))
@@ -442,11 +442,11 @@ def test_exempt_from_the_check_of_cookies(exempt: str, colour: str, send: Send) 
         assert send("/", FROM_COOKIE, method="POST").status == 200
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
-def test_csrf_protect_above_a_guard_that_may_read_cookies(cls: Any, colour: str, send: Send) -> None:
+def test_csrf_protect_above_a_guard_that_may_read_cookies(cls: Any, mode: str, send: Send) -> None:
     """Without the middleware, ``csrf_protect`` above the guard checks; with it, only requests without credentials."""
-    view = csrf_protect(cookie_protector(cls)(Witness().view(colour)))
+    view = csrf_protect(cookie_protector(cls)(Witness().view(mode)))
     with serving(view, MIDDLEWARE=[]):
         assert send("/", FROM_COOKIE, method="POST").status == 403
         assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 200
@@ -455,16 +455,16 @@ def test_csrf_protect_above_a_guard_that_may_read_cookies(cls: Any, colour: str,
         assert send("/", bearer(GOOD), method="POST").status == 200
 
 
-@both_colours
-def test_csrf_protect_above_a_guard_that_is_unchecked(colour: str, send: Send) -> None:
+@sync_and_async
+def test_csrf_protect_above_a_guard_that_is_unchecked(mode: str, send: Send) -> None:
     """With ``csrf_exempt = True`` the view is exempt, as behind any guard that asks for a token."""
-    with serving(csrf_protect(cookie_protector(Unchecked)(Witness().view(colour))), MIDDLEWARE=[]):
+    with serving(csrf_protect(cookie_protector(Unchecked)(Witness().view(mode))), MIDDLEWARE=[]):
         assert send("/", FROM_COOKIE, method="POST").status == 200
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
-def test_csrf_token_of_a_session(cls: Any, colour: str, send: Send) -> None:
+def test_csrf_token_of_a_session(cls: Any, mode: str, send: Send) -> None:
     """``CSRF_USE_SESSIONS`` counts: a matching cookie is then none."""
     site = {"MIDDLEWARE": [*SESSIONS, CSRF], "SESSION_ENGINE": SessionStore.__module__, "CSRF_USE_SESSIONS": True}
     session = SessionStore()
@@ -472,7 +472,7 @@ def test_csrf_token_of_a_session(cls: Any, colour: str, send: Send) -> None:
     session.save()
     cookies = COOKIE + b"; sessionid=" + str(session.session_key).encode()
     matching: RawHeaders = [(b"cookie", cookies), (b"x-csrftoken", SECRET)]
-    with serving(cookie_protector(cls)(Witness().view(colour)), **site):
+    with serving(cookie_protector(cls)(Witness().view(mode)), **site):
         assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 403
         assert send("/", matching, method="POST").status == 200
 
@@ -486,11 +486,11 @@ def test_token_of_a_cookie_within_a_transaction(cls: Any, send: Send, monkeypatc
         assert send("/", FROM_COOKIE_MATCHING, method="POST").status == 200
 
 
-@both_colours
+@sync_and_async
 @every_cookie_protector
-def test_optional_guard_that_may_read_cookies(cls: Any, colour: str, send: Send) -> None:
+def test_optional_guard_that_may_read_cookies(cls: Any, mode: str, send: Send) -> None:
     """An optional guard lets in requests without a header after both checks. For other schemes it calls the method."""
-    guarded = cookie_protector(cls)(optional=True)(Witness().view(colour))
+    guarded = cookie_protector(cls)(optional=True)(Witness().view(mode))
     other = (b"authorization", b"Basic Zm9vOmJhcg==")
     with serving(guarded, MIDDLEWARE=[CSRF]):
         assert send("/", FROM_COOKIE, method="POST").status == 403
@@ -501,11 +501,11 @@ def test_optional_guard_that_may_read_cookies(cls: Any, colour: str, send: Send)
         assert send("/", FROM_COOKIE).status == 302
 
 
-@both_colours
-def test_acquire_token_assigned_to_the_protector(colour: str, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+@sync_and_async
+def test_acquire_token_assigned_to_the_protector(mode: str, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail closed: a function that replaces the method may read a cookie as well."""
     protector = cookie_protector(ResourceProtector)
-    guarded = protector(Witness().view(colour))
+    guarded = protector(Witness().view(mode))
     monkeypatch.setattr(protector, "acquire_token", lambda request, **asked: protector.validate_token(GOOD))
     with serving(guarded, MIDDLEWARE=[CSRF]):
         assert send("/", method="POST").status == 403
@@ -519,22 +519,22 @@ def test_csrf_exempt_that_is_no_bool(value: Any) -> None:
         type("Own", (FromCookie,), {"csrf_exempt": value})
 
 
-@both_colours
-def test_csrf_exempt_of_an_object_that_is_no_bool(colour: str, send: Send) -> None:
+@sync_and_async
+def test_csrf_exempt_of_an_object_that_is_no_bool(mode: str, send: Send) -> None:
     """Fail closed: this holds for an attribute of the object too."""
     protector = cookie_protector(FromCookie)
     protector.csrf_exempt = "False"  # type: ignore[assignment]
-    with serving(protector(Witness().view(colour)), MIDDLEWARE=[CSRF]):
+    with serving(protector(Witness().view(mode)), MIDDLEWARE=[CSRF]):
         assert send("/", FROM_COOKIE, method="POST").status == 403
 
 
-@both_colours
-def test_exemption_above_a_guard_that_may_read_cookies_is_reported(colour: str, send: Send) -> None:
+@sync_and_async
+def test_exemption_above_a_guard_that_may_read_cookies_is_reported(mode: str, send: Send) -> None:
     """A system check says where ``csrf_exempt`` has no effect above such a guard."""
-    with serving(csrf_exempt(cookie_protector(FromCookie)(Witness().view(colour))), MIDDLEWARE=[CSRF]):
+    with serving(csrf_exempt(cookie_protector(FromCookie)(Witness().view(mode))), MIDDLEWARE=[CSRF]):
         assert send("/", FROM_COOKIE, method="POST").status == 403
         assert len(warnings()) == 1
-    with serving(csrf_exempt(cookie_protector(Unchecked)(Witness().view(colour)))):
+    with serving(csrf_exempt(cookie_protector(Unchecked)(Witness().view(mode)))):
         assert warnings() == []
 
 

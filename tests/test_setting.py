@@ -15,13 +15,13 @@ from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.rfc9110 import Challenge
 from tests.site.models import QueryingToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 # Django's checks, which run together with the guard's, query every database.
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 GOOD = "good"
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,18 +58,18 @@ def render_teapot(request: HttpRequest, error: GuardError) -> HttpResponse:
     return JsonResponse({"teapot": error.error}, status=error.status_code)
 
 
-@both_colours
-def test_setting_is_followed(colour: str, send: Send) -> None:
+@sync_and_async
+def test_setting_is_followed(mode: str, send: Send) -> None:
     """The realm and the validators are the setting's."""
-    with serving(require_oauth("profile")(Witness().view(colour))):
+    with serving(require_oauth("profile")(Witness().view(mode))):
         assert send("/", bearer(GOOD)).json == {"token": True, "user": "alice"}
         assert send("/").challenges == [Challenge("bearer", None, {"realm": "api", "scope": "profile"})]
 
 
-@both_colours
-def test_changes_are_followed(colour: str, send: Send) -> None:
+@sync_and_async
+def test_changes_are_followed(mode: str, send: Send) -> None:
     """A view guarded before follows the new setting after ``setting_changed``, and then the old one again."""
-    view = require_oauth(Witness().view(colour))
+    view = require_oauth(Witness().view(mode))
     with serving(view):
         assert send("/").challenges[0].parameters["realm"] == "api"
     with serving(view, OAUTH_GUARD=changed(REALM="other", VALIDATORS=[validator("site.QueryingToken")])):
@@ -81,11 +81,11 @@ def test_changes_are_followed(colour: str, send: Send) -> None:
         assert send("/", bearer(GOOD)).status == 200
 
 
-@both_colours
-def test_several_validators(colour: str, send: Send) -> None:
+@sync_and_async
+def test_several_validators(mode: str, send: Send) -> None:
     """Each validator knows its own tokens. A token is refused if all refuse it, with the first one's realm."""
     both = [validator("site.OAuth2Token", realm="first"), validator("site.QueryingToken", realm="second")]
-    with serving(require_oauth(Witness().view(colour)), OAUTH_GUARD=changed(VALIDATORS=both)):
+    with serving(require_oauth(Witness().view(mode)), OAUTH_GUARD=changed(VALIDATORS=both)):
         assert send("/", bearer(GOOD)).status == 200
         assert send("/", bearer("other")).status == 200
         answer = send("/", bearer("unknown"))
@@ -93,8 +93,8 @@ def test_several_validators(colour: str, send: Send) -> None:
         assert [challenge.parameters["realm"] for challenge in answer.challenges] == ["first"]
 
 
-@both_colours
-def test_other_keys(colour: str, send: Send) -> None:
+@sync_and_async
+def test_other_keys(mode: str, send: Send) -> None:
     """``COMPAT``, ``SET_USER`` and ``RENDER_ERROR`` do what the arguments of the same names do."""
 
     def sync_view(request: HttpRequest) -> JsonResponse:
@@ -103,7 +103,7 @@ def test_other_keys(colour: str, send: Send) -> None:
     async def async_view(request: HttpRequest) -> JsonResponse:
         return sync_view(request)
 
-    view = require_oauth(sync_view if colour == "def" else async_view)
+    view = require_oauth(sync_view if mode == "def" else async_view)
     with serving(view, OAUTH_GUARD=changed(SET_USER=True)):
         assert send("/", bearer(GOOD)).json == {"user": "alice"}
     with serving(view, OAUTH_GUARD=changed(COMPAT="authlib")):
@@ -202,12 +202,12 @@ def test_bad_setting(value: Any, says: list[str]) -> None:
     assert [part for part in says if part not in str(caught.value)] == []
 
 
-@both_colours
+@sync_and_async
 @bad
-def test_bad_setting_over_http(value: Any, says: list[str], colour: str, send: Send) -> None:
+def test_bad_setting_over_http(value: Any, says: list[str], mode: str, send: Send) -> None:
     """R124, R134: a bad setting lets nobody in, and says nothing of itself to clients."""
     witness = Witness()
-    with serving(require_oauth(optional=True)(witness.view(colour)), OAUTH_GUARD=value):
+    with serving(require_oauth(optional=True)(witness.view(mode)), OAUTH_GUARD=value):
         assert send("/", bearer(GOOD)).status == 500
     assert witness.entered == 0
 

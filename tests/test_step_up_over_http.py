@@ -22,7 +22,7 @@ from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS
 from tests.kit.urls import async_view, sync_view
 from tests.site.models import StepUpToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 from tests.stepped_tokens import OF_OUR_RULES, SOURCES, commit_rows
 
 pytestmark = pytest.mark.django_db
@@ -142,12 +142,12 @@ def ids(row: Row) -> str:
     return f"{row.id}-{row.status}"
 
 
-def check(row: Row, source: str, colour: str, server: FakeAuthorizationServer) -> None:
+def check(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """Send a request with the token of this row, from this source, and compare the response."""
     protector, token = SOURCES[source](server, row.scope, row.claims)
     witness = Witness()
-    with serving(protector(**{"scopes": "profile", **row.asked})(witness.view(colour))):
-        answer = SEND[colour]("/", bearer(token))
+    with serving(protector(**{"scopes": "profile", **row.asked})(witness.view(mode))):
+        answer = SEND[mode]("/", bearer(token))
     assert (answer.status, witness.entered) == (row.status, row.status == 200)
     if row.status == 200:
         return
@@ -159,41 +159,41 @@ def check(row: Row, source: str, colour: str, server: FakeAuthorizationServer) -
     ] == ([] if row.challenge is None else [row.challenge])
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("row", [*MET, *UNMET], ids=ids)
-def test_requirements(row: Row, source: str, colour: str, server: FakeAuthorizationServer) -> None:
+def test_requirements(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R105, R108: each source's tokens are let in or refused as the row says, whatever hooks are overridden."""
-    check(row, source, colour, server)
+    check(row, source, mode, server)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("source", OF_OUR_RULES)
 @pytest.mark.parametrize("row", LACKING_SCOPES, ids=ids)
-def test_order(row: Row, source: str, colour: str, server: FakeAuthorizationServer) -> None:
+def test_order(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R107, R123: step-up comes before scopes, and its challenge names them too."""
-    check(row, source, colour, server)
+    check(row, source, mode, server)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("token", ["expired", "unknown"])
-def test_invalid_tokens_learn_nothing(token: str, colour: str) -> None:
+def test_invalid_tokens_learn_nothing(token: str, mode: str) -> None:
     """R106: an invalid token gets ``invalid_token``, and its challenge does not show the policy."""
     protector = ResourceProtector(BearerTokenValidator(StepUpToken))
-    with serving(protector("profile", **BOTH, **PAY)(Witness().view(colour))):
-        answer = SEND[colour]("/", bearer(token))
+    with serving(protector("profile", **BOTH, **PAY)(Witness().view(mode))):
+        answer = SEND[mode]("/", bearer(token))
     (challenge,) = answer.challenges
     assert (answer.status, challenge.parameters["error"]) == (401, "invalid_token")
     assert {*challenge.parameters} == {"realm", "scope", "error", "error_description"}
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_every_request_is_checked(colour: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_every_request_is_checked(mode: str) -> None:
     """R116: an ``Mcp-Session-Id`` of an earlier request with a token gives no access."""
-    with serving(ResourceProtector(BearerTokenValidator(StepUpToken))("profile")(Witness().view(colour))):
+    with serving(ResourceProtector(BearerTokenValidator(StepUpToken))("profile")(Witness().view(mode))):
         session = [(b"mcp-session-id", b"1868a90c")]
-        good = SEND[colour]("/", [*session, *bearer(_token_of(MET[0]))])
-        without = SEND[colour]("/", session)
+        good = SEND[mode]("/", [*session, *bearer(_token_of(MET[0]))])
+        without = SEND[mode]("/", session)
     assert (good.status, without.status) == (200, 401)
     assert "error" not in without.challenges[0].parameters
 
@@ -202,28 +202,28 @@ def _token_of(row: Row) -> str:
     return SOURCES["row"](None, row.scope, row.claims)[1]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_step_up_as_authlib(colour: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_step_up_as_authlib(mode: str) -> None:
     """``compat="authlib"``: Authlib knows no step-up, so the response is the same as without compat."""
     answers = []
     for compat in (None, "authlib"):
         protector = ResourceProtector(BearerTokenValidator(StepUpToken, realm="r"), compat=compat)  # type: ignore[arg-type]
-        with serving(protector("profile", **GOLD)(Witness().view(colour))):
-            answers.append(SEND[colour]("/", bearer(_token_of(MET[2]))))
+        with serving(protector("profile", **GOLD)(Witness().view(mode))):
+            answers.append(SEND[mode]("/", bearer(_token_of(MET[2]))))
     assert answers[0].status == 401
     assert (answers[0].challenges, answers[0].json) == (answers[1].challenges, answers[1].json)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_details_as_authlib(colour: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_details_as_authlib(mode: str) -> None:
     """``compat="authlib"``: missing details are Authlib's 403, without a challenge."""
     protector = ResourceProtector(BearerTokenValidator(StepUpToken), compat="authlib")
-    with serving(protector("profile", **PAY)(Witness().view(colour))):
-        answer = SEND[colour]("/", bearer(_token_of(MET[0])))
+    with serving(protector("profile", **PAY)(Witness().view(mode))):
+        answer = SEND[mode]("/", bearer(_token_of(MET[0])))
     assert (answer.status, answer.json["error"], answer.challenges) == (403, "insufficient_scope", [])
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -235,14 +235,14 @@ def test_details_as_authlib(colour: str) -> None:
         (InsufficientUserAuthenticationError(), {}),
     ],
 )
-def test_hooks_may_ask_for_step_up(error: Any, expected: dict[str, str], colour: str) -> None:
+def test_hooks_may_ask_for_step_up(error: Any, expected: dict[str, str], mode: str) -> None:
     """R16, R105: a check may refuse with step-up. Its values cannot break the header."""
 
     def ask(request: Any, token: Any) -> bool:
         raise error
 
-    with serving(ResourceProtector(BearerTokenValidator(StepUpToken))("profile", check=ask)(Witness().view(colour))):
-        answer = SEND[colour]("/", bearer(_token_of(MET[0])))
+    with serving(ResourceProtector(BearerTokenValidator(StepUpToken))("profile", check=ask)(Witness().view(mode))):
+        answer = SEND[mode]("/", bearer(_token_of(MET[0])))
     (challenge,) = answer.challenges
     assert answer.status == 401
     assert {name: challenge.parameters.get(name) for name in ("acr_values", "max_age")} == {

@@ -27,14 +27,14 @@ from async_oauth_guard import (
 from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
 GOOD = "token-for-subclasses"
 BANNED = "token-of-a-banned-client"
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,8 +99,8 @@ def test_mixin_after_view(own: dict[str, Any]) -> None:
         type("Own", (View, ProtectedResourceMixin), own)
 
 
-@both_colours
-def test_mixin_before_view(colour: str, send: Send) -> None:
+@sync_and_async
+def test_mixin_before_view(mode: str, send: Send) -> None:
     """In the right order it guards the view, and also a subclass of the view."""
     witness = Witness()
 
@@ -112,7 +112,7 @@ def test_mixin_before_view(colour: str, send: Send) -> None:
         async def get(self, request: HttpRequest) -> HttpResponse:
             return witness.answer(request)
 
-    parent: Any = SyncView if colour == "def" else AsyncView
+    parent: Any = SyncView if mode == "def" else AsyncView
     for cls in (parent, type("Child", (parent,), {})):
         with serving(cls.as_view()):
             assert send("/").status == 401
@@ -131,13 +131,13 @@ LOST: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("protector", [require_oauth, ResourceProtector(BearerTokenValidator(OAuth2Token))])
 @pytest.mark.parametrize(("arguments", "keywords"), LOST)
-def test_arguments_beside_a_view(arguments: Any, keywords: Any, protector: ResourceProtector, colour: str) -> None:
+def test_arguments_beside_a_view(arguments: Any, keywords: Any, protector: ResourceProtector, mode: str) -> None:
     """Fail closed: other arguments passed with the view would be lost, so the call raises an error at once."""
     with pytest.raises(TypeError, match="a view must be the only argument"):
-        protector(Witness().view(colour), *arguments, **keywords)
+        protector(Witness().view(mode), *arguments, **keywords)
     with pytest.raises(TypeError):
         protector(type("Page", (View,), {}), *arguments, **keywords)
 
@@ -200,14 +200,14 @@ def protector_of(cls: type[ResourceProtector], **options: Any) -> tuple[Resource
     return cls(validator, **options), validator
 
 
-@both_colours
+@sync_and_async
 @every_subclass
 @pytest.mark.parametrize("compat", [None, "authlib"])
-def test_acquire_token_is_asked(compat: Any, cls: type[ResourceProtector], colour: str, send: Send) -> None:
+def test_acquire_token_is_asked(compat: Any, cls: type[ResourceProtector], mode: str, send: Send) -> None:
     """An overridden ``acquire_token``, sync or async, decides for sync and async views."""
     witness = Witness()
     protector, _ = protector_of(cls, compat=compat)
-    with serving(protector("profile")(witness.view(colour))):
+    with serving(protector("profile")(witness.view(mode))):
         assert send("/", bearer(GOOD)).json == {"token": True, "user": "alice"}
         answer = send("/", bearer(BANNED))
     assert (answer.status, answer.json["error"]) == (401, "invalid_token")
@@ -216,7 +216,7 @@ def test_acquire_token_is_asked(compat: Any, cls: type[ResourceProtector], colou
 
 
 @every_subclass
-def test_direct_calls_of_our_own_doors(cls: type[ResourceProtector]) -> None:
+def test_direct_calls_of_own_methods(cls: type[ResourceProtector]) -> None:
     """``aacquire_token`` and ``avalidate_token`` are ours, for the method to hand on to: they do not ask it."""
     protector, _ = protector_of(cls)
     request = RequestFactory().get("/", headers={"Authorization": f"Bearer {BANNED}"})
@@ -224,12 +224,12 @@ def test_direct_calls_of_our_own_doors(cls: type[ResourceProtector]) -> None:
     assert async_to_sync(protector.avalidate_token)(BANNED).client_id == "banned"
 
 
-@both_colours
+@sync_and_async
 @every_subclass
-def test_its_parents_refusals(cls: type[ResourceProtector], colour: str, send: Send, heard: list[Any]) -> None:
+def test_its_parents_refusals(cls: type[ResourceProtector], mode: str, send: Send, heard: list[Any]) -> None:
     """Refusals by the parent method are answered as usual. Receivers get each of them once, with all details."""
     protector, validator = protector_of(cls)
-    with serving(protector("email")(Witness().view(colour))):
+    with serving(protector("email")(Witness().view(mode))):
         answers = [send("/", headers) for headers in ([], bearer("unknown"), bearer(GOOD))]
     assert [answer.status for answer in answers] == [401, 401, 403]
     assert [answer.challenges[0].parameters["realm"] for answer in answers] == ["of-the-validator"] * 3
@@ -247,41 +247,39 @@ class Choosy(BearerTokenValidator):
         raise rfc6750.InvalidTokenError("Not from there.")
 
 
-@both_colours
+@sync_and_async
 @every_subclass
 @pytest.mark.parametrize("compat", [None, "authlib"])
 def test_hooks_errors_pass_through(
-    compat: Any, cls: type[ResourceProtector], colour: str, send: Send, heard: list[Any]
+    compat: Any, cls: type[ResourceProtector], mode: str, send: Send, heard: list[Any]
 ) -> None:
     """Receivers get a hook's error that went through the overridden method once, with the validator that refused."""
     validator = Choosy(OAuth2Token, realm="choosy")
-    with serving(cls(validator, compat=compat)(Witness().view(colour))):
+    with serving(cls(validator, compat=compat)(Witness().view(mode))):
         answer = send("/", bearer(GOOD))
     assert (answer.status, answer.json["error_description"]) == (401, "Not from there.")
     assert [(error.validator, error.reason) for error in heard] == [(validator, Reason.REFUSED_BY_HOOK)]
 
 
-@both_colours
+@sync_and_async
 @every_subclass
-def test_its_own_refusals_are_told_once(
-    cls: type[ResourceProtector], colour: str, send: Send, heard: list[Any]
-) -> None:
+def test_its_own_refusals_are_told_once(cls: type[ResourceProtector], mode: str, send: Send, heard: list[Any]) -> None:
     """Receivers hear of what the overridden method itself refuses, once, and why as far as is known."""
     protector, _ = protector_of(cls)
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         send("/", bearer(BANNED))
     assert [error.reason for error in heard] == [Reason.REFUSED_BY_HOOK]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Nothing, AsyncNothing])
-def test_no_token_lets_nobody_in(cls: type[ResourceProtector], colour: str, send: Send, heard: list[Any]) -> None:
+def test_no_token_lets_nobody_in(cls: type[ResourceProtector], mode: str, send: Send, heard: list[Any]) -> None:
     """Fail closed: without a token there is nobody to let in, whatever was presented."""
     witness = Witness()
     protector, _ = protector_of(cls)
-    with serving(protector(witness.view(colour))):
+    with serving(protector(witness.view(mode))):
         assert send("/", bearer(GOOD)).status == 401
-    with serving(protector(optional=True)(witness.view(colour))):
+    with serving(protector(optional=True)(witness.view(mode))):
         assert send("/", bearer(GOOD)).status == 401
     assert witness.entered == 0
     assert [error.reason for error in heard] == [Reason.UNKNOWN_TOKEN] * 2
@@ -296,13 +294,13 @@ class Falsy(ResourceProtector):
         return self.answer
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("answer", [False, {}, ""], ids=repr)
-def test_falsy_answer_lets_nobody_in(answer: Any, colour: str, send: Send) -> None:
+def test_falsy_answer_lets_nobody_in(answer: Any, mode: str, send: Send) -> None:
     """Fail closed: a falsy object is not a token, just as when a validator returns it."""
     witness = Witness()
     protector = type("Own", (Falsy,), {"answer": answer})(BearerTokenValidator(OAuth2Token))
-    with serving(protector(view_that_only_counts(witness, colour))):
+    with serving(protector(view_that_only_counts(witness, mode))):
         assert send("/", bearer(GOOD)).status == 401
     assert witness.entered == 0
 
@@ -325,18 +323,18 @@ NO_TOKENS: dict[str, Any] = {
 }
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("answer", NO_TOKENS.values(), ids=NO_TOKENS)
-def test_answer_that_is_no_token_lets_nobody_in(answer: Any, colour: str, send: Send) -> None:
+def test_answer_that_is_no_token_lets_nobody_in(answer: Any, mode: str, send: Send) -> None:
     """Fail closed: a refusal that is returned, or a call that was forgotten, is a mistake and not a token."""
     witness = Witness()
     protector = type("Own", (Falsy,), {"answer": property(lambda self: answer)})(BearerTokenValidator(OAuth2Token))
-    with serving(protector(view_that_only_counts(witness, colour))):
+    with serving(protector(view_that_only_counts(witness, mode))):
         assert send("/", bearer(GOOD)).status == 500
     assert witness.entered == 0
 
 
-def view_that_only_counts(witness: Witness, colour: str) -> Any:
+def view_that_only_counts(witness: Witness, mode: str) -> Any:
     def sync_view(request: HttpRequest) -> HttpResponse:
         witness.entered += 1
         return HttpResponse()
@@ -344,22 +342,22 @@ def view_that_only_counts(witness: Witness, colour: str) -> Any:
     async def async_view(request: HttpRequest) -> HttpResponse:
         return sync_view(request)
 
-    return async_view if colour == "async def" else sync_view
+    return async_view if mode == "async def" else sync_view
 
 
-@both_colours
-def test_acquire_token_of_a_mixin(colour: str, send: Send) -> None:
+@sync_and_async
+def test_acquire_token_of_a_mixin(mode: str, send: Send) -> None:
     """The method may come from a mixin."""
-    with serving(protector_of(Mixed)[0](Witness().view(colour))):
+    with serving(protector_of(Mixed)[0](Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 401
 
 
-@both_colours
-def test_patched_acquire_token(colour: str, send: Send) -> None:
+@sync_and_async
+def test_patched_acquire_token(mode: str, send: Send) -> None:
     """Tests may patch the method, also after the view was guarded. Its token becomes the request's."""
     protector, _ = protector_of(ResourceProtector)
     witness = Witness()
-    with serving(protector("email")(witness.view(colour))):
+    with serving(protector("email")(witness.view(mode))):
         with mock.patch.object(protector, "acquire_token", return_value=OAuth2Token(access_token="fake")) as patched:
             assert send("/").json == {"token": True, "user": None}
         assert send("/").status == 401
@@ -368,11 +366,11 @@ def test_patched_acquire_token(colour: str, send: Send) -> None:
 
 
 @pytest.mark.parametrize("set_user", [False, True])
-@both_colours
-def test_unloaded_user_of_an_acquired_row(colour: str, set_user: bool, send: Send) -> None:
+@sync_and_async
+def test_unloaded_user_of_an_acquired_row(mode: str, set_user: bool, send: Send) -> None:
     """Sync and async views get the user of a row that the overridden method found. It is loaded if necessary."""
     protector, _ = protector_of(Unloaded, set_user=set_user)
-    with serving(protector(Witness().view(colour))):
+    with serving(protector(Witness().view(mode))):
         assert send("/", bearer(GOOD)).json == {"token": True, "user": "alice"}
 
 
@@ -431,7 +429,7 @@ BEYOND: list[tuple[dict[str, Any], Reason | None]] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Ignoring, IgnoringAsync, WithoutKeywords, WithScopesAlone, WithRolesAlone])
 @pytest.mark.parametrize("found", [Paired(user=STAFF, **FULL), AccessToken(FULL, user=STAFF)], ids=["object", "claims"])
 @pytest.mark.parametrize(("keywords", "reason"), BEYOND)
@@ -440,14 +438,14 @@ def test_what_acquire_token_forgets_is_asked_all_the_same(
     reason: Reason | None,
     found: Any,
     cls: type[Ignoring],
-    colour: str,
+    mode: str,
     send: Send,
     heard: list[Any],
 ) -> None:
     """Whatever keywords the overridden method takes, the view gets no token that lacks what it asks beyond scopes."""
     witness = Witness()
     protector, _ = protector_of(type("Own", (cls,), {"found": found}))
-    with serving(protector(**keywords)(witness.view(colour))):
+    with serving(protector(**keywords)(witness.view(mode))):
         answer = send("/", bearer("whatever"))
     assert answer.status == (200 if reason is None else 403)
     assert [error.reason for error in heard] == ([] if reason is None else [reason])
@@ -463,30 +461,30 @@ NOTHING_HELD = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("found", NOTHING_HELD, ids=repr)
 @pytest.mark.parametrize(
     "keywords", [{"groups": "staff"}, {"roles": "7"}, {"entitlements": "1"}, {"require_user": True}]
 )
-def test_tokens_that_hold_nothing(keywords: Any, found: Any, colour: str, send: Send) -> None:
+def test_tokens_that_hold_nothing(keywords: Any, found: Any, mode: str, send: Send) -> None:
     """Fail closed: an object that tells nothing, or nothing that can be read, holds nothing."""
     protector, _ = protector_of(type("Own", (Ignoring,), {"found": found}))
-    with serving(protector(**keywords)(Witness().view(colour))):
+    with serving(protector(**keywords)(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 403
 
 
-@both_colours
-def test_method_that_is_not_named_below_acquire_token(colour: str, send: Send) -> None:
+@sync_and_async
+def test_method_that_is_not_named_below_acquire_token(mode: str, send: Send) -> None:
     """A mapping that names no entry for a method grants it to nobody, whatever the overridden method looks at."""
     protector, _ = protector_of(type("Own", (Ignoring,), {"found": Paired(user=None, username="x")}))
-    with serving(protector({"POST": "profile"})(view_that_only_counts(Witness(), colour))):
+    with serving(protector({"POST": "profile"})(view_that_only_counts(Witness(), mode))):
         assert send("/", bearer(GOOD)).status == 403
         assert send("/", bearer(GOOD), method="POST").status == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Sync, Async])
-def test_check_is_called_once(cls: Any, colour: str, send: Send) -> None:
+def test_check_is_called_once(cls: Any, mode: str, send: Send) -> None:
     """A ``check`` that the overridden method handed on to ours is not called again."""
     called: list[Any] = []
 
@@ -495,7 +493,7 @@ def test_check_is_called_once(cls: Any, colour: str, send: Send) -> None:
         return True
 
     protector, _ = protector_of(cls)
-    with serving(protector(check=check, require_user=True)(Witness().view(colour))):
+    with serving(protector(check=check, require_user=True)(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 200
     assert len(called) == 1
 
@@ -515,14 +513,14 @@ class Swapping(ResourceProtector):
         return Paired(user=None)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Dropping, Swapping])
-def test_other_requirements_and_other_tokens_are_judged(cls: Any, colour: str, send: Send) -> None:
+def test_other_requirements_and_other_tokens_are_judged(cls: Any, mode: str, send: Send) -> None:
     """What ours judged counts for this token and these requirements alone."""
     protector, _ = protector_of(cls)
     alice = {"check": lambda request, token: token.user is not None, "require_user": True}
     refused = {"check": lambda request, token: False} if cls is Dropping else alice
-    with serving(protector(**refused)(Witness().view(colour))):
+    with serving(protector(**refused)(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 403
 
 
@@ -558,37 +556,37 @@ def test_keywords_that_an_override_would_lose(cls: Any, keywords: dict[str, Any]
         cls(OwnKeywords(OAuth2Token))(**keywords)
 
 
-@both_colours
-def test_keywords_that_an_override_names(colour: str, send: Send) -> None:
+@sync_and_async
+def test_keywords_that_an_override_names(mode: str, send: Send) -> None:
     """What the overridden method names it gets, and a flag that is off needs no name."""
-    with serving(Naming(OwnKeywords(OAuth2Token))(fresh=True, level=7)(Witness().view(colour))):
+    with serving(Naming(OwnKeywords(OAuth2Token))(fresh=True, level=7)(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 200
-    with serving(Sync(OwnKeywords(OAuth2Token))(fresh=False)(Witness().view(colour))):
+    with serving(Sync(OwnKeywords(OAuth2Token))(fresh=False)(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 200
     protector = type("Own", (WithoutKeywords,), {"found": Paired(user=None)})(OwnKeywords(OAuth2Token))
     for nothing in ([], None):
-        with serving(protector(nothing)(Witness().view(colour))):
+        with serving(protector(nothing)(Witness().view(mode))):
             assert send("/").status == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Ignoring, WithScopesAlone, WithRolesAlone])
-def test_keywords_that_an_override_gets(cls: Any, colour: str, send: Send) -> None:
+def test_keywords_that_an_override_gets(cls: Any, mode: str, send: Send) -> None:
     """It gets the keywords that it takes, and no others."""
     asked.clear()
     protector, _ = protector_of(type("Own", (cls,), {"found": Paired(user=STAFF, **FULL)}))
-    with serving(protector(groups="staff", roles="admin")(Witness().view(colour))):
+    with serving(protector(groups="staff", roles="admin")(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == 200
     expected = {Ignoring: ["groups", "roles"], WithScopesAlone: [], WithRolesAlone: ["roles"]}
     assert asked == [expected[cls]]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Sync, Async, WithScopesAlone])
-def test_scopes_by_their_other_name(cls: Any, colour: str, send: Send) -> None:
+def test_scopes_by_their_other_name(cls: Any, mode: str, send: Send) -> None:
     """``scope=`` reaches the overridden method as ``scopes``."""
     protector, _ = protector_of(type("Own", (cls,), {"found": None}))
-    with serving(protector(scope="email")(Witness().view(colour))):
+    with serving(protector(scope="email")(Witness().view(mode))):
         assert send("/", bearer(GOOD)).status == (401 if cls is WithScopesAlone else 403)
 
 
@@ -607,16 +605,16 @@ class Meddling(ResourceProtector):
 seen: list[Any] = []
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("scopes", [["profile", ["email"]], {"GET": ["profile"], "*": [["email"]]}, [["profile"]]])
-def test_arguments_are_its_own(scopes: Any, colour: str, send: Send) -> None:
+def test_arguments_are_its_own(scopes: Any, mode: str, send: Send) -> None:
     """What the overridden method does to its lists and mappings changes nothing for the next request."""
     seen.clear()
     protector, _ = protector_of(Meddling)
     written = repr(scopes)
-    with serving(protector(scopes, groups=[["staff"], "crew"])(Witness().view(colour))):
+    with serving(protector(scopes, groups=[["staff"], "crew"])(Witness().view(mode))):
         assert [send("/", bearer(GOOD)).status for _ in range(3)] == [403] * 3
-    with serving(protector(scopes, groups=[])(Witness().view(colour))):
+    with serving(protector(scopes, groups=[])(Witness().view(mode))):
         assert [send("/", bearer(GOOD)).status for _ in range(3)] == [200] * 3
     assert {text for text, _ in seen} == {written}
     assert repr(scopes) == written

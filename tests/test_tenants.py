@@ -17,7 +17,7 @@ from tests import asgi, wsgi
 from tests.answers import Answer, bearer
 from tests.conftest import Committed
 from tests.site.models import OAuth2Token, TenantManager, TenantToken, tenant
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ SAME = "token-of-both-tenants"
 TENANTS = ("a", "b")
 CROWD = 16
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 both_servers = pytest.mark.parametrize("server", ["asgi", "wsgi"])
 
 
@@ -135,11 +135,11 @@ def told_groups(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"tenant": [group.name for group in user.own_groups]})
 
 
-def view_of(tell: Callable[[HttpRequest], JsonResponse], colour: str) -> Any:
+def view_of(tell: Callable[[HttpRequest], JsonResponse], mode: str) -> Any:
     async def async_view(request: HttpRequest) -> JsonResponse:
         return tell(request)
 
-    return async_view if colour == "async def" else tell
+    return async_view if mode == "async def" else tell
 
 
 def set_tenant(get_response: Any) -> Any:
@@ -196,25 +196,25 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @both_servers
-@both_colours
+@sync_and_async
 @every_way
 @pytest.mark.parametrize("coalesce", [None, True, False])
-def test_each_request_gets_its_own_tenant(coalesce: bool | None, way: str, colour: str, server: str) -> None:
+def test_each_request_gets_its_own_tenant(coalesce: bool | None, way: str, mode: str, server: str) -> None:
     """Of two rows with one token, each concurrent request gets its tenant's; so even where sharing is wished."""
     protector = ResourceProtector(validator(way, coalesce=coalesce))
-    with serving(protector(view_of(told_tenant, colour)), MIDDLEWARE=MIDDLEWARE):
+    with serving(protector(view_of(told_tenant, mode)), MIDDLEWARE=MIDDLEWARE):
         answers = crowd(server)
     assert [(answer.status, answer.json["tenant"]) for _, answer in answers] == [(200, name) for name, _ in answers]
 
 
 @both_servers
-@both_colours
+@sync_and_async
 @every_way
 @pytest.mark.parametrize("coalesce", [None, True])
-def test_anothers_token_is_unknown(coalesce: bool | None, way: str, colour: str, server: str) -> None:
+def test_anothers_token_is_unknown(coalesce: bool | None, way: str, mode: str, server: str) -> None:
     """A token of one tenant never gives access to another, whatever requests run at the same time."""
     protector = ResourceProtector(validator(way, coalesce=coalesce))
-    with serving(protector(view_of(told_tenant, colour)), MIDDLEWARE=MIDDLEWARE):
+    with serving(protector(view_of(told_tenant, mode)), MIDDLEWARE=MIDDLEWARE):
         answers = crowd(server, "only-of-a")
     assert [answer.status for _, answer in answers] == [200 if name == "a" else 401 for name, _ in answers]
 
@@ -263,12 +263,12 @@ def test_querysets_of_another_class_are_never_shared(way: str, lookups: list[str
 
 
 @both_servers
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("coalesce", [None, True])
-def test_prefetches_never_cross(coalesce: bool | None, colour: str, server: str) -> None:
+def test_prefetches_never_cross(coalesce: bool | None, mode: str, server: str) -> None:
     """Where only what is prefetched depends on the tenant, and the rows' SQL is equal, each gets its own as well."""
     protector = ResourceProtector(BearerTokenValidator(PrefetchingToken, coalesce=coalesce))
-    with serving(protector(view_of(told_groups, colour)), MIDDLEWARE=MIDDLEWARE):
+    with serving(protector(view_of(told_groups, mode)), MIDDLEWARE=MIDDLEWARE):
         answers = crowd(server)
     assert [answer.json["tenant"] for _, answer in answers] == [[name] for name, _ in answers]
 

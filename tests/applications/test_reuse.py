@@ -32,11 +32,11 @@ from tests.conftest import Committed
 from tests.kit.guarded_sites import introspecting, verifying
 from tests.proofs import dpop, make_proof, thumbprint
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 BOUND = {"cnf": {"jkt": thumbprint()}}
 
 
@@ -86,7 +86,7 @@ def get(
     protector: ResourceProtector,
     headers: Any,
     *,
-    colour: str = "async def",
+    mode: str = "async def",
     in_front: dict[str, Any] | None = None,
     view: dict[str, Any] | None = None,
     between: Wrap = unchanged,
@@ -94,28 +94,28 @@ def get(
     behind: ResourceProtector | None = None,
 ) -> Answer:
     """The answer of a guarded view behind a guard."""
-    guarded = (behind or protector)("profile", **(view or {}))((witness or Witness()).view(colour))
+    guarded = (behind or protector)("profile", **(view or {}))((witness or Witness()).view(mode))
     with serving(guarded):
         application = protector.asgi(between(ASGIHandler()), **(in_front or {}))
         return asgi.send("/", headers, application=application)
 
 
-@both_colours
-def test_rows(colour: str, counts: Counts) -> None:
+@sync_and_async
+def test_rows(mode: str, counts: Counts) -> None:
     """One lookup serves both guards."""
-    assert get(ResourceProtector(BearerTokenValidator(OAuth2Token)), bearer("row"), colour=colour).status == 200
+    assert get(ResourceProtector(BearerTokenValidator(OAuth2Token)), bearer("row"), mode=mode).status == 200
     assert counts.queries == 1
 
 
-@both_colours
-def test_jwts(colour: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_jwts(mode: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
     """One signature check serves both guards, also if neither may use a remembered one."""
     fresh = {"fresh": True}
     protector = ResourceProtector(verifying())
     token = authority.jwt("profile")
     for _ in range(3):
         counts.signatures = 0
-        assert get(protector, bearer(token), colour=colour, in_front=fresh, view=fresh).status == 200
+        assert get(protector, bearer(token), mode=mode, in_front=fresh, view=fresh).status == 200
         assert counts.signatures == 1
 
 
@@ -123,58 +123,58 @@ def scope_of(headers: Any) -> dict[str, Any]:
     return {"type": "http", "method": "GET", "path": "/", "headers": headers}
 
 
-@both_colours
-def test_remembered_jwts(colour: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_remembered_jwts(mode: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
     """What the guard in front lets in without a flow reaches a guarded view in the same way."""
     protector = ResourceProtector(verifying())
     headers = bearer(authority.jwt("profile"))
-    guarded = protector("profile", require_user=False, groups=None)(Witness().view(colour))
+    guarded = protector("profile", require_user=False, groups=None)(Witness().view(mode))
     with serving(guarded):
         application = protector.asgi(ASGIHandler(), "profile")
         for _ in range(4):
             assert asgi.send("/", headers, application=application).status == 200
         assert guarded._oauth_guard.recall(ASGIRequest(scope_of(headers), io.BytesIO()))
     assert counts.signatures == 1
-    with serving(protector("other")(Witness().view(colour))):
+    with serving(protector("other")(Witness().view(mode))):
         assert asgi.send("/", headers, application=application).status == 403
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("in_front", "view", "calls"), [(True, True, 1), (True, False, 1), (False, True, 2), (False, False, 1)]
 )
-def test_fresh(in_front: bool, view: bool, calls: int, colour: str, authority: FakeAuthorizationServer) -> None:
+def test_fresh(in_front: bool, view: bool, calls: int, mode: str, authority: FakeAuthorizationServer) -> None:
     """A view that requires a fresh result gets one, unless the guard in front got one for the same request."""
     protector = ResourceProtector(introspecting())
     before = len(authority.calls_to("introspection"))
     headers = bearer(authority.opaque("profile"))
     options = {"in_front": {"fresh": in_front}, "view": {"fresh": view}}
-    assert get(protector, headers, colour=colour, **options).status == 200
+    assert get(protector, headers, mode=mode, **options).status == 200
     assert len(authority.calls_to("introspection")) - before == calls
 
 
-@both_colours
-def test_proofs(colour: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_proofs(mode: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
     """One check of the proof serves both guards, which spend it once. A fresh view does not check it again."""
     protector = ResourceProtector(verifying(), dpop=True)
     token = authority.jwt("profile", claims=BOUND)
     for view in ({}, {"fresh": True}):
         counts.proofs = 0
         headers = dpop(token, make_proof(token))
-        assert get(protector, headers, colour=colour, view=view).status == 200
-        assert get(protector, headers, colour=colour, view=view).status == 401
+        assert get(protector, headers, mode=mode, view=view).status == 200
+        assert get(protector, headers, mode=mode, view=view).status == 401
         assert counts.proofs == 2
 
 
-@both_colours
-def test_proofs_of_another_protector(colour: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_proofs_of_another_protector(mode: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
     """Another protector checks the proof itself, and does not take it for a replayed one."""
     protector, behind = (ResourceProtector(verifying(), dpop=True) for _ in range(2))
     token = authority.jwt("profile", claims=BOUND)
     headers = dpop(token, make_proof(token))
-    assert get(protector, headers, colour=colour, behind=behind).status == 200
+    assert get(protector, headers, mode=mode, behind=behind).status == 200
     assert counts.proofs == 2
-    assert get(protector, headers, colour=colour, behind=behind).status == 401
+    assert get(protector, headers, mode=mode, behind=behind).status == 401
 
 
 def test_another_proof_behind(authority: FakeAuthorizationServer) -> None:
@@ -187,8 +187,8 @@ def test_another_proof_behind(authority: FakeAuthorizationServer) -> None:
     assert answer.status == 401
 
 
-@both_colours
-def test_certificates(colour: str, authority: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_certificates(mode: str, authority: FakeAuthorizationServer) -> None:
     """The client's certificate is read once."""
     asked = []
 
@@ -198,7 +198,7 @@ def test_certificates(colour: str, authority: FakeAuthorizationServer) -> None:
 
     hashed = base64.urlsafe_b64encode(hashlib.sha256(der()).digest()).decode().rstrip("=")
     token = authority.jwt("profile", claims={"cnf": {"x5t#S256": hashed}})
-    assert get(ResourceProtector(verifying(), mtls=MutualTLS(read)), bearer(token), colour=colour).status == 200
+    assert get(ResourceProtector(verifying(), mtls=MutualTLS(read)), bearer(token), mode=mode).status == 200
     assert asked == ["/"]
 
 
@@ -214,19 +214,19 @@ def presenting(headers: Any) -> Wrap:
     return wrap
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("headers", "status", "queries"),
     [(bearer("other-row"), 200, 2), (bearer("unknown"), 401, 2), ([], 401, 1), (bearer("row"), 200, 1)],
 )
-def test_changed_credentials(headers: Any, status: int, queries: int, colour: str, counts: Counts) -> None:
+def test_changed_credentials(headers: Any, status: int, queries: int, mode: str, counts: Counts) -> None:
     """A view validates credentials that were changed on the way."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    assert get(protector, bearer("row"), colour=colour, between=presenting(headers)).status == status
+    assert get(protector, bearer("row"), mode=mode, between=presenting(headers)).status == status
     assert counts.queries == queries
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("requirements", "status"),
     [
@@ -236,10 +236,10 @@ def test_changed_credentials(headers: Any, status: int, queries: int, colour: st
         ({"check": lambda request, token: token.access_token == "row"}, 200),
     ],
 )
-def test_requirements_of_the_view(requirements: Any, status: int, colour: str, counts: Counts) -> None:
+def test_requirements_of_the_view(requirements: Any, status: int, mode: str, counts: Counts) -> None:
     """What the view requires is checked, without another lookup."""
     protector, witness = ResourceProtector(BearerTokenValidator(OAuth2Token)), Witness()
-    assert get(protector, bearer("row"), colour=colour, view=requirements, witness=witness).status == status
+    assert get(protector, bearer("row"), mode=mode, view=requirements, witness=witness).status == status
     assert witness.entered == (status == 200)
     assert counts.queries == 1
 
@@ -251,11 +251,11 @@ def test_attributes_that_only_the_view_requires(counts: Counts) -> None:
     assert counts.queries == 1
 
 
-@both_colours
-def test_scopes_of_the_view(colour: str, counts: Counts) -> None:
+@sync_and_async
+def test_scopes_of_the_view(mode: str, counts: Counts) -> None:
     """The scopes are compared for each guard."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    guarded = protector("other")(Witness().view(colour))
+    guarded = protector("other")(Witness().view(mode))
     with serving(guarded):
         answer = asgi.send("/", bearer("row"), application=protector.asgi(ASGIHandler(), "profile"))
     assert answer.challenges[0].parameters["scope"] == "other"
@@ -295,11 +295,11 @@ class OwnValidator(TokenValidator):
             raise InsufficientScopeError()
 
 
-@both_colours
-def test_hooks(colour: str) -> None:
+@sync_and_async
+def test_hooks(mode: str) -> None:
     """The hook that finds a token is called once, the one that checks it for each guard."""
     validator = OwnValidator()
-    assert get(ResourceProtector(validator), bearer("x"), colour=colour).status == 200
+    assert get(ResourceProtector(validator), bearer("x"), mode=mode).status == 200
     assert validator.found == ["x"]
     assert validator.checked == [None, ["profile"]]
 
@@ -311,15 +311,15 @@ class OwnProtector(ResourceProtector):
         return super().acquire_token(request, scopes, **requirements)
 
 
-@both_colours
-def test_own_acquire_token(colour: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_own_acquire_token(mode: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
     """The site's own method is called for each guard, and a proof is spent once."""
     protector = OwnProtector(verifying(), dpop=True)
     token = authority.jwt("profile", claims=BOUND)
     headers = dpop(token, make_proof(token))
-    assert get(protector, headers, colour=colour).status == 200
+    assert get(protector, headers, mode=mode).status == 200
     assert counts.proofs == 1
-    assert get(protector, headers, colour=colour).status == 401
+    assert get(protector, headers, mode=mode).status == 401
 
 
 class Tracer:
@@ -387,27 +387,27 @@ def test_nested_guards(counts: Counts) -> None:
     assert counts.queries == 2
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("kind", ["view", "optional view"])
-def test_overrides(kind: str, colour: str, reasons: list[Any]) -> None:
+def test_overrides(kind: str, mode: str, reasons: list[Any]) -> None:
     """A test's override holds for both guards."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
     optional = {"optional": kind == "optional view"}
     with override_oauth(scopes="profile"):
-        assert get(protector, [], colour=colour, view=optional).status == 200
+        assert get(protector, [], mode=mode, view=optional).status == 200
     with override_oauth(scopes="other"):
-        assert get(protector, [], colour=colour, view=optional).status == 403
+        assert get(protector, [], mode=mode, view=optional).status == 403
     assert reasons == [Reason.INSUFFICIENT_SCOPE]
 
 
-@both_colours
-def test_unguarded_views(colour: str) -> None:
+@sync_and_async
+def test_unguarded_views(mode: str) -> None:
     """A view without a guard finds the token in the scope."""
 
     async def async_view(request: HttpRequest) -> HttpResponse:
         return who(request)
 
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    with serving({"def": who, "async def": async_view}[colour]):
+    with serving({"def": who, "async def": async_view}[mode]):
         answer = asgi.send("/", bearer("row"), application=protector.asgi(ASGIHandler()))
     assert answer.json == {"user": "alice"}

@@ -44,7 +44,7 @@ from tests.remote.authority import (
     Authority,
     make_key,
 )
-from tests.sites import COLOURS, Urls, Witness
+from tests.sites import MODES, Urls, Witness
 from tests.terminals import read_samples
 
 pytestmark = pytest.mark.django_db
@@ -114,7 +114,7 @@ class Site:
         """Guard a sync and an async view with these validators."""
         protector = ResourceProtector(*validators, **(self.options | options))
         self.see(protector)
-        views = [path(f"{number}", protector(Witness().view(colour))) for number, colour in enumerate(COLOURS)]
+        views = [path(f"{number}", protector(Witness().view(mode))) for number, mode in enumerate(MODES)]
         self.stack.enter_context(override_settings(ROOT_URLCONF=Urls(*views)))
 
     def see(self, *protectors: ResourceProtector) -> None:
@@ -129,7 +129,7 @@ class Site:
         """Have the views guarded by what the setting says."""
         protector = ResourceProtector.from_settings()
         self.see(protector)
-        views = [path(f"{number}", protector(Witness().view(colour))) for number, colour in enumerate(COLOURS)]
+        views = [path(f"{number}", protector(Witness().view(mode))) for number, mode in enumerate(MODES)]
         self.set(ROOT_URLCONF=Urls(*views), OAUTH_GUARD=value)
 
 

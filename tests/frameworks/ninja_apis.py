@@ -33,7 +33,7 @@ def make_api(*, installed: bool = True, **options: Any) -> NinjaAPI:
     return api
 
 
-def colour_of(colour: str, function: Callable[..., Any]) -> Any:
+def in_mode(mode: str, function: Callable[..., Any]) -> Any:
     """The function itself, or an async one that calls it."""
 
     async def afunction(request: HttpRequest, note: Note) -> Any:
@@ -42,7 +42,7 @@ def colour_of(colour: str, function: Callable[..., Any]) -> Any:
     def sync_function(request: HttpRequest, note: Note) -> Any:
         return function(request, note)
 
-    return sync_function if colour == "def" else afunction
+    return sync_function if mode == "def" else afunction
 
 
 def echo(request: Any, note: Note) -> dict[str, Any]:

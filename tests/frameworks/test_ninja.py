@@ -20,13 +20,13 @@ from tests.conftest import Send
 from tests.frameworks.conftest import GOOD, NARROW
 from tests.frameworks.grid import REFUSED, essence, site
 from tests.frameworks.rows import shows
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 pytestmark = pytest.mark.django_db
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
-def operation(colour: str, entered: list[int]) -> Any:
+def operation(mode: str, entered: list[int]) -> Any:
     """A function for Ninja, with a parameter that Ninja reads from the query."""
 
     def sync_notes(request: HttpRequest, number: int = 1) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def operation(colour: str, entered: list[int]) -> Any:
     async def async_notes(request: HttpRequest, number: int = 1) -> dict[str, Any]:
         return sync_notes(request, number)
 
-    return sync_notes if colour == "def" else async_notes
+    return sync_notes if mode == "def" else async_notes
 
 
 def check_refusals(protector: ResourceProtector, send: Send) -> None:
@@ -48,8 +48,8 @@ def check_refusals(protector: ResourceProtector, send: Send) -> None:
 
 @shows('`@decorate_view(require_oauth("…"))` below `@api.get`', '`@decorate_view(require_oauth("…"))` above `@api.get`')
 @pytest.mark.parametrize("place", ["below", "above"])
-@both_colours
-def test_decorate_view(place: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_decorate_view(place: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """The guard stands before all that Ninja does for the operation, and completes its answer."""
     asked, entered = list[HttpRequest](), list[int]()
 
@@ -57,9 +57,9 @@ def test_decorate_view(place: str, colour: str, protector: ResourceProtector, se
         asked.append(request)
         return True
 
-    api = NinjaAPI(urls_namespace=f"{place} {colour}", auth=authenticate)
+    api = NinjaAPI(urls_namespace=f"{place} {mode}", auth=authenticate)
     register, guard = api.get("/notes"), decorate_view(protector("profile email"))
-    notes = operation(colour, entered)
+    notes = operation(mode, entered)
     register(guard(notes)) if place == "below" else guard(register(notes))
     with serving([path("api/", api.urls), *site([], protector)]):
         check_refusals(protector, send)
@@ -75,8 +75,8 @@ def test_decorate_view(place: str, colour: str, protector: ResourceProtector, se
 
 @shows("`@require_oauth` below `@api.get`", "`@require_oauth` above `@api.get`")
 @pytest.mark.parametrize("place", ["below", "above"])
-@both_colours
-def test_require_oauth(place: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_require_oauth(place: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """The same: the guard refuses before Ninja authenticates and reads the parameters."""
     asked, entered = list[HttpRequest](), list[int]()
 
@@ -84,9 +84,9 @@ def test_require_oauth(place: str, colour: str, protector: ResourceProtector, se
         asked.append(request)
         return True
 
-    api = NinjaAPI(urls_namespace=f"require {place} {colour}", auth=authenticate)
+    api = NinjaAPI(urls_namespace=f"require {place} {mode}", auth=authenticate)
     register, guard = api.get("/notes"), protector("profile email")
-    notes = operation(colour, entered)
+    notes = operation(mode, entered)
     register(guard(notes)) if place == "below" else guard(register(notes))
     with serving([path("api/", api.urls), *site([], protector)]):
         check_refusals(protector, send)
@@ -101,11 +101,11 @@ def test_require_oauth(place: str, colour: str, protector: ResourceProtector, se
 
 
 @shows('`require_oauth.protect_urls(api.urls, "…")`')
-@both_colours
-def test_protect_urls(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_protect_urls(mode: str, protector: ResourceProtector, send: Send) -> None:
     """Every operation is guarded, and so are the pages of the documentation."""
-    api, entered = NinjaAPI(urls_namespace=f"urls {colour}"), list[int]()
-    api.get("/notes")(operation(colour, entered))
+    api, entered = NinjaAPI(urls_namespace=f"urls {mode}"), list[int]()
+    api.get("/notes")(operation(mode, entered))
     urls = protector.protect_urls(api.urls, "profile email")
     with serving([path("api/", urls), *site([], protector)]):
         check_refusals(protector, send)
@@ -117,8 +117,8 @@ def test_protect_urls(colour: str, protector: ResourceProtector, send: Send) -> 
 
 @shows("an exception that Ninja handles")
 @pytest.mark.parametrize("place", ["below", "above", "decorate_view"])
-@both_colours
-def test_exceptions(place: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_exceptions(place: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """Its answer is marked for caches like any other."""
 
     def sync_notes(request: HttpRequest) -> None:
@@ -127,8 +127,8 @@ def test_exceptions(place: str, colour: str, protector: ResourceProtector, send:
     async def async_notes(request: HttpRequest) -> None:
         raise HttpError(409, "of the view")
 
-    api = NinjaAPI(urls_namespace=f"exceptions {place} {colour}")
-    notes: Any = sync_notes if colour == "def" else async_notes
+    api = NinjaAPI(urls_namespace=f"exceptions {place} {mode}")
+    notes: Any = sync_notes if mode == "def" else async_notes
     register = api.get("/notes")
     if place == "above":
         protector(register(notes))
@@ -177,17 +177,17 @@ SESSION_CHECKS = ["django.contrib.sessions.middleware.SessionMiddleware", "djang
 
 
 @pytest.mark.parametrize("place", ["below", "above", "copied"])
-@both_colours
-def test_one_check(place: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_one_check(place: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """A request is checked once; or where the guard in front of Ninja is lost, by the guard of the function."""
-    api, entered, checked = NinjaAPI(urls_namespace=f"once {place} {colour}"), list[int](), list[str]()
+    api, entered, checked = NinjaAPI(urls_namespace=f"once {place} {mode}"), list[int](), list[str]()
 
     def check(request: HttpRequest, token: Any) -> bool:
         checked.append(request.path)
         return True
 
     guard, register = protector("profile email", check=check), api.get("/notes")
-    notes = operation(colour, entered)
+    notes = operation(mode, entered)
     registered = guard(register(notes)) if place == "above" else register(guard(notes))
     if place == "copied":
         del registered._ninja_operation.run
@@ -201,11 +201,11 @@ def test_one_check(place: str, colour: str, protector: ResourceProtector, send: 
 @shows("a request without a token, with `optional=True`")
 @pytest.mark.parametrize("is_exempt", [False, True])
 @pytest.mark.parametrize("place", ["below", "above"])
-@both_colours
-def test_session_checks(place: str, colour: str, is_exempt: bool, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_session_checks(place: str, mode: str, is_exempt: bool, protector: ResourceProtector, send: Send) -> None:
     """If a token is optional, a request without one passes Django's CSRF check, unless the function is exempt."""
-    api, entered = NinjaAPI(urls_namespace=f"session {place} {colour} {is_exempt}"), list[int]()
-    notes = operation(colour, entered)
+    api, entered = NinjaAPI(urls_namespace=f"session {place} {mode} {is_exempt}"), list[int]()
+    notes = operation(mode, entered)
     notes.csrf_exempt = is_exempt
     register, guard = api.post("/notes"), protector("profile", optional=True)
     register(guard(notes)) if place == "below" else guard(register(notes))
@@ -217,8 +217,8 @@ def test_session_checks(place: str, colour: str, is_exempt: bool, protector: Res
 
 @shows("generators that stream")
 @pytest.mark.parametrize("place", ["below", "above", "auth"])
-@both_colours
-def test_streams(place: str, colour: str, protector: ResourceProtector) -> None:
+@sync_and_async
+def test_streams(place: str, mode: str, protector: ResourceProtector) -> None:
     """Generators work too, where Ninja knows them: sync ones under WSGI, async ones under ASGI."""
     streaming = pytest.importorskip("ninja.streaming", reason="Ninja has no streams before 1.6.")
 
@@ -229,9 +229,9 @@ def test_streams(place: str, colour: str, protector: ResourceProtector) -> None:
         for number in (1, 2):
             yield number
 
-    send = wsgi.send if colour == "def" else asgi.send
-    lines: Any = sync_lines if colour == "def" else async_lines
-    api = NinjaAPI(urls_namespace=f"streams {place} {colour}")
+    send = wsgi.send if mode == "def" else asgi.send
+    lines: Any = sync_lines if mode == "def" else async_lines
+    api = NinjaAPI(urls_namespace=f"streams {place} {mode}")
     install(api)
     auth = type("OAuth", (OAuth,), {"protector": protector})("profile")
     register = api.get("/lines", response=streaming.JSONL[int], **({"auth": auth} if place == "auth" else {}))
@@ -247,8 +247,8 @@ def test_streams(place: str, colour: str, protector: ResourceProtector) -> None:
 
 
 @shows("another decorator between the guard and `@api.get`")
-@both_colours
-def test_other_decorators(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_other_decorators(mode: str, protector: ResourceProtector, send: Send) -> None:
     """A decorator between the guard and Ninja's changes nothing; without `functools.wraps`, Ninja reads first."""
 
     def decorate(function: Any) -> Any:
@@ -260,14 +260,14 @@ def test_other_decorators(colour: str, protector: ResourceProtector, send: Send)
         async def adecorated(request: HttpRequest, **kwargs: Any) -> Any:
             return await function(request, **kwargs)
 
-        return decorated if colour == "def" else adecorated
+        return decorated if mode == "def" else adecorated
 
-    api, entered = NinjaAPI(urls_namespace=f"decorators {colour}"), list[int]()
-    api.get("/wrapped")(decorate(protector("profile email")(operation(colour, entered))))
-    hidden = decorate(protector("profile email")(operation(colour, entered)))
+    api, entered = NinjaAPI(urls_namespace=f"decorators {mode}"), list[int]()
+    api.get("/wrapped")(decorate(protector("profile email")(operation(mode, entered))))
+    hidden = decorate(protector("profile email")(operation(mode, entered)))
     del hidden._ninja_contribute_to_operation
     api.get("/hidden")(hidden)
-    api.get("/two")(protector("profile")(protector("email")(operation(colour, entered))))
+    api.get("/two")(protector("profile")(protector("email")(operation(mode, entered))))
     with serving([path("api/", api.urls), *site([], protector)]):
         for name, first in (("wrapped", 401), ("two", 401), ("hidden", 422)):
             assert send(f"/api/{name}", query=b"number=x").status == first

@@ -13,7 +13,7 @@ from async_oauth_guard import ResourceProtector
 from tests.answers import bearer
 from tests.conftest import Send
 from tests.frameworks.conftest import GOOD
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +31,11 @@ async def async_notes(request: HttpRequest, note: Note) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("place", ["below", "above"])
-@pytest.mark.parametrize("colour", COLOURS)
-def test_annotations(place: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_annotations(place: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """Ninja reads them where the function was written, not where the guard was."""
     api = NinjaAPI()
-    notes: Any = sync_notes if colour == "def" else async_notes
+    notes: Any = sync_notes if mode == "def" else async_notes
     register = api.post("/notes")
     register(protector(notes)) if place == "below" else protector(register(notes))
     with serving([path("api/", api.urls)]):

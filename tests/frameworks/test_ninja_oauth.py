@@ -22,13 +22,13 @@ from tests.answers import RawHeaders, bearer
 from tests.conftest import Committed, Send
 from tests.frameworks.conftest import GOOD, NARROW, UNKNOWN
 from tests.frameworks.grid import REFUSED, essence, site
-from tests.frameworks.ninja_apis import BODY, JSON, WRONG_BODY, ApiKey, Note, colour_of, echo, make_api, oauth
+from tests.frameworks.ninja_apis import BODY, JSON, WRONG_BODY, ApiKey, Note, echo, in_mode, make_api, oauth
 from tests.proofs import dpop, make_proof, thumbprint
 from tests.site.models import BoundToken, OAuth2Token
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 pytestmark = pytest.mark.django_db
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 BOUND = "bound-token-of-the-frameworks"
@@ -40,13 +40,13 @@ def _bound_token(committed: Committed) -> None:
 
 
 @pytest.mark.parametrize("level", ["api", "router", "operation"])
-@both_colours
-def test_requests_are_judged(level: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_requests_are_judged(level: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """Refusals are those of a guarded function of Django, byte for byte, and come before the body is read."""
     auth = {"auth": oauth(protector, "profile email")}
     api = make_api(**(auth if level == "api" else {}))
     router = Router(**(auth if level == "router" else {}))
-    router.post("/notes", **(auth if level == "operation" else {}))(colour_of(colour, echo))
+    router.post("/notes", **(auth if level == "operation" else {}))(in_mode(mode, echo))
     api.add_router("", router)
     with serving([path("api/", api.urls), *site([], protector)]):
         for headers in REFUSED.values():
@@ -59,11 +59,11 @@ def test_requests_are_judged(level: str, colour: str, protector: ResourceProtect
     assert answer.members("Cache-Control") == {"private"}
 
 
-@both_colours
-def test_without_install(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_without_install(mode: str, protector: ResourceProtector, send: Send) -> None:
     """Ninja renders the refusals itself: they have the right status, but no challenge."""
     api, entered = make_api(installed=False), list[int]()
-    api.post("/notes", auth=oauth(protector, "profile email"))(colour_of(colour, lambda *_: entered.append(1)))
+    api.post("/notes", auth=oauth(protector, "profile email"))(in_mode(mode, lambda *_: entered.append(1)))
     wanted = {"no header": 401, "malformed": 400, "unknown token": 401, "scope missing": 403, "browser": 401}
     with serving([path("api/", api.urls)]):
         answers = {name: send("/api/notes", [*headers, *JSON], **BODY) for name, headers in REFUSED.items()}
@@ -72,12 +72,12 @@ def test_without_install(colour: str, protector: ResourceProtector, send: Send) 
     assert entered == []
 
 
-@both_colours
-def test_alternatives_without_install(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_alternatives_without_install(mode: str, protector: ResourceProtector, send: Send) -> None:
     """If the last authenticator in a list is not OAuth, every refusal is 401."""
     api, entered = make_api(installed=False), list[int]()
     auth = [oauth(protector, "profile email"), ApiKey()]
-    api.post("/notes", auth=auth)(colour_of(colour, lambda *_: entered.append(1)))
+    api.post("/notes", auth=auth)(in_mode(mode, lambda *_: entered.append(1)))
     with serving([path("api/", api.urls)]):
         statuses = {send("/api/notes", [*headers, *JSON], **BODY).status for headers in REFUSED.values()}
     assert statuses == {401}
@@ -101,12 +101,12 @@ class DownValidator(BearerTokenValidator):
 
 
 @pytest.mark.parametrize("installed", [True, False])
-@both_colours
-def test_outages(colour: str, installed: bool, send: Send) -> None:
+@sync_and_async
+def test_outages(mode: str, installed: bool, send: Send) -> None:
     """They are 503, also if another authenticator would let the request in."""
     down = ResourceProtector(DownValidator(OAuth2Token))
     api = make_api(installed=installed)
-    api.post("/notes", auth=[oauth(down), ApiKey()])(colour_of(colour, echo))
+    api.post("/notes", auth=[oauth(down), ApiKey()])(in_mode(mode, echo))
     with serving([path("api/", api.urls)]):
         answer = send("/api/notes", [*bearer(GOOD), *JSON, (b"x-key", b"good")], **BODY)
     assert answer.status == 503
@@ -114,12 +114,12 @@ def test_outages(colour: str, installed: bool, send: Send) -> None:
 
 
 @pytest.mark.parametrize("order", ["OAuth first", "OAuth last"])
-@both_colours
-def test_alternatives(order: str, colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_alternatives(order: str, mode: str, protector: ResourceProtector, send: Send) -> None:
     """In a list each authenticator is an alternative. If none lets the request in, the response is that of OAuth."""
     auth = [oauth(protector, "profile email"), ApiKey()]
     api = make_api(auth=auth if order == "OAuth first" else auth[::-1])
-    api.post("/notes")(colour_of(colour, lambda request, note: {"auth": str(request.auth)}))
+    api.post("/notes")(in_mode(mode, lambda request, note: {"auth": str(request.auth)}))
     key = [(b"x-key", b"good")]
     with serving([path("api/", api.urls), *site([], protector)]):
         for headers in REFUSED.values():
@@ -134,13 +134,13 @@ def test_alternatives(order: str, colour: str, protector: ResourceProtector, sen
     assert with_token.members("Cache-Control") == {"private"}
 
 
-@both_colours
-def test_alternative_scopes(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_alternative_scopes(mode: str, protector: ResourceProtector, send: Send) -> None:
     """Several OAuth in a list let in what any of them lets in, also behind a guard of the URLs."""
     api = make_api()
     # The operations of other methods of the path do not matter.
     api.get("/notes", auth=oauth(protector))(lambda request: {})
-    api.post("/notes", auth=[oauth(protector, "admin"), oauth(protector, "profile")])(colour_of(colour, echo))
+    api.post("/notes", auth=[oauth(protector, "admin"), oauth(protector, "profile")])(in_mode(mode, echo))
     with serving([path("api/", api.urls), path("guarded/", protector.protect_urls(api.urls))]):
         for prefix in ("api", "guarded"):
             assert send(f"/{prefix}/notes", [*bearer(NARROW), *JSON], **BODY).status == 200
@@ -156,8 +156,8 @@ def test_an_operation_without_a_known_view(protector: ResourceProtector, rf: Req
     assert caught.value.status_code == 401
 
 
-@both_colours
-def test_errors_of_operations(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_errors_of_operations(mode: str, protector: ResourceProtector, send: Send) -> None:
     """Errors that an operation raises itself are rendered by the handlers of the site, and marked for caches."""
 
     def fail(request: HttpRequest, note: Note) -> None:
@@ -166,7 +166,7 @@ def test_errors_of_operations(colour: str, protector: ResourceProtector, send: S
     api = NinjaAPI(auth=[oauth(protector), ApiKey()])
     api.add_exception_handler(AuthenticationError, lambda request, error: HttpResponse("of the site", status=401))
     install(api)
-    api.post("/notes")(colour_of(colour, fail))
+    api.post("/notes")(in_mode(mode, fail))
     with serving([path("api/", api.urls)]):
         for text, status in (("authentication", 401), ("http", 409)):
             body = {"method": "POST", "body": b'{"text": "%s"}' % text.encode()}
@@ -180,11 +180,11 @@ def test_errors_of_operations(colour: str, protector: ResourceProtector, send: S
             assert (answer.status, answer.header("WWW-Authenticate")) == (status, None)
 
 
-@both_colours
-def test_other_authenticators_alone(colour: str, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_other_authenticators_alone(mode: str, protector: ResourceProtector, send: Send) -> None:
     """`install` changes nothing for operations without OAuth."""
     api = make_api()
-    api.post("/notes", auth=ApiKey())(colour_of(colour, lambda *_: {}))
+    api.post("/notes", auth=ApiKey())(in_mode(mode, lambda *_: {}))
     with serving([path("api/", api.urls)]):
         refused = send("/api/notes", JSON, **BODY)
         let_in = send("/api/notes", [*JSON, (b"x-key", b"good")], **BODY)
@@ -194,8 +194,8 @@ def test_other_authenticators_alone(colour: str, protector: ResourceProtector, s
 
 
 @pytest.mark.parametrize("installed", [True, False])
-@both_colours
-def test_caches(colour: str, installed: bool, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_caches(mode: str, installed: bool, protector: ResourceProtector, send: Send) -> None:
     """Django's cache never answers a request without a token with what a token got."""
     cache.clear()
     entered = list[int]()
@@ -211,7 +211,7 @@ def test_caches(colour: str, installed: bool, protector: ResourceProtector, send
         return sync_notes(request)
 
     register = api.get("/notes", auth=oauth(protector))
-    register(sync_notes if colour == "def" else async_notes)
+    register(sync_notes if mode == "def" else async_notes)
     middleware = ["django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware"]
     with serving([path("api/", api.urls)], MIDDLEWARE=middleware):
         assert [send("/api/notes", bearer(GOOD)).status for _ in range(2)] == [200, 200]
@@ -221,8 +221,8 @@ def test_caches(colour: str, installed: bool, protector: ResourceProtector, send
     cache.clear()
 
 
-@both_colours
-def test_no_thread(colour: str, protector: ResourceProtector, monkeypatch: pytest.MonkeyPatch) -> None:
+@sync_and_async
+def test_no_thread(mode: str, protector: ResourceProtector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ninja calls OAuth where the operation runs: in the event loop, or on the thread of a sync one."""
     judged, entered = list[int](), list[int]()
     judge = ViewGuard.check_flow
@@ -240,27 +240,27 @@ def test_no_thread(colour: str, protector: ResourceProtector, monkeypatch: pytes
     async def async_notes(request: HttpRequest) -> None:
         entered.append(threading.get_ident())
 
-    api.get("/notes")(sync_notes if colour == "def" else async_notes)
+    api.get("/notes")(sync_notes if mode == "def" else async_notes)
     with serving([path("api/", api.urls)]):
         assert asgi.send("/api/notes", bearer(GOOD)).status == 200
     assert judged == entered
 
 
-@both_colours
-def test_user(colour: str, send: Send) -> None:
+@sync_and_async
+def test_user(mode: str, send: Send) -> None:
     """With ``set_user``, the operation gets the token's user."""
     api = make_api(auth=oauth(ResourceProtector(BearerTokenValidator(OAuth2Token), set_user=True)))
-    api.post("/notes")(colour_of(colour, lambda request, note: {"user": request.user.username}))
+    api.post("/notes")(in_mode(mode, lambda request, note: {"user": request.user.username}))
     with serving([path("api/", api.urls)]):
         assert send("/api/notes", [*bearer(GOOD), *JSON], **BODY).json == {"user": "alice"}
 
 
-@both_colours
-def test_rendered_errors(colour: str, send: Send) -> None:
+@sync_and_async
+def test_rendered_errors(mode: str, send: Send) -> None:
     """The site's ``render_error`` renders refusals."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token), render_error=render_problem)
     api = make_api(auth=oauth(protector))
-    api.post("/notes")(colour_of(colour, echo))
+    api.post("/notes")(in_mode(mode, echo))
     with serving([path("api/", api.urls)]):
         answer = send("/api/notes", [*bearer(UNKNOWN), *JSON], **BODY)
     assert answer.header("Content-Type") == "application/problem+json"
@@ -269,9 +269,9 @@ def test_rendered_errors(colour: str, send: Send) -> None:
 
 @pytest.mark.parametrize("header", [f"Bearer {UNKNOWN}", f"Token {UNKNOWN}", UNKNOWN, f"Bearer {UNKNOWN} x"])
 @pytest.mark.parametrize("installed", [True, False])
-@both_colours
+@sync_and_async
 def test_credentials_are_not_logged(
-    colour: str,
+    mode: str,
     installed: bool,
     header: str,
     protector: ResourceProtector,
@@ -280,22 +280,22 @@ def test_credentials_are_not_logged(
 ) -> None:
     """Not in DEBUG either, where Ninja's own ``HttpBearer`` logs them."""
     api = make_api(installed=installed, auth=oauth(protector))
-    api.post("/notes")(colour_of(colour, echo))
+    api.post("/notes")(in_mode(mode, echo))
     with serving([path("api/", api.urls)], DEBUG=True), caplog.at_level(logging.DEBUG):
         answer = send("/api/notes", [(b"authorization", header.encode()), *JSON], **BODY)
     assert answer.status in (400, 401)
     assert UNKNOWN not in caplog.text + answer.text
 
 
-@both_colours
-def test_bugs(colour: str, send: Send) -> None:
+@sync_and_async
+def test_bugs(mode: str, send: Send) -> None:
     """An exception that is no refusal is a 500, and nobody gets in."""
 
     def check(request: HttpRequest, token: Any) -> bool:
         raise RuntimeError("a bug of the site")
 
     api = make_api(auth=oauth(ResourceProtector(BearerTokenValidator(OAuth2Token)), check=check))
-    api.post("/notes")(colour_of(colour, echo))
+    api.post("/notes")(in_mode(mode, echo))
     with serving([path("api/", api.urls)]):
         assert send("/api/notes", [*bearer(GOOD), *JSON], **BODY).status == 500
 
@@ -306,16 +306,16 @@ def test_arguments(protector: ResourceProtector) -> None:
         OAuth("profile", optional=True)
     with pytest.raises(ValueError, match="scopes"):
         OAuth("")
-    with pytest.raises(TypeError, match="colour"):
-        oauth(protector, colour="blue")
+    with pytest.raises(TypeError, match="mode"):
+        oauth(protector, mode="blue")
 
 
-@both_colours
-def test_proofs(colour: str, send: Send) -> None:
+@sync_and_async
+def test_proofs(mode: str, send: Send) -> None:
     """A DPoP proof is good for one request, however many alternatives check it."""
     protector = ResourceProtector(BearerTokenValidator(BoundToken, confirmation="dpop_jkt"), dpop=True)
     api = make_api(auth=[oauth(protector, "admin"), oauth(protector, "profile")])
-    api.post("/notes")(colour_of(colour, echo))
+    api.post("/notes")(in_mode(mode, echo))
     with serving([path("api/", api.urls)]):
         headers = [*dpop(BOUND, make_proof(BOUND, method="POST", uri="http://testserver/api/notes")), *JSON]
         assert send("/api/notes", headers, **BODY).status == 200
@@ -324,12 +324,12 @@ def test_proofs(colour: str, send: Send) -> None:
         assert send("/api/notes", [*bearer(BOUND), *JSON], **BODY).status == 401
 
 
-@both_colours
-def test_overrides(colour: str, protector: ResourceProtector) -> None:
+@sync_and_async
+def test_overrides(mode: str, protector: ResourceProtector) -> None:
     """`override_oauth` of the test kit replaces the credentials for OAuth too."""
     send = asgi.send
     api = make_api(auth=oauth(protector, "profile"))
-    api.post("/notes")(colour_of(colour, lambda request, note: {"scopes": sorted(request.auth.scopes)}))
+    api.post("/notes")(in_mode(mode, lambda request, note: {"scopes": sorted(request.auth.scopes)}))
     with serving([path("api/", api.urls)]):
         with override_oauth(scopes="profile email"):
             assert send("/api/notes", JSON, **BODY).json == {"scopes": ["email", "profile"]}
@@ -348,8 +348,8 @@ def test_overrides(colour: str, protector: ResourceProtector) -> None:
         ([(b"authorization", b"Basic YTpi")], 401),
     ],
 )
-@both_colours
-def test_bad_headers(colour: str, headers: RawHeaders, status: int, protector: ResourceProtector, send: Send) -> None:
+@sync_and_async
+def test_bad_headers(mode: str, headers: RawHeaders, status: int, protector: ResourceProtector, send: Send) -> None:
     """They are refused as by any guarded view, before Ninja parses a body that it cannot parse."""
 
     class Broken(Parser):
@@ -357,7 +357,7 @@ def test_bad_headers(colour: str, headers: RawHeaders, status: int, protector: R
             raise RuntimeError("a parser of the site")
 
     api = make_api(auth=oauth(protector, "profile email"), parser=Broken())
-    api.post("/notes")(colour_of(colour, echo))
+    api.post("/notes")(in_mode(mode, echo))
     with serving([path("api/", api.urls), *site([], protector)]):
         answer = send("/api/notes", [*headers, *JSON], **BODY)
         assert answer.status == status

@@ -15,7 +15,7 @@ from tests.answers import bearer
 from tests.conftest import Send
 from tests.frameworks.conftest import GOOD
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -32,8 +32,8 @@ class CountingValidator(BearerTokenValidator):
         return super().authenticate_token(token_string)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_one_lookup(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_one_lookup(mode: str, send: Send) -> None:
     """A guard around the URLs, one in front of Ninja, and OAuth look the token up once, and each checks its scopes."""
     validator = CountingValidator()
     protector = ResourceProtector(validator)
@@ -47,7 +47,7 @@ def test_one_lookup(colour: str, send: Send) -> None:
     async def async_notes(request: HttpRequest) -> dict[str, str]:
         return sync_notes(request)
 
-    notes: Any = sync_notes if colour == "def" else async_notes
+    notes: Any = sync_notes if mode == "def" else async_notes
     api.get("/notes", auth=auth("profile"))(protector("email")(notes))
     api.get("/admin", auth=[auth("admin"), auth("openid")])(protector("email")(notes))
     with serving([path("api/", protector.protect_urls(api.urls))]):
@@ -58,8 +58,8 @@ def test_one_lookup(colour: str, send: Send) -> None:
         assert validator.lookups == 2
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_behind_an_application(colour: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_behind_an_application(mode: str) -> None:
     """`OAuth` also reuses what a guard in front of Django's application found."""
     validator = CountingValidator()
     protector = ResourceProtector(validator)
@@ -72,7 +72,7 @@ def test_behind_an_application(colour: str) -> None:
     async def async_notes(request: HttpRequest) -> dict[str, str]:
         return sync_notes(request)
 
-    notes: Any = sync_notes if colour == "def" else async_notes
+    notes: Any = sync_notes if mode == "def" else async_notes
     api.get("/notes")(notes)
     with serving([path("api/", api.urls)]):
         application = protector.asgi(ASGIHandler(), "email")

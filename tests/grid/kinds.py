@@ -16,28 +16,28 @@ from tests.sites import Witness
 MakeView = Callable[[Witness, str, ResourceProtector, dict[str, Any]], Any]
 
 
-def function(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
-    return protector(**asked)(witness.view(colour))
+def function(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+    return protector(**asked)(witness.view(mode))
 
 
-def method(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+def method(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
     guard = protector(**asked)
-    return view_class(witness, colour, guard).as_view()
+    return view_class(witness, mode, guard).as_view()
 
 
-def whole_class(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
-    return protector(**asked)(view_class(witness, colour)).as_view()
+def whole_class(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+    return protector(**asked)(view_class(witness, mode)).as_view()
 
 
-def as_view_result(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
-    return protector(**asked)(view_class(witness, colour).as_view())
+def as_view_result(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+    return protector(**asked)(view_class(witness, mode).as_view())
 
 
-def dispatch(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
-    return method_decorator(protector(**asked), name="dispatch")(view_class(witness, colour)).as_view()
+def dispatch(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+    return method_decorator(protector(**asked), name="dispatch")(view_class(witness, mode)).as_view()
 
 
-def partial(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+def partial(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
     def sync_view(request: HttpRequest, extra: str) -> JsonResponse:
         assert extra == "given beforehand"
         return witness.answer(request)
@@ -45,11 +45,11 @@ def partial(witness: Witness, colour: str, protector: ResourceProtector, asked: 
     async def async_view(request: HttpRequest, extra: str) -> JsonResponse:
         return sync_view(request, extra)
 
-    view = sync_view if colour == "def" else async_view
+    view = sync_view if mode == "def" else async_view
     return protector(**asked)(functools.partial(view, extra="given beforehand"))
 
 
-def callable_object(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+def callable_object(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
     class SyncView:
         def __call__(self, request: HttpRequest) -> JsonResponse:
             return witness.answer(request)
@@ -58,11 +58,11 @@ def callable_object(witness: Witness, colour: str, protector: ResourceProtector,
         async def __call__(self, request: HttpRequest) -> JsonResponse:
             return witness.answer(request)
 
-    return protector(**asked)(SyncView() if colour == "def" else AsyncView())
+    return protector(**asked)(SyncView() if mode == "def" else AsyncView())
 
 
-def included(witness: Witness, colour: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
-    nested = [path("", witness.view(colour))]
+def included(witness: Witness, mode: str, protector: ResourceProtector, asked: dict[str, Any]) -> Any:
+    nested = [path("", witness.view(mode))]
     urls = ([path("", include(nested))], "app")
     return [path("", protector.protect_urls(urls, **asked))]
 
@@ -79,7 +79,7 @@ KINDS: dict[str, MakeView] = {
 }
 
 
-def view_class(witness: Witness, colour: str, guard: Callable[[Any], Any] = lambda view: view) -> type[View]:
+def view_class(witness: Witness, mode: str, guard: Callable[[Any], Any] = lambda view: view) -> type[View]:
     """A sync or async class-based view, with its ``get`` decorated by ``guard``."""
 
     class SyncView(View):
@@ -92,4 +92,4 @@ def view_class(witness: Witness, colour: str, guard: Callable[[Any], Any] = lamb
         async def get(self, request: HttpRequest) -> JsonResponse:
             return witness.answer(request)
 
-    return SyncView if colour == "def" else AsyncView
+    return SyncView if mode == "def" else AsyncView

@@ -17,7 +17,7 @@ from tests.conftest import Committed, Send
 from tests.grid.kinds import KINDS, MakeView
 from tests.rfc9110 import Challenge
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -93,11 +93,9 @@ def _tokens(committed: Committed) -> None:
 
 
 @pytest.mark.parametrize("verdict", VERDICTS, ids=lambda verdict: verdict.name)
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-def test_grid(
-    make: MakeView, colour: str, verdict: Authorization, send: Send, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_grid(make: MakeView, mode: str, verdict: Authorization, send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """R1, R4, R5, R7, R13 to R15, R20, R23, R25 to R27, R29, R30, R122, R126: one answer, whatever the view.
 
     It has the status, the challenge and the headers of the error map, the view is entered for 200 alone, and the token
@@ -106,7 +104,7 @@ def test_grid(
     caplog.set_level("DEBUG")
     witness = Witness()
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
-    with serving(make(witness, colour, protector, dict(verdict.asked))), verdict.database():
+    with serving(make(witness, mode, protector, dict(verdict.asked))), verdict.database():
         answer = send("/", verdict.headers)
 
     assert answer.status == verdict.status

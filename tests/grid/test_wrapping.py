@@ -24,7 +24,7 @@ from tests.answers import bearer
 from tests.conftest import Committed, Send
 from tests.grid.kinds import KINDS, MakeView, view_class
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -41,9 +41,9 @@ def protector() -> ResourceProtector:
     return ResourceProtector(BearerTokenValidator(OAuth2Token))
 
 
-def guarded(make: MakeView, colour: str, protector: ResourceProtector) -> Any:
+def guarded(make: MakeView, mode: str, protector: ResourceProtector) -> Any:
     """The callback that Django's resolver would find."""
-    view = make(Witness(), colour, protector, {})
+    view = make(Witness(), mode, protector, {})
     while isinstance(view, list):
         view = view[0]
         while hasattr(view, "url_patterns"):
@@ -52,18 +52,18 @@ def guarded(make: MakeView, colour: str, protector: ResourceProtector) -> Any:
     return view
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-def test_colour_stays(make: MakeView, colour: str, protector: ResourceProtector) -> None:
+def test_mode_stays(make: MakeView, mode: str, protector: ResourceProtector) -> None:
     """R125: a guarded ``async def`` view is a coroutine function, and a guarded ``def`` view is not."""
-    assert iscoroutinefunction(guarded(make, colour, protector)) == (colour == "async def")
+    assert iscoroutinefunction(guarded(make, mode, protector)) == (mode == "async def")
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("kind", "make"), KINDS.items(), ids=KINDS)
-def test_marks_for_middlewares(kind: str, make: MakeView, colour: str, protector: ResourceProtector) -> None:
+def test_marks_for_middlewares(kind: str, make: MakeView, mode: str, protector: ResourceProtector) -> None:
     """R129, R130: the view is exempt from CSRF and login checks, but for a single method, which would free others."""
-    view = guarded(make, colour, protector)
+    view = guarded(make, mode, protector)
     exempt = kind != "method"
     assert bool(getattr(view, "csrf_exempt", False)) == exempt
     assert getattr(view, "login_required", True) == (not exempt)
@@ -86,12 +86,12 @@ BESIDE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("decorators", BESIDE.values(), ids=BESIDE)
-def test_decorators_beside(decorators: Any, colour: str, protector: ResourceProtector, send: Send) -> None:
+def test_decorators_beside(decorators: Any, mode: str, protector: ResourceProtector, send: Send) -> None:
     """R125: with other decorators in one ``method_decorator``, the guard still knows if a class is sync or async."""
     witness = Witness()
-    view = method_decorator(decorators(protector("profile")), name="dispatch")(view_class(witness, colour)).as_view()
+    view = method_decorator(decorators(protector("profile")), name="dispatch")(view_class(witness, mode)).as_view()
     with serving(view):
         assert send("/").status == 401
         assert send("/", bearer("of nobody's")).status in (400, 401)
@@ -99,10 +99,10 @@ def test_decorators_beside(decorators: Any, colour: str, protector: ResourceProt
         assert send("/", bearer(GOOD)).status == 200
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_attributes_survive(colour: str, protector: ResourceProtector) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_attributes_survive(mode: str, protector: ResourceProtector) -> None:
     """R125: name, documentation, marks of other decorators and the wrapped view are there on the guarded one."""
-    view = transaction.non_atomic_requests(Witness().view(colour))
+    view = transaction.non_atomic_requests(Witness().view(mode))
     view.__doc__ = "Says who is there."
     view.mark = "of the site"
     guarded_view = protector("profile")(view)
@@ -116,10 +116,10 @@ def test_attributes_survive(colour: str, protector: ResourceProtector) -> None:
     assert not hasattr(view, "csrf_exempt")
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_class_attributes_survive(colour: str, protector: ResourceProtector) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_class_attributes_survive(mode: str, protector: ResourceProtector) -> None:
     """R125: what Django keeps on the result of ``as_view()`` is there when that is guarded."""
-    view = view_class(Witness(), colour).as_view(http_method_names=["get"])
+    view = view_class(Witness(), mode).as_view(http_method_names=["get"])
     guarded_view = protector(view)
     assert guarded_view.view_class is view.view_class
     assert guarded_view.view_initkwargs == {"http_method_names": ["get"]}
@@ -134,17 +134,17 @@ def test_partials_have_a_name(protector: ResourceProtector) -> None:
     assert guarded_view.__wrapped__ is partial
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_bare_and_empty_calls(colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_bare_and_empty_calls(mode: str, protector: ResourceProtector, send: Send) -> None:
     """R120: ``@require_oauth``, ``@require_oauth()`` and ``@require_oauth(None)`` ask for any valid token."""
     for decorate in (protector, protector(), protector(None), protector([])):
-        with serving(decorate(Witness().view(colour))):
+        with serving(decorate(Witness().view(mode))):
             assert send("/").status == 401
             assert send("/", bearer(GOOD)).status == 200
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_arguments_of_the_url(colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_arguments_of_the_url(mode: str, protector: ResourceProtector, send: Send) -> None:
     """What the URL captured reaches the view, positional and named."""
 
     def sync_view(request: HttpRequest, year: int, *rest: Any, **named: Any) -> JsonResponse:
@@ -153,16 +153,16 @@ def test_arguments_of_the_url(colour: str, protector: ResourceProtector, send: S
     async def async_view(request: HttpRequest, year: int, *rest: Any, **named: Any) -> JsonResponse:
         return sync_view(request, year, *rest, **named)
 
-    view = protector(sync_view if colour == "def" else async_view)
+    view = protector(sync_view if mode == "def" else async_view)
     with serving([path("<int:year>/", view, {"extra": "x"})]):
         assert send("/2020/", bearer(GOOD)).json == {"year": 2020, "rest": [], "named": {"extra": "x"}}
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_relatives_of_a_class_stay_as_they_were(colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_relatives_of_a_class_stay_as_they_were(mode: str, protector: ResourceProtector, send: Send) -> None:
     """Decorating a class guards it and its children; parents and siblings stay open."""
 
-    class Parent(view_class(Witness(), colour)):  # type: ignore[misc]
+    class Parent(view_class(Witness(), mode)):  # type: ignore[misc]
         pass
 
     dispatch_before = Parent.dispatch
@@ -189,12 +189,12 @@ def test_relatives_of_a_class_stay_as_they_were(colour: str, protector: Resource
         assert send("/", bearer(GOOD)).status == 200
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_cooperative_dispatch(colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_cooperative_dispatch(mode: str, protector: ResourceProtector, send: Send) -> None:
     """A guarded class in the middle of a diamond still hands on to the class that follows it."""
     seen: list[str] = []
 
-    class Base(view_class(Witness(), colour)):  # type: ignore[misc]
+    class Base(view_class(Witness(), mode)):  # type: ignore[misc]
         pass
 
     @protector
@@ -216,11 +216,11 @@ def test_cooperative_dispatch(colour: str, protector: ResourceProtector, send: S
         assert seen == ["other"]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_mixin(colour: str, protector: ResourceProtector, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_mixin(mode: str, protector: ResourceProtector, send: Send) -> None:
     """``ProtectedResourceMixin`` guards with the protector, the scopes and the option that its class names."""
     attributes: dict[str, Any] = {"protector": protector, "required_scopes": "profile"}
-    bases = (ProtectedResourceMixin, view_class(Witness(), colour))
+    bases = (ProtectedResourceMixin, view_class(Witness(), mode))
     with serving(type("Required", bases, attributes).as_view()):
         assert send("/").status == 401
         assert send("/", bearer(GOOD)).json == {"token": True, "user": "alice"}
@@ -231,10 +231,10 @@ def test_mixin(colour: str, protector: ResourceProtector, send: Send) -> None:
         assert send("/", bearer("unknown")).status == 401
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_mixin_reads_the_setting(colour: str, send: Send) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_mixin_reads_the_setting(mode: str, send: Send) -> None:
     """Without a ``protector``, ``ProtectedResourceMixin`` uses the one that the setting describes."""
-    view = type("V", (ProtectedResourceMixin, view_class(Witness(), colour)), {"required_scopes": "profile"})
+    view = type("V", (ProtectedResourceMixin, view_class(Witness(), mode)), {"required_scopes": "profile"})
     with serving(view.as_view()):
         assert send("/").status == 401
         assert send("/", bearer(GOOD)).status == 200
@@ -268,10 +268,10 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("optional", [False, True], ids=["required", "optional"])
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("error", "status"), ERRORS, ids=lambda part: type(part).__qualname__)
 def test_errors_of_the_view_are_its_own(
-    error: Exception, status: int, colour: str, optional: bool, protector: ResourceProtector, send: Send
+    error: Exception, status: int, mode: str, optional: bool, protector: ResourceProtector, send: Send
 ) -> None:
     """An exception of the view goes to Django unchanged, and is not treated as an exception of the guard."""
     entered: list[bool] = []
@@ -283,7 +283,7 @@ def test_errors_of_the_view_are_its_own(
     async def async_view(request: HttpRequest) -> HttpResponse:
         return sync_view(request)
 
-    with serving(protector(optional=optional)(sync_view if colour == "def" else async_view)):
+    with serving(protector(optional=optional)(sync_view if mode == "def" else async_view)):
         answer = send("/", [] if optional else bearer(GOOD))
     assert answer.status == status
     assert answer.lines("WWW-Authenticate") == []
@@ -300,8 +300,8 @@ def test_the_end_of_an_iteration_is_the_views(protector: ResourceProtector) -> N
         protector(optional=True)(view)(RequestFactory().get("/"))
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_the_exception_object_is_the_views(colour: str, protector: ResourceProtector) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_the_exception_object_is_the_views(mode: str, protector: ResourceProtector) -> None:
     """What the view raised is what the caller of the guarded view catches, not a copy and not in a wrapper."""
     error = async_oauth_guard.InvalidTokenError()
 
@@ -311,10 +311,10 @@ def test_the_exception_object_is_the_views(colour: str, protector: ResourceProte
     async def async_view(request: HttpRequest) -> HttpResponse:
         raise error
 
-    view = protector(optional=True)(sync_view if colour == "def" else async_view)
+    view = protector(optional=True)(sync_view if mode == "def" else async_view)
     request = RequestFactory().get("/")
     with pytest.raises(async_oauth_guard.InvalidTokenError) as caught:
-        asyncio.run(view(request)) if colour == "async def" else view(request)
+        asyncio.run(view(request)) if mode == "async def" else view(request)
     assert caught.value is error
     assert caught.value.__cause__ is None
 

@@ -12,7 +12,7 @@ from async_oauth_guard import GuardError, Reason, ResourceProtector
 from tests.kit.urls import async_view, rows, sync_view
 
 alice = User(pk=7, username="alice")
-both_colours = pytest.mark.parametrize("view", [sync_view, async_view], ids=["def", "async def"])
+sync_and_async = pytest.mark.parametrize("view", [sync_view, async_view], ids=["def", "async def"])
 
 
 def get(path: str, **headers: str) -> tuple[int, Any]:

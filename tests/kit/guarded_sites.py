@@ -29,12 +29,12 @@ def introspecting(issuer: str = ISSUER, **options: Any) -> IntrospectTokenValida
 class Site:
     """One view, sync or async."""
 
-    def __init__(self, colour: str) -> None:
-        self.colour = colour
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
         self.reasons: list[Any] = []
 
     def get(self, token: str) -> Answer:
-        return SEND[self.colour]("/", bearer(token))
+        return SEND[self.mode]("/", bearer(token))
 
     def outcome(self, token: str) -> tuple[int, Any]:
         """The status, and why it was refused, if it was."""
@@ -47,16 +47,16 @@ class Site:
 
 
 @contextmanager
-def site(colour: str, *validators: Any, **requirements: Any) -> Iterator[Site]:
+def site(mode: str, *validators: Any, **requirements: Any) -> Iterator[Site]:
     """A view that asks for ``profile``."""
-    its = Site(colour)
+    its = Site(mode)
 
     def hear(sender: Any, error: Any, **kwargs: Any) -> None:
         its.reasons.append(error.reason)
 
     token_rejected.connect(hear)
     try:
-        with serving(ResourceProtector(*validators)("profile", **requirements)(Witness().view(colour))):
+        with serving(ResourceProtector(*validators)("profile", **requirements)(Witness().view(mode))):
             yield its
     finally:
         token_rejected.disconnect(hear)

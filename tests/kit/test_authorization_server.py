@@ -44,9 +44,9 @@ from async_oauth_guard.testing import (
 from async_oauth_guard.testing.server import tokens
 from async_oauth_guard.validators.remote import CLOCK
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, SECRET, introspecting, site, verifying
-from tests.sites import COLOURS
+from tests.sites import MODES
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 def fake(*args: Any, **options: Any) -> FakeAuthorizationServer:
@@ -88,18 +88,18 @@ def parts_of(token: str) -> list[Any]:
 # --- tokens ----------------------------------------------------------------------------------------------------------
 
 
-@both_colours
-def test_jwts_are_let_in(colour: str) -> None:
+@sync_and_async
+def test_jwts_are_let_in(mode: str) -> None:
     """A JWT is let in by the validators that the site has for that issuer, as they are."""
-    with FakeAuthorizationServer() as server, site(colour, verifying()) as guarded:
+    with FakeAuthorizationServer() as server, site(mode, verifying()) as guarded:
         assert guarded.outcome(server.jwt("profile email")) == (200, None)
         assert guarded.outcome(server.jwt("email")) == (403, Reason.INSUFFICIENT_SCOPE)
 
 
-@both_colours
-def test_opaque_tokens_are_let_in(colour: str) -> None:
+@sync_and_async
+def test_opaque_tokens_are_let_in(mode: str) -> None:
     """An opaque token is let in too. A token that the server did not issue is refused."""
-    with fake(clients=CLIENTS) as server, site(colour, introspecting()) as guarded:
+    with fake(clients=CLIENTS) as server, site(mode, introspecting()) as guarded:
         assert guarded.outcome(server.opaque(["profile", "email"])) == (200, None)
         assert guarded.outcome(server.opaque("email")) == (403, Reason.INSUFFICIENT_SCOPE)
         assert guarded.outcome("nobody-issued-this") == (401, Reason.INACTIVE_TOKEN)
@@ -338,26 +338,26 @@ def test_clients_that_are_refused(endpoint: str) -> None:
         assert (answer.status_code, answer.json()) == (401, {"error": "invalid_client"})
 
 
-@both_colours
-def test_revocation(colour: str) -> None:
+@sync_and_async
+def test_revocation(mode: str) -> None:
     """A revoked token is inactive for introspection, but the signature of a revoked JWT is still valid."""
     with fake() as server:
         token = server.jwt("profile")
-        with site(colour, introspecting(cache_ttl=0)) as guarded:
+        with site(mode, introspecting(cache_ttl=0)) as guarded:
             assert guarded.outcome(token) == (200, None)
             server.revoke(token)
             assert guarded.outcome(token) == (401, Reason.INACTIVE_TOKEN)
-        with site(colour, verifying()) as guarded:
+        with site(mode, verifying()) as guarded:
             assert guarded.outcome(token) == (200, None)
         with pytest.raises(ValueError, match="one that this server issued") as caught:
             server.revoke(token)
         assert token not in str(caught.value)
 
 
-@both_colours
-def test_rotation(colour: str) -> None:
+@sync_and_async
+def test_rotation(mode: str) -> None:
     """With the old key still published, its tokens are good; without it, they are not."""
-    with fake() as server, site(colour, verifying(cooldown=0)) as guarded:
+    with fake() as server, site(mode, verifying(cooldown=0)) as guarded:
         first = server.jwt("profile")
         server.rotate()
         second = server.jwt("profile")
@@ -424,16 +424,16 @@ METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("method", METHODS)
-def test_client_authentication(colour: str, method: Any) -> None:
+def test_client_authentication(mode: str, method: Any) -> None:
     """A client proves who it is by any of the methods that the guard knows; another is refused."""
     known, options = METHODS[method]
     validator = introspecting(client_auth=method, **options)
-    with fake(clients={"api": known}) as server, site(colour, validator) as guarded:
+    with fake(clients={"api": known}) as server, site(mode, validator) as guarded:
         assert guarded.outcome(server.opaque("profile")) == (200, None)
         assert [(call.client, call.is_authenticated) for call in server.calls_to("introspection")] == [("api", True)]
-    with fake(clients={"other": known, "api": "another"}) as server, site(colour, validator) as guarded:
+    with fake(clients={"other": known, "api": "another"}) as server, site(mode, validator) as guarded:
         expected = (200, None) if method == "bearer" else (503, Reason.SERVER_REFUSES_US)
         assert guarded.outcome(server.opaque("profile")) == expected
 
@@ -535,10 +535,10 @@ def test_odd_requests() -> None:
         assert [call.endpoint for call in server.calls][-2:] == ["unknown", "token"]
 
 
-@both_colours
-def test_signed_answers(colour: str) -> None:
+@sync_and_async
+def test_signed_answers(mode: str) -> None:
     """A validator that requests signed introspection responses gets them."""
-    with fake(clients=CLIENTS) as server, site(colour, introspecting(signed_responses="required")) as guarded:
+    with fake(clients=CLIENTS) as server, site(mode, introspecting(signed_responses="required")) as guarded:
         assert guarded.outcome(server.opaque("profile")) == (200, None)
         assert [call.endpoint for call in server.calls] == ["metadata", "introspection", "keys"]
 
@@ -546,10 +546,10 @@ def test_signed_answers(colour: str) -> None:
 # --- the record ------------------------------------------------------------------------------------------------------
 
 
-@both_colours
-def test_one_fetch_serves_all(colour: str) -> None:
+@sync_and_async
+def test_one_fetch_serves_all(mode: str) -> None:
     """One fetch of the keys serves a hundred requests, also when they come at once."""
-    with fake() as server, site(colour, verifying()) as guarded, ThreadPoolExecutor(8) as pool:
+    with fake() as server, site(mode, verifying()) as guarded, ThreadPoolExecutor(8) as pool:
         tokens = [server.jwt("profile") for _ in range(100)]
         assert {answer.status for answer in pool.map(guarded.get, tokens)} == {200}
         assert len(server.calls_to("keys")) == 1
@@ -679,10 +679,10 @@ def test_requests_hold_no_secret() -> None:
 # --- the clock -------------------------------------------------------------------------------------------------------
 
 
-@both_colours
-def test_the_clock_moves_guards(colour: str) -> None:
+@sync_and_async
+def test_the_clock_moves_guards(mode: str) -> None:
     """Tokens expire, and keys are fetched anew, when the clock has moved; tokens of then are good then."""
-    with fake() as server, site(colour, verifying(leeway=0)) as guarded:
+    with fake() as server, site(mode, verifying(leeway=0)) as guarded:
         token = server.jwt("profile", expires_in=60)
         assert guarded.outcome(token) == (200, None)
         server.clock.move(60)
@@ -744,12 +744,12 @@ def test_clocks_of_two_servers() -> None:
 # --- entering and leaving --------------------------------------------------------------------------------------------
 
 
-@both_colours
-def test_nothing_is_left(colour: str) -> None:
+@sync_and_async
+def test_nothing_is_left(mode: str) -> None:
     """After an exception, calls use the network again, the clock is the real one, and all guards have empty caches."""
     before = (CLOCK.wall, CLOCK.steady, CLOCK.chance)
     validator = verifying()
-    with site(colour, validator) as guarded:
+    with site(mode, validator) as guarded:
         with pytest.raises(ZeroDivisionError):
             _break_off(guarded)
         assert http.TRANSPORT_OVERRIDES == {}
@@ -759,10 +759,10 @@ def test_nothing_is_left(colour: str) -> None:
             assert len(server.calls_to("keys")) == 1
 
 
-@both_colours
-def test_nobody_is_answered_outside_of_tests(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@sync_and_async
+def test_nobody_is_answered_outside_of_tests(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was never left is trusted by nobody once no tests run any more: its issuer cannot be reached."""
-    with fake() as server, site(colour, verifying()) as guarded:
+    with fake() as server, site(mode, verifying()) as guarded:
         token = server.jwt("profile")
         with monkeypatch.context() as outside:
             outside.delattr(_TestState, "saved_data")
@@ -778,10 +778,10 @@ def _break_off(guarded: Any) -> None:
         raise ZeroDivisionError
 
 
-@both_colours
-def test_nothing_is_brought_along(colour: str) -> None:
+@sync_and_async
+def test_nothing_is_brought_along(mode: str) -> None:
     """A guard that has failed before entering does not back off within."""
-    with site(colour, verifying(ISSUER, timeout=2, http_client=_refusing_client)) as guarded:
+    with site(mode, verifying(ISSUER, timeout=2, http_client=_refusing_client)) as guarded:
         assert guarded.outcome(_a_jwt())[0] == 503
         with fake() as server:
             assert guarded.outcome(server.jwt("profile")) == (200, None)
@@ -944,7 +944,7 @@ async def test_left_while_asked() -> None:
         assert (await waiting).status in (200, 503)
 
 
-def test_doors_of_a_validator() -> None:
+def test_direct_calls_of_a_validator() -> None:
     """Validation without a request calls the fake server too."""
     validator = introspecting()
     protector = ResourceProtector(validator)
@@ -957,14 +957,14 @@ def test_doors_of_a_validator() -> None:
 # --- on a port -------------------------------------------------------------------------------------------------------
 
 
-@both_colours
-def test_on_a_port(colour: str) -> None:
+@sync_and_async
+def test_on_a_port(mode: str) -> None:
     """On a port it is a separate issuer that any client can call."""
     with fake("https://sso.example.test/realms/x", clients=CLIENTS).on_port() as server:
         assert server.issuer.startswith("http://127.0.0.1:")
         assert server.issuer.endswith("/realms/x")
         assert http.TRANSPORT_OVERRIDES == {}
-        with site(colour, verifying(server.issuer), introspecting(server.issuer)) as guarded:
+        with site(mode, verifying(server.issuer), introspecting(server.issuer)) as guarded:
             assert guarded.outcome(server.jwt("profile")) == (200, None)
             assert guarded.outcome(server.opaque("profile")) == (200, None)
         with urllib.request.urlopen(server.metadata["jwks_uri"]) as response:

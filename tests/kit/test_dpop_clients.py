@@ -18,15 +18,15 @@ from async_oauth_guard.protocol.dpop import PresentedProof, Proof, check_proof
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.testing import AsyncOAuthClient, DPoPKey, OAuthClient, override_oauth
 from async_oauth_guard.validators.remote import CLOCK
-from tests.kit.asking import alice, answer_of, both_colours, token_seen
+from tests.kit.asking import alice, answer_of, sync_and_async, token_seen
 from tests.kit.urls import async_view, model_validator, sync_view
 from tests.proofs import forget_proofs
 from tests.site.models import BoundToken
-from tests.sites import COLOURS, Urls
+from tests.sites import MODES, Urls
 
 ORIGIN = "https://api.example.com"
 CLIENTS = {"def": OAuthClient, "async def": AsyncOAuthClient}
-both_clients = pytest.mark.parametrize("colour", COLOURS)
+both_clients = pytest.mark.parametrize("mode", MODES)
 usual = ResourceProtector(model_validator(), dpop=True)
 elsewhere = ResourceProtector(model_validator(), dpop=True, public_origin=ORIGIN)
 strict = ResourceProtector(model_validator(), dpop=DPoP(nonce=True, required=True))
@@ -45,8 +45,8 @@ def _acquire(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"type": require_oauth.acquire_token(request, "profile").token_type})
 
 
-def _patterns(colour: str) -> Iterator[Any]:
-    view = VIEWS[colour]
+def _patterns(mode: str) -> Iterator[Any]:
+    view = VIEWS[mode]
     guards = {"usual": usual, "elsewhere": elsewhere, "strict": strict, "picky": picky, "without": without}
     for name, protector in guards.items():
         yield path(f"{name}/", protector("profile", sender_constrained=name != "without")(view))
@@ -65,11 +65,11 @@ def _no_replays() -> Iterator[None]:
 
 
 def send(client: Any, path: str, method: str = "get", **options: Any) -> Any:
-    """The answer of the site of the client's colour."""
-    colour = "def" if isinstance(client, OAuthClient) else "async def"
+    """The response of the view of the same kind as the client."""
+    mode = "def" if isinstance(client, OAuthClient) else "async def"
     call = getattr(client, method)
-    with override_settings(ROOT_URLCONF=Urls(*_patterns(colour))):
-        return call(path, **options) if colour == "def" else async_to_sync(call)(path, **options)
+    with override_settings(ROOT_URLCONF=Urls(*_patterns(mode))):
+        return call(path, **options) if mode == "def" else async_to_sync(call)(path, **options)
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------
@@ -77,9 +77,9 @@ def send(client: Any, path: str, method: str = "get", **options: Any) -> Any:
 
 @both_clients
 @pytest.mark.parametrize("name", ["usual", "elsewhere", "strict", "nested", "usual/a%20b"])
-def test_proofs(name: str, colour: str) -> None:
+def test_proofs(name: str, mode: str) -> None:
     """Each request has a proof of its own, for its method and the address by which clients know the site."""
-    client = CLIENTS[colour]().oauth("profile", user=alice, dpop=True)
+    client = CLIENTS[mode]().oauth("profile", user=alice, dpop=True)
     for method in ("get", "post", "head", "delete"):
         assert send(client, f"/{name}/", method).status_code == 200
     assert send(client, f"/{name}/?page=2").status_code == 200
@@ -87,9 +87,9 @@ def test_proofs(name: str, colour: str) -> None:
 
 
 @both_clients
-def test_the_token_is_bound(colour: str, reasons: list[Any]) -> None:
+def test_the_token_is_bound(mode: str, reasons: list[Any]) -> None:
     """Views see a token that is bound to the key. Without ``dpop``, it is not."""
-    client = CLIENTS[colour]()
+    client = CLIENTS[mode]()
     with override_settings(OAUTH_GUARD=SETTING):
         assert send(client.oauth("profile", dpop=True), "/acquire/").json() == {"type": "DPoP"}
         assert send(client.oauth("profile"), "/acquire/").json() == {"type": "Bearer"}
@@ -100,9 +100,9 @@ def test_the_token_is_bound(colour: str, reasons: list[Any]) -> None:
 
 
 @both_clients
-def test_views_without_a_guard(colour: str) -> None:
+def test_views_without_a_guard(mode: str) -> None:
     """A site without the setting has views that read no proof."""
-    client = CLIENTS[colour]().oauth("profile", dpop=True)
+    client = CLIENTS[mode]().oauth("profile", dpop=True)
     with override_settings(OAUTH_GUARD={}):
         del settings.OAUTH_GUARD
         assert send(client, "/open/").status_code == 200
@@ -119,9 +119,9 @@ SETTING = {
 
 
 @both_clients
-def test_nonces(colour: str, reasons: list[Any]) -> None:
+def test_nonces(mode: str, reasons: list[Any]) -> None:
     """A request is sent once more with the nonce that the site wants. Later requests have it at once."""
-    client = CLIENTS[colour]().oauth("profile", dpop=True)
+    client = CLIENTS[mode]().oauth("profile", dpop=True)
     for text in ("one", "two"):
         response = send(client, "/echo/", "post", data=text, content_type="text/plain")
         assert response.json() == {"method": "POST", "body": text, "cookies": ""}
@@ -129,27 +129,27 @@ def test_nonces(colour: str, reasons: list[Any]) -> None:
 
 
 @both_clients
-def test_one_retry(colour: str, reasons: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_retry(mode: str, reasons: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A site that accepts none of its own nonces is not asked for ever."""
     monkeypatch.setattr("async_oauth_guard.protocol.dpop.read_nonce", lambda nonce, keys: None)
-    assert send(CLIENTS[colour]().oauth("profile", dpop=True), "/strict/").status_code == 401
+    assert send(CLIENTS[mode]().oauth("profile", dpop=True), "/strict/").status_code == 401
     assert reasons == [Reason.MISSING_NONCE, Reason.INVALID_NONCE]
 
 
 @both_clients
-def test_redirects(colour: str, reasons: list[Any]) -> None:
+def test_redirects(mode: str, reasons: list[Any]) -> None:
     """The request after a redirect has its own proof."""
-    response = send(CLIENTS[colour]().oauth("profile", dpop=True), "/redirect/", follow=True)
+    response = send(CLIENTS[mode]().oauth("profile", dpop=True), "/redirect/", follow=True)
     assert (response.status_code, response.redirect_chain) == (200, [("/strict/", 302)])
     assert reasons == [Reason.MISSING_NONCE]
 
 
 @both_clients
-def test_proofs_of_the_test(colour: str, reasons: list[Any]) -> None:
+def test_proofs_of_the_test(mode: str, reasons: list[Any]) -> None:
     """A proof that the test sends itself is sent as it is, once."""
-    client = CLIENTS[colour]().oauth("profile", dpop=True)
+    client = CLIENTS[mode]().oauth("profile", dpop=True)
     response = send(client, "/usual/")
-    sent = response.wsgi_request if colour == "def" else response.asgi_request
+    sent = response.wsgi_request if mode == "def" else response.asgi_request
     assert response.status_code == 200
     assert send(client, "/usual/", headers={"DPoP": sent.headers["DPoP"]}).status_code == 401
     assert send(client, "/strict/", headers={"DPoP": "garbage"}).status_code == 401
@@ -157,9 +157,9 @@ def test_proofs_of_the_test(colour: str, reasons: list[Any]) -> None:
 
 
 @both_clients
-def test_stolen_tokens(colour: str, reasons: list[Any]) -> None:
+def test_stolen_tokens(mode: str, reasons: list[Any]) -> None:
     """A token that is bound to another key, or to none, is refused."""
-    client, key = CLIENTS[colour](), DPoPKey()
+    client, key = CLIENTS[mode](), DPoPKey()
     assert send(client.oauth("profile", confirmation=DPoPKey().confirmation, dpop=key), "/usual/").status_code == 401
     row = BoundToken(scope="profile", cnf=key.confirmation, user=alice)
     assert send(client.oauth(token=row, dpop=key), "/usual/").status_code == 200
@@ -168,9 +168,9 @@ def test_stolen_tokens(colour: str, reasons: list[Any]) -> None:
 
 
 @both_clients
-def test_sites_without_dpop(colour: str, reasons: list[Any]) -> None:
+def test_sites_without_dpop(mode: str, reasons: list[Any]) -> None:
     """A protector without ``dpop`` refuses the scheme, and one with other algorithms the proof."""
-    client = CLIENTS[colour]()
+    client = CLIENTS[mode]()
     assert send(client.oauth("profile", dpop=True), "/without/").status_code == 401
     assert send(client.oauth("profile", dpop=True), "/picky/").status_code == 401
     assert send(client.oauth("profile", dpop=DPoPKey("EdDSA")), "/picky/").status_code == 200
@@ -178,9 +178,9 @@ def test_sites_without_dpop(colour: str, reasons: list[Any]) -> None:
 
 
 @both_clients
-def test_refusals(colour: str) -> None:
+def test_refusals(mode: str) -> None:
     """An error of the test is the answer, in the challenge of DPoP."""
-    response = send(CLIENTS[colour]().oauth(error=Reason.EXPIRED, dpop=True), "/usual/")
+    response = send(CLIENTS[mode]().oauth(error=Reason.EXPIRED, dpop=True), "/usual/")
     assert response.status_code == 401
     _, _, challenge = response["WWW-Authenticate"].partition("DPoP ")
     assert 'scope="profile", error="invalid_token"' in challenge
@@ -264,7 +264,7 @@ def test_bad_input_of_keys(make: Any, error: type[Exception], message: str) -> N
 CERTIFICATE = {"x5t#S256": base64.urlsafe_b64encode(hashlib.sha256(b"").digest()).rstrip(b"=").decode()}
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("confirmation", [{"jkt": "k"}, CERTIFICATE, {"jkt": "k", **CERTIFICATE}], ids=str)
 def test_confirmations(confirmation: Any, view: Any) -> None:
     """``confirmation`` binds the token, and the requests need no proof."""

@@ -14,7 +14,7 @@ from async_oauth_guard.diagnostics.review import mark_reviewed
 from async_oauth_guard.testing import Route, assert_guarded, iter_routes
 from tests.grid.kinds import KINDS
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Urls, Witness, serving
+from tests.sites import MODES, Urls, Witness, serving
 
 protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
 HERE = "tests.kit.test_guarded"
@@ -47,8 +47,8 @@ def guarded_site() -> list[Any]:
     """Guarded views of every kind, sync and async."""
     views = []
     for kind, make in KINDS.items():
-        for colour in COLOURS:
-            view = make(Witness(), colour, protector, {"scopes": "profile"})
+        for mode in MODES:
+            view = make(Witness(), mode, protector, {"scopes": "profile"})
             route = f"{len(views)}-{kind}"
             views.append(path(route, view, name="kind") if callable(view) else path(route, include(view)))
     return [*views, path("optional", protector(optional=True)(plain))]
@@ -146,11 +146,11 @@ def test_what_has_no_module() -> None:
         assert_guarded(str.upper)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "include()"])
-def test_guarded_views(kind: str, colour: str) -> None:
+def test_guarded_views(kind: str, mode: str) -> None:
     """A guarded view of any kind passes."""
-    assert_guarded(KINDS[kind](Witness(), colour, protector, {}))
+    assert_guarded(KINDS[kind](Witness(), mode, protector, {}))
 
 
 @pytest.mark.parametrize("wrong", [7, ["/plain"], b"/plain"])

@@ -14,7 +14,7 @@ from django.test import AsyncClient, AsyncRequestFactory, RequestFactory, utils
 from async_oauth_guard import InsufficientScopeError, MissingAuthorizationError, Reason, ResourceProtector
 from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
 from async_oauth_guard.testing import OAuthClient, override_oauth
-from tests.kit.asking import alice, answer_of, atoken_seen, both_colours, get, reason_of, token_seen
+from tests.kit.asking import alice, answer_of, atoken_seen, get, reason_of, sync_and_async, token_seen
 from tests.kit.urls import VIEWS, OwnProtector, model_validator, protectors, rows
 from tests.made_up import Fixed
 
@@ -82,7 +82,7 @@ def test_factories(path: str) -> None:
             assert async_to_sync(view)(RequestFactory().get("/")).status_code == 200
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("name", ["rows", "jwt", "introspection", "hooks", "several", "authlib"])
 def test_protectors(name: str, view: Any) -> None:
     """Validators of every kind are left alone, and so are their hooks."""
@@ -92,7 +92,7 @@ def test_protectors(name: str, view: Any) -> None:
         assert answer_of(protector("email"), view).status_code == 403
 
 
-async def test_doors() -> None:
+async def test_direct_calls() -> None:
     """The methods for use without a decorator see it too."""
     factory = RequestFactory()
     with override_oauth("profile", user=alice):
@@ -107,7 +107,7 @@ async def test_doors() -> None:
         await rows.avalidate_token("any")
 
 
-@both_colours
+@sync_and_async
 def test_protectors_of_ones_own(view: Any) -> None:
     """A protector that overrides ``acquire_token`` is still called, and sees the token in the methods that it calls."""
     protector = OwnProtector(model_validator())

@@ -16,7 +16,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.errors import error_of
 from async_oauth_guard.testing import override_oauth
-from tests.kit.asking import answer_of, both_colours, get, reason_of, token_seen
+from tests.kit.asking import answer_of, get, reason_of, sync_and_async, token_seen
 from tests.kit.urls import async_view, protectors, rows, sync_view
 
 pytestmark = pytest.mark.urls("tests.kit.urls")
@@ -57,7 +57,7 @@ def test_every_reason_has_an_error() -> None:
 BEARER = 'Bearer realm="rows"'
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("error", "header"),
     [

@@ -18,14 +18,14 @@ from oauth2_provider.models import Application
 from async_oauth_guard import AccessToken, GuardError, Reason, token_rejected
 from async_oauth_guard.testing import AsyncOAuthClient, OAuthClient, override_oauth, token_overrides
 from async_oauth_guard.validators.remote import CLOCK
-from tests.kit.asking import alice, answer_of, both_colours, reason_of, token_seen
+from tests.kit.asking import alice, answer_of, reason_of, sync_and_async, token_seen
 from tests.kit.urls import rows
 from tests.site.models import OAuth2Token
 
 # What is validated
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("given", "asked", "status", "reason"),
     [
@@ -192,7 +192,7 @@ def test_what_is_given_is_copied() -> None:
 # Whole tokens
 
 
-@both_colours
+@sync_and_async
 def test_rows(view: Any) -> None:
     """A row that was never saved is the token itself, judged by its own methods."""
     row = OAuth2Token(scope="profile", user=alice, groups=["staff"])
@@ -315,22 +315,22 @@ MISTAKEN = {
     "expired": r"expires_at=\.\.\., or error='expired'",
     "revoked": "error='revoked'",
 }
-DOORS: dict[str, Callable[..., Any]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "override_oauth": override_oauth,
     "OAuthClient": lambda **given: OAuthClient().oauth(**given),
     "AsyncOAuthClient": lambda **given: AsyncOAuthClient().oauth(**given),
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(("name", "meant"), MISTAKEN.items())
-def test_mistaken_names(door: str, name: str, meant: str) -> None:
+def test_mistaken_names(function: str, name: str, meant: str) -> None:
     """A keyword that is misspelt, or borrowed from elsewhere, is refused with the one that was meant: it is no claim.
 
     A claim that has such a name is given with the other claims.
     """
     with pytest.raises(TypeError, match=rf"^{name}: write {meant}; pass a claim of that name in claims=$"):
-        DOORS[door](**{name: "x"})
+        FUNCTIONS[function](**{name: "x"})
     with override_oauth(claims={name: "x"}):
         assert token_seen()[name] == "x"
 

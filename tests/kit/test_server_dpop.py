@@ -14,12 +14,12 @@ from tests.answers import bearer
 from tests.kit.guarded_sites import CLIENTS, ISSUER, SEND, introspecting, verifying
 from tests.kit.test_authorization_server import ask, ask_port, basic, parts_of
 from tests.proofs import dpop
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 ME = basic("api", "a+secret%3A+of+ours%2B9bQ4")
 URL = f"{ISSUER}/token"
 KEY = DPoPKey()
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def outcome(response: httpx.Response) -> tuple[int, Any]:
     return response.status_code, response.json().get("error")
 
 
-@both_colours
-def test_granted_tokens(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_granted_tokens(mode: str, server: FakeAuthorizationServer) -> None:
     """A client that sends a proof gets a token that is bound to its key, and a guard wants proofs with it."""
     granted = grant(KEY.proof("POST", URL)).json()
     token = granted.pop("access_token")
@@ -56,14 +56,12 @@ def test_granted_tokens(colour: str, server: FakeAuthorizationServer) -> None:
     assert (described["cnf"], described["token_type"]) == (KEY.confirmation, "DPoP")
     assert server.metadata["dpop_signing_alg_values_supported"][0] == "RS256"
     for validator in (verifying(), introspecting()):
-        with serving(
-            ResourceProtector(validator, dpop=True)("profile", sender_constrained=True)(Witness().view(colour))
-        ):
+        with serving(ResourceProtector(validator, dpop=True)("profile", sender_constrained=True)(Witness().view(mode))):
             proof = KEY.proof("GET", "http://testserver/", token)
-            assert SEND[colour]("/", dpop(token, proof)).status == 200
-            assert SEND[colour]("/", bearer(token)).status == 401
+            assert SEND[mode]("/", dpop(token, proof)).status == 200
+            assert SEND[mode]("/", bearer(token)).status == 401
             other = DPoPKey().proof("GET", "http://testserver/", token)
-            assert SEND[colour]("/", dpop(token, other)).status == 401
+            assert SEND[mode]("/", dpop(token, other)).status == 401
 
 
 def test_clients_without_proofs(server: FakeAuthorizationServer) -> None:
@@ -162,17 +160,17 @@ def test_odd_authorization_details(text: str, server: FakeAuthorizationServer) -
     assert outcome(grant(authorization_details=text)) == (400, "invalid_authorization_details")
 
 
-@both_colours
-def test_logins(colour: str, server: FakeAuthorizationServer) -> None:
+@sync_and_async
+def test_logins(mode: str, server: FakeAuthorizationServer) -> None:
     """The tokens of a test say how its user logged in, and what was granted; for JWTs and for opaque tokens."""
     requirements = {"acr_values": "gold", "max_age": 60, "authorization_details": {"type": "payment"}}
     for validator, issue in ((verifying(), server.jwt), (introspecting(), server.opaque)):
-        with serving(ResourceProtector(validator)("profile", **requirements)(Witness().view(colour))):
+        with serving(ResourceProtector(validator)("profile", **requirements)(Witness().view(mode))):
             claims = {"acr": "gold", "auth_time": int(time.time()), "authorization_details": DETAILS}
             token = issue("profile", user="alice", claims=claims)
-            assert SEND[colour]("/", bearer(token)).status == 200
+            assert SEND[mode]("/", bearer(token)).status == 200
             token = issue("profile", user="alice", claims={**claims, "auth_time": 1})
-            assert SEND[colour]("/", bearer(token)).status == 401
+            assert SEND[mode]("/", bearer(token)).status == 401
 
 
 def test_bad_input() -> None:

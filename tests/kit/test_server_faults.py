@@ -12,11 +12,11 @@ from async_oauth_guard.testing import FakeAuthorizationServer
 from async_oauth_guard.testing.server.network import FAULTS, Faults
 from tests.answers import Answer
 from tests.kit.guarded_sites import CLIENTS, introspecting, site, verifying
-from tests.sites import COLOURS
+from tests.sites import MODES
 
 PAGE = Path(__file__).parents[2] / "docs" / "fake-authorization-server.md"
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 # By fault: what a JWT meets where nothing is known of the server yet, what one that is issued meanwhile meets where its
 # keys are known, and what the same is for introspection.
@@ -67,13 +67,13 @@ OUTCOMES: dict[str, dict[str, tuple[int, Reason | None]]] = {
 CASES = [(fault, case) for fault, cases in OUTCOMES.items() for case in cases]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("fault", "case"), CASES)
-def test_outcomes(colour: str, fault: str, case: str) -> None:
+def test_outcomes(mode: str, fault: str, case: str) -> None:
     """The guard answers a fault as the table says; when it is over, and the guard asks again, all is well."""
     form, _, moment = case.partition(", ")
     validator = verifying() if form == "jwt" else introspecting()
-    with FakeAuthorizationServer(clients=CLIENTS, algorithm="ES256") as server, site(colour, validator) as guarded:
+    with FakeAuthorizationServer(clients=CLIENTS, algorithm="ES256") as server, site(mode, validator) as guarded:
         issue = server.jwt if form == "jwt" else server.opaque
         token = issue("profile")
         if moment == "later":
@@ -99,10 +99,10 @@ def _words(cell: str) -> tuple[int, Reason | None]:
     return int(status), Reason(reason.strip("`")) if reason else None
 
 
-@both_colours
-def test_rotated_keys_are_found_out(colour: str) -> None:
+@sync_and_async
+def test_rotated_keys_are_found_out(mode: str) -> None:
     """After `rotate` a new token is let in once keys may be fetched anew, and an older one no longer."""
-    with FakeAuthorizationServer(algorithm="ES256") as server, site(colour, verifying(cooldown=30)) as guarded:
+    with FakeAuthorizationServer(algorithm="ES256") as server, site(mode, verifying(cooldown=30)) as guarded:
         old = server.jwt("profile")
         assert guarded.outcome(old) == (200, None)
         with server.fail("rotate"):
@@ -113,10 +113,10 @@ def test_rotated_keys_are_found_out(colour: str) -> None:
         assert guarded.outcome(old) == (200, None)
 
 
-@both_colours
-def test_back_off(colour: str) -> None:
+@sync_and_async
+def test_back_off(mode: str) -> None:
     """After a failure the server is left alone for just as long as the guard says."""
-    with FakeAuthorizationServer() as server, site(colour, introspecting()) as guarded:
+    with FakeAuthorizationServer() as server, site(mode, introspecting()) as guarded:
         server.fail("down")
         answer = guarded.get(server.opaque("profile"))
         assert answer.header("Retry-After") == "1"
@@ -228,10 +228,10 @@ def test_unknown_names(arguments: tuple[Any, ...], message: str) -> None:
 # --- on a port -------------------------------------------------------------------------------------------------------
 
 
-@both_colours
-def test_down_on_a_port(colour: str) -> None:
+@sync_and_async
+def test_down_on_a_port(mode: str) -> None:
     """A server on a port that is down closes connections without an answer."""
-    with FakeAuthorizationServer(algorithm="ES256").on_port() as server, site(colour, verifying(server.issuer)) as it:
+    with FakeAuthorizationServer(algorithm="ES256").on_port() as server, site(mode, verifying(server.issuer)) as it:
         token = server.jwt("profile")
         with server.fail("down"):
             assert it.outcome(token) == (503, Reason.SERVER_UNREACHABLE)
@@ -246,11 +246,11 @@ def test_slow_on_a_port_is_too_slow() -> None:
         assert it.outcome(server.opaque("profile")) == (503, Reason.SERVER_TOO_SLOW)
 
 
-@both_colours
-def test_slow_on_a_port_is_released(colour: str) -> None:
+@sync_and_async
+def test_slow_on_a_port_is_released(mode: str) -> None:
     """A server on a port that is slow answers when it recovers: no test has to sleep."""
     answers: list[Answer] = []
-    with FakeAuthorizationServer().on_port() as server, site(colour, introspecting(server.issuer)) as guarded:
+    with FakeAuthorizationServer().on_port() as server, site(mode, introspecting(server.issuer)) as guarded:
         server.fail("slow", at="introspection")
         token = server.opaque("profile")
         client = threading.Thread(target=lambda: answers.append(guarded.get(token)))

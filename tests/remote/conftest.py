@@ -70,7 +70,7 @@ class Guarded:
     """A guarded view, and how often it was entered."""
 
     path: str
-    colour: str
+    mode: str
     witness: Witness = field(default_factory=Witness)
 
     @property
@@ -79,11 +79,11 @@ class Guarded:
 
     def get(self, token: str) -> Answer:
         """The answer to one request, on a separate event loop or thread."""
-        return SERVERS[self.colour](self.path, bearer(token))
+        return SERVERS[self.mode](self.path, bearer(token))
 
     def get_all(self, tokens: Sequence[str]) -> list[Answer]:
         """The answers to requests that are made at once: on one loop, or each on a thread."""
-        if self.colour == "async def":
+        if self.mode == "async def":
             return asyncio.run(self.aget_all(tokens))
         with ThreadPoolExecutor(len(tokens)) as pool:
             return list(pool.map(self.get, tokens))
@@ -125,21 +125,21 @@ SERVERS: dict[str, Callable[..., Answer]] = {"def": wsgi.send, "async def": asgi
 class Site:
     """Views of one kind: async views are called through ASGI, sync views through WSGI."""
 
-    def __init__(self, colour: str) -> None:
-        self.colour = colour
-        self.urls = Urls(path("plain/", _plain if colour == "def" else _aplain))
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.urls = Urls(path("plain/", _plain if mode == "def" else _aplain))
 
     def guard(self, *validators: Any, cache: str | None = None, **requirements: Any) -> Guarded:
         """A view with a separate protector, as in another site or another worker."""
-        guarded = Guarded(f"/{len(self.urls.urlpatterns)}/", self.colour)
+        guarded = Guarded(f"/{len(self.urls.urlpatterns)}/", self.mode)
         protector = ResourceProtector(*validators, cache=cache)
-        view = protector("profile", **requirements)(guarded.witness.view(self.colour))
+        view = protector("profile", **requirements)(guarded.witness.view(self.mode))
         self.urls.urlpatterns.append(path(guarded.path.removeprefix("/"), view))
         return guarded
 
     def plain(self) -> Answer:
         """The answer of a view that nobody guards."""
-        return SERVERS[self.colour]("/plain/")
+        return SERVERS[self.mode]("/plain/")
 
 
 def _plain(request: HttpRequest) -> HttpResponse:

@@ -72,7 +72,7 @@ def test_several_loops_at_once(async_site: Site, authority: Authority) -> None:
     assert len(outgoing_threads()) == 1
 
 
-def doors(protector: ResourceProtector, token: str) -> dict[str, Callable[[], Any]]:
+def methods(protector: ResourceProtector, token: str) -> dict[str, Callable[[], Any]]:
     """The ways in which code of a site asks about a token; each gives it, or raises."""
 
     async def anested() -> Any:
@@ -93,16 +93,16 @@ def _in_thread(function: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["introspection", "keys"])
-def test_doors(kind: str, authority: Authority) -> None:
+def test_direct_calls(kind: str, authority: Authority) -> None:
     """R128: each method, even on a loop that lives for one call, uses one connection, and no error says "closed"."""
     validator = authority.introspecting() if kind == "introspection" else authority.verifying(cooldown=0)
     protector = ResourceProtector(validator)
     for _ in range(3):
         make = authority.opaque if kind == "introspection" else authority.jwt
-        names = list(doors(protector, make()))
+        names = list(methods(protector, make()))
         for name in names:
             token = make()
-            assert doors(protector, token)[name]()["scope"] == "profile"
+            assert methods(protector, token)[name]()["scope"] == "profile"
     assert authority.server.connections == 1
     assert len(authority.questions) == len({*authority.questions})
 

@@ -83,11 +83,13 @@ def test_threads_share_a_call(sync_site: Site, authority: Authority, concurrency
     assert guarded.entered == 1000
 
 
-def test_colours_share_a_call(async_site: Site, authority: Authority, concurrency_limit: threading.Event) -> None:
+def test_sync_and_async_views_share_a_call(
+    async_site: Site, authority: Authority, concurrency_limit: threading.Event
+) -> None:
     """One validator guards sync and async views, on two loops and some threads: one call, even if the first leaves."""
     validator = authority.introspecting()
     views = [async_site.guard(validator)]
-    async_site.colour = "def"
+    async_site.mode = "def"
     views.append(async_site.guard(validator))
     token = authority.opaque()
 

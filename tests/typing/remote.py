@@ -115,7 +115,7 @@ async def view(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"sub": token.subject, "kid": token.header.get("kid"), "user": token.user})
 
 
-def doors(presented: str) -> None:
+def methods(presented: str) -> None:
     assert_type(protector.invalidate(presented), None)
     jwt.authenticate_token(presented)
     jwt.get_jwks()

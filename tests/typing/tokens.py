@@ -85,7 +85,7 @@ protector = ResourceProtector(
 protector.register_token_validator(OwnModelValidator("accounts.OAuth2Token"))
 
 
-def doors(request: HttpRequest, presented: str) -> None:
+def methods(request: HttpRequest, presented: str) -> None:
     try:
         protector.acquire_token(request, "profile", groups=["staff"])
         protector.validate_token(presented, ["a b", "c"], uri="https://api.example.com/x")

@@ -108,7 +108,7 @@ class Async(Sync):
 
 @views
 @pytest.mark.parametrize("cls", [Sync, Async])
-def test_hooks_of_both_colours(cls: type[Sync], view: Any) -> None:
+def test_sync_and_async_hooks(cls: type[Sync], view: Any) -> None:
     """R126: every hook, sync or async, is called once, in Authlib's order, with Authlib's arguments."""
     validator = cls()
     request = request_with(**{"X-Device": "d"})
@@ -301,10 +301,10 @@ def test_plain_class_of_authlib_that_is_unfinished(view: Any) -> None:
 class Raising(TokenValidator):
     """Raises at one hook, sync or async."""
 
-    def __init__(self, place: str, colour: str, error: Exception) -> None:
+    def __init__(self, place: str, mode: str, error: Exception) -> None:
         super().__init__("r")
         self.place, self.error = place, error
-        if colour == "async def":
+        if mode == "async def":
             setattr(self, place, self.afail)
         else:
             setattr(self, place, self.fail)
@@ -322,7 +322,7 @@ class Raising(TokenValidator):
 
 PLACES = ["validate_request", "authenticate_token", "validate_token", "scope_insufficient"]
 everywhere = pytest.mark.parametrize("place", PLACES)
-colours = pytest.mark.parametrize("colour", ["def", "async def"])
+sync_and_async = pytest.mark.parametrize("mode", ["def", "async def"])
 
 RAISED: list[tuple[Callable[[], Exception], int, str, type[GuardError]]] = [
     (rfc6750.InvalidTokenError, 401, "invalid_token", InvalidTokenError),
@@ -336,13 +336,13 @@ RAISED: list[tuple[Callable[[], Exception], int, str, type[GuardError]]] = [
 
 @views
 @everywhere
-@colours
+@sync_and_async
 @pytest.mark.parametrize(("make", "status", "code", "cls"), RAISED)
 def test_errors_of_hooks(
-    make: Any, status: int, code: str, cls: type[GuardError], place: str, colour: str, view: Any
+    make: Any, status: int, code: str, cls: type[GuardError], place: str, mode: str, view: Any
 ) -> None:
     """Authlib's errors raised by hooks are answered by their code, a made-up one as its author made it."""
-    protector = ResourceProtector(Raising(place, colour, make()))
+    protector = ResourceProtector(Raising(place, mode, make()))
     response = answer_of(protector, view, scopes="x")
     assert response.status_code == status
     assert f'"error": "{code}"' in response.content.decode()
@@ -354,12 +354,12 @@ def test_errors_of_hooks(
 
 @views
 @everywhere
-@colours
+@sync_and_async
 @pytest.mark.parametrize("error", [KeyError("k"), ValueError("v"), SynchronousOnlyOperation("s"), TypeError("t")])
-def test_bugs_of_hooks(error: Exception, place: str, colour: str, view: Any) -> None:
+def test_bugs_of_hooks(error: Exception, place: str, mode: str, view: Any) -> None:
     """R124: any other error of a hook is the site's bug: it goes through as it is, and the view is not entered."""
     with pytest.raises(type(error)) as caught:
-        answer_of(ResourceProtector(Raising(place, colour, error)), view, scopes="x")
+        answer_of(ResourceProtector(Raising(place, mode, error)), view, scopes="x")
     assert caught.value is error
 
 
@@ -408,8 +408,8 @@ def test_a_hook_may_raise_one_error_again_and_again(compat: Any, cls: Any, view:
 
 @views
 @pytest.mark.parametrize("raised", [KeyError("k"), PermissionError("p")])
-@colours
-def test_checks_that_raise(raised: Exception, colour: str, view: Any) -> None:
+@sync_and_async
+def test_checks_that_raise(raised: Exception, mode: str, view: Any) -> None:
     """R124: what a check raises goes to Django, and the view is not entered."""
 
     def check(request: Any, token: Any) -> bool:
@@ -419,12 +419,12 @@ def test_checks_that_raise(raised: Exception, colour: str, view: Any) -> None:
         raise raised
 
     with pytest.raises(type(raised)) as caught:
-        answer_of(ResourceProtector(Sync()), view, check=check if colour == "def" else acheck)
+        answer_of(ResourceProtector(Sync()), view, check=check if mode == "def" else acheck)
     assert caught.value is raised
 
 
 @views
-def test_checks_of_both_colours(view: Any) -> None:
+def test_sync_and_async_checks(view: Any) -> None:
     """Sync checks, async checks and checks that return a coroutine are all called, and all must pass."""
 
     def check(request: Any, token: Any) -> bool:
@@ -598,12 +598,12 @@ HIDDEN = "se-cret-4bF7"
 
 
 @views
-@colours
+@sync_and_async
 @pytest.mark.parametrize("place", [*PLACES, "check"])
-def test_no_report_shows_the_token(place: str, colour: str, view: Any) -> None:
+def test_no_report_shows_the_token(place: str, mode: str, view: Any) -> None:
     """R31, R133: a traceback with the locals of every frame, from the guard down to the hook, shows no token."""
     error = KeyError("a bug")
-    validator: Any = Raising(place, colour, error)
+    validator: Any = Raising(place, mode, error)
     asked = {"check": validator.check} if place == "check" else {}
     with pytest.raises(KeyError) as caught:
         answer_of(ResourceProtector(validator), view, request_with(HIDDEN), scopes="a", **asked)
@@ -613,13 +613,13 @@ def test_no_report_shows_the_token(place: str, colour: str, view: Any) -> None:
 
 
 @views
-@pytest.mark.parametrize("door", ["acquire_token", "validate_token"])
-def test_no_report_of_a_refusal_shows_the_token(door: str, view: Any) -> None:
+@pytest.mark.parametrize("method", ["acquire_token", "validate_token"])
+def test_no_report_of_a_refusal_shows_the_token(method: str, view: Any) -> None:
     """R31: neither does that of a refusal that a caller catches, nor its causes."""
     protector = ResourceProtector(Raising("validate_token", "def", rfc6750.InvalidTokenError()))
     asynchronous = view is async_view
-    function: Any = getattr(protector, f"a{door}" if asynchronous else door)
-    argument: Any = request_with(HIDDEN) if door == "acquire_token" else HIDDEN
+    function: Any = getattr(protector, f"a{method}" if asynchronous else method)
+    argument: Any = request_with(HIDDEN) if method == "acquire_token" else HIDDEN
     with pytest.raises(rfc6750.InvalidTokenError) as caught:
         async_to_sync(function)(argument) if asynchronous else function(argument)
     for raised in (caught.value, caught.value.__context__):

@@ -282,8 +282,8 @@ def test_what_needs_an_address_that_is_not_found(authority: Authority) -> None:
 # Keys
 
 
-@pytest.mark.parametrize("colour", ["def", "async def"])
-def test_keys_of_a_callable(colour: str, authority: Authority) -> None:
+@pytest.mark.parametrize("mode", ["def", "async def"])
+def test_keys_of_a_callable(mode: str, authority: Authority) -> None:
     """A callable is called for its keys, whether it is sync or async."""
 
     def get_keys() -> Any:
@@ -292,7 +292,7 @@ def test_keys_of_a_callable(colour: str, authority: Authority) -> None:
     async def aget_keys() -> Any:
         return authority.key_set
 
-    jwks = get_keys if colour == "def" else aget_keys
+    jwks = get_keys if mode == "def" else aget_keys
     finding = only(ServerExaminer(JWTBearerTokenValidator("https://x", AUDIENCE, jwks=jwks)).keys())
     assert is_ok(finding)
     assert finding.found == "2 keys: RSA 2048 bits (RS256), EC P-256 (ES256)."

@@ -210,10 +210,10 @@ def explain_on_a_loop(*arguments: Any, **keywords: Any) -> Explanation:
 
 
 EXPLAIN = {"def": explain, "async def": explain_on_a_loop}
-both_colours = pytest.mark.parametrize("colour", EXPLAIN)
+sync_and_async = pytest.mark.parametrize("mode", EXPLAIN)
 
 
-def judge(draft: Draft, kind: str = "jwt", colour: str = "def") -> Explanation:
+def judge(draft: Draft, kind: str = "jwt", mode: str = "def") -> Explanation:
     """What is said of a token by a guard that asks for all there is."""
     protector = ResourceProtector(Recognising(draft) if kind == "jwt" else Telling(draft))
     guard = guard_of(
@@ -229,27 +229,27 @@ def judge(draft: Draft, kind: str = "jwt", colour: str = "def") -> Explanation:
         authorization_details=[{"type": "transfer"}, {"type": "payment"}],
     )
     token = draft.token() if kind == "jwt" else "opaque"
-    return EXPLAIN[colour](protector, f"Bearer {token}", guard=guard, method=draft.method)
+    return EXPLAIN[mode](protector, f"Bearer {token}", guard=guard, method=draft.method)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("kind", BY_KIND)
-def test_the_whole_ladder(kind: str, colour: str) -> None:
+def test_the_whole_ladder(kind: str, mode: str) -> None:
     """A good token passes every rule there is, in the order of the ladder."""
-    explanation = judge(Draft(), kind, colour)
+    explanation = judge(Draft(), kind, mode)
     assert explanation.outcome == "accepted"
     steps = explanation.validators[0].steps
     assert [(step.rule, step.outcome) for step in steps] == [(rule, "passed") for rule in RULES[kind]]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("kind", "rule"), [(kind, rule) for kind, broken in BY_KIND.items() for rule in broken])
-def test_one_rule_is_broken(kind: str, rule: str, colour: str) -> None:
+def test_one_rule_is_broken(kind: str, rule: str, mode: str) -> None:
     """A token that breaks one rule fails there: what comes before is passed, what comes after is not reached."""
     break_it, reason = BY_KIND[kind][rule]
     draft = Draft()
     break_it(draft)
-    explanation = judge(draft, kind, colour)
+    explanation = judge(draft, kind, mode)
     assert explanation.reason == reason
     steps = explanation.validators[0].steps
     # The view's check is no matter of a validator that the guard does not ask.
@@ -263,15 +263,15 @@ def test_one_rule_is_broken(kind: str, rule: str, colour: str) -> None:
 PAIRS = [(kind, *pair) for kind, broken in BY_KIND.items() for pair in itertools.pairwise(broken)]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(("kind", "earlier", "later"), PAIRS)
-def test_the_order_is_true(kind: str, earlier: str, later: str, colour: str) -> None:
+def test_the_order_is_true(kind: str, earlier: str, later: str, mode: str) -> None:
     """A token that breaks two rules that stand side by side is refused for the earlier one."""
     broken = BY_KIND[kind]
     draft = Draft()
     broken[later][0](draft)
     broken[earlier][0](draft)
-    assert failed(judge(draft, kind, colour)) == [(earlier, broken[earlier][1])]
+    assert failed(judge(draft, kind, mode)) == [(earlier, broken[earlier][1])]
 
 
 AMBIGUOUS: dict[str, tuple[dict[str, Any], str]] = {
@@ -702,15 +702,15 @@ class AsyncSecondThoughts(ResourceProtector):
 
 
 @pytest.mark.parametrize(
-    ("cls", "colour"), [(SecondThoughts, "def"), (SecondThoughts, "async def"), (AsyncSecondThoughts, "async def")]
+    ("cls", "mode"), [(SecondThoughts, "def"), (SecondThoughts, "async def"), (AsyncSecondThoughts, "async def")]
 )
-def test_second_thoughts(cls: Any, colour: str) -> None:
+def test_second_thoughts(cls: Any, mode: str) -> None:
     """If an ``acquire_token`` asks twice, the last answer counts, and its steps are shown."""
     protector = cls(verifying())
     token = f"Bearer {Draft().token()}"
-    refused = EXPLAIN[colour](protector, token, guard=guard_of(protector, groups="guests"))
+    refused = EXPLAIN[mode](protector, token, guard=guard_of(protector, groups="guests"))
     assert (refused.reason, failed(refused)) == (Reason.INSUFFICIENT_GROUPS, [("groups", Reason.INSUFFICIENT_GROUPS)])
-    let_in = EXPLAIN[colour](protector, token, guard=guard_of(protector, "profile"))
+    let_in = EXPLAIN[mode](protector, token, guard=guard_of(protector, "profile"))
     assert (let_in.outcome, let_in.validators[0].outcome, failed(let_in)) == ("accepted", "accepted", [])
 
 
@@ -731,7 +731,7 @@ class PassingOn(ResourceProtector):
             raise error.__cause__ or error from None
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("cls", "header", "told"),
     [
@@ -740,10 +740,10 @@ class PassingOn(ResourceProtector):
         (PassingOn, None, 'scope="own"'),
     ],
 )
-def test_own_acquire_token_and_its_errors(cls: Any, header: str | None, told: str, colour: str) -> None:
+def test_own_acquire_token_and_its_errors(cls: Any, header: str | None, told: str, mode: str) -> None:
     """An error that goes through ``acquire_token`` is shown once, with the challenge that a request gets."""
     protector = cls(Shy(realm="another"), Own(realm="own"))
-    explanation = EXPLAIN[colour](protector, header)
+    explanation = EXPLAIN[mode](protector, header)
     headers = {} if header is None else {"Authorization": header}
     response: Any = protector()(view)(RequestFactory().get("/", headers=headers))
     assert (explanation.status, explanation.challenge) == (401, response["WWW-Authenticate"])

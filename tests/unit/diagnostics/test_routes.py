@@ -40,9 +40,9 @@ from async_oauth_guard.diagnostics.validator_names import name_of_validator
 from async_oauth_guard.diagnostics.view_analysis import guarding_of_callback
 from tests.grid.kinds import KINDS
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Urls, Witness, serving
+from tests.sites import MODES, Urls, Witness, serving
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
 ISSUER = "https://as.example.com"
 
@@ -191,14 +191,14 @@ def test_views_that_are_hardly_any(callback: Any, dotted: str, kind: str) -> Non
     assert not found.is_guarded
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind(kind: str, colour: str) -> None:
+def test_every_kind(kind: str, mode: str) -> None:
     """A guarded view of any kind is listed as guarded, as sync or async, with its requirement."""
-    made = KINDS[kind](Witness(), colour, protector, {"scopes": "profile"})
+    made = KINDS[kind](Witness(), mode, protector, {"scopes": "profile"})
     (found,) = iter_routes(Urls(*(made if isinstance(made, list) else [path("", made)])))
     assert found.is_guarded
-    assert found.is_async == (colour == "async def")
+    assert found.is_async == (mode == "async def")
     assert found.requirement == ("GET: profile" if kind == "method" else "profile")
     assert found.validators == "BearerTokenValidator"
 

@@ -29,9 +29,9 @@ from async_oauth_guard.diagnostics.review import mark_reviewed
 from async_oauth_guard.diagnostics.routes import TO_GUARD
 from async_oauth_guard.diagnostics.url_checks import check_site
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Urls, Witness, serving
+from tests.sites import MODES, Urls, Witness, serving
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
 NAME = "async_oauth_guard"
 
@@ -48,14 +48,14 @@ def ids(found: list[CheckMessage]) -> list[str]:
     return [str(message.id).removeprefix(f"{NAME}.") for message in found]
 
 
-def guarded(colour: str, **asked: Any) -> Any:
-    return protector(**asked)(Witness().view(colour))
+def guarded(mode: str, **asked: Any) -> Any:
+    return protector(**asked)(Witness().view(mode))
 
 
-@both_colours
-def test_nothing_to_say(colour: str) -> None:
+@sync_and_async
+def test_nothing_to_say(mode: str) -> None:
     """Of a site with the middleware that most have nothing is said, guarded or not."""
-    views = [path("a", guarded(colour)), path("b", Witness().view(colour))]
+    views = [path("a", guarded(mode)), path("b", Witness().view(mode))]
     assert messages(views, MIDDLEWARE=[CSRF, "django.middleware.common.CommonMiddleware"]) == []
 
 
@@ -183,10 +183,10 @@ def test_views_outside_transactions() -> None:
 # Keywords.
 
 
-@both_colours
-def test_keyword_that_no_validator_takes(colour: str) -> None:
+@sync_and_async
+def test_keyword_that_no_validator_takes(mode: str) -> None:
     """E006: a misspelt keyword would be an error of each request, where the setting names the validators."""
-    misspelt = require_oauth("profile", opt=True)(Witness().view(colour))
+    misspelt = require_oauth("profile", opt=True)(Witness().view(mode))
     rows = {"BACKEND": f"{NAME}.BearerTokenValidator", "OPTIONS": {"token_model": "site.OAuth2Token"}}
     (message,) = messages([path("a", misspelt), path("b", misspelt)], OAUTH_GUARD={"VALIDATORS": [rows]})
     assert (type(message), message.id) == (Error, f"{NAME}.E006")

@@ -28,9 +28,9 @@ from async_oauth_guard.diagnostics.view_analysis import class_behind, guarding_o
 from async_oauth_guard.protocol.requirements import describe_requirements
 from tests.grid.kinds import KINDS, view_class
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, Witness
+from tests.sites import MODES, Witness
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 protector = ResourceProtector(BearerTokenValidator(OAuth2Token))
 
 
@@ -43,11 +43,11 @@ def answer(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpRe
     return HttpResponse()
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind(kind: str, colour: str) -> None:
+def test_every_kind(kind: str, mode: str) -> None:
     """A guarded view of any kind is known as one."""
-    view = KINDS[kind](Witness(), colour, protector, {"scopes": "profile"})
+    view = KINDS[kind](Witness(), mode, protector, {"scopes": "profile"})
     if kind == "include()":
         ((resolver,), _, _) = (view[0].url_patterns, None, None)
         view = resolver.url_patterns[0].callback
@@ -56,11 +56,11 @@ def test_every_kind(kind: str, colour: str) -> None:
     assert words(view) == ([] if kind == "method" else ["profile"])
 
 
-@both_colours
-def test_open_views(colour: str) -> None:
+@sync_and_async
+def test_open_views(mode: str) -> None:
     """A plain view, an async one and a class without a guard are known as that."""
-    cls = view_class(Witness(), colour)
-    for view in (Witness().view(colour), cls, cls.as_view(), functools.partial(Witness().view(colour), extra=1)):
+    cls = view_class(Witness(), mode)
+    for view in (Witness().view(mode), cls, cls.as_view(), functools.partial(Witness().view(mode), extra=1)):
         assert words(view, "GET") == []
         assert not guarding_of(view).is_complete
 
@@ -74,16 +74,16 @@ DECORATORS: list[Callable[[Any], Any]] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("decorate", DECORATORS)
-def test_decorators_above(decorate: Any, colour: str) -> None:
+def test_decorators_above(decorate: Any, mode: str) -> None:
     """What stands above a guard hides it not."""
-    assert words(decorate(protector("a")(Witness().view(colour)))) == ["a"]
-    assert words(decorate(protector("a")(view_class(Witness(), colour)).as_view())) == ["a"]
-    assert words(protector("a")(decorate(Witness().view(colour)))) == ["a"]
+    assert words(decorate(protector("a")(Witness().view(mode)))) == ["a"]
+    assert words(decorate(protector("a")(view_class(Witness(), mode)).as_view())) == ["a"]
+    assert words(protector("a")(decorate(Witness().view(mode)))) == ["a"]
 
 
-def test_other_colour() -> None:
+def test_other_mode() -> None:
     """A guarded sync view that was made async is still guarded."""
     assert words(sync_to_async(protector("a")(Witness().view("def")))) == ["a"]
     assert words(csrf_exempt(sync_to_async(protector("a")(view_class(Witness(), "def").as_view())))) == ["a"]
@@ -95,12 +95,12 @@ def test_decorator_that_hides_what_it_wraps() -> None:
     assert not guarding_of(lambda request: guarded(request)).is_complete
 
 
-@both_colours
-def test_nested_guards(colour: str) -> None:
+@sync_and_async
+def test_nested_guards(mode: str) -> None:
     """Each of several nested guards is listed once, outermost first."""
-    assert words(protector("a")(csrf_exempt(protector("b")(Witness().view(colour))))) == ["a", "b"]
-    assert words(protector("a")(protector("b")(view_class(Witness(), colour)).as_view())) == ["a", "b"]
-    cls = method_decorator(protector("a"), name="dispatch")(protector("b")(view_class(Witness(), colour)))
+    assert words(protector("a")(csrf_exempt(protector("b")(Witness().view(mode))))) == ["a", "b"]
+    assert words(protector("a")(protector("b")(view_class(Witness(), mode)).as_view())) == ["a", "b"]
+    cls = method_decorator(protector("a"), name="dispatch")(protector("b")(view_class(Witness(), mode)))
     assert words(cls.as_view()) == ["a", "b"]
 
 
@@ -176,12 +176,12 @@ def test_callable_objects() -> None:
     assert words(Child()) == words(Open()) == []
 
 
-@both_colours
-def test_bound_methods(colour: str) -> None:
+@sync_and_async
+def test_bound_methods(mode: str) -> None:
     """A method of an object is a view like others."""
 
     class Pages:
-        guarded = protector("a")(Witness().view(colour))
+        guarded = protector("a")(Witness().view(mode))
 
         @never_cache
         @protector("b")

@@ -84,7 +84,7 @@ ASYNC = [False, True, False, True, True, False, True]
 
 
 @pytest.mark.parametrize(("view", "is_async"), list(zip(VIEWS, ASYNC, strict=True)))
-def test_colour(view: Any, is_async: bool) -> None:
+def test_mode(view: Any, is_async: bool) -> None:
     """R125: what was a coroutine function is one, and nothing else is."""
     assert iscoroutinefunction(guard_view(view, Guard())) == is_async
 

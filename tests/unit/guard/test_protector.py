@@ -86,8 +86,8 @@ def avalidate(protector: ResourceProtector, *args: Any, **kwargs: Any) -> Any:
     return async_to_sync(protector.avalidate_token)(*args, **kwargs)
 
 
-acquiring = pytest.mark.parametrize("door", [acquire, aacquire])
-validating = pytest.mark.parametrize("door", [validate, avalidate])
+acquiring = pytest.mark.parametrize("method", [acquire, aacquire])
+validating = pytest.mark.parametrize("method", [validate, avalidate])
 
 # Arguments.
 
@@ -233,11 +233,11 @@ def test_validators_whose_challenge_cannot_be_written(realm: Any, attributes: di
         ResourceProtector(OfAuthlib(realm, **attributes))
 
 
-@pytest.mark.parametrize("door", [acquire, aacquire, validate, avalidate])
-def test_without_a_validator(door: Any) -> None:
+@pytest.mark.parametrize("method", [acquire, aacquire, validate, avalidate])
+def test_without_a_validator(method: Any) -> None:
     """E001's reason: without a validator nobody can be let in, which is the site's mistake and nobody's 401."""
     with pytest.raises(ImproperlyConfigured, match="this ResourceProtector must have a token validator"):
-        door(ResourceProtector(), request_with() if door in (acquire, aacquire) else "good")
+        method(ResourceProtector(), request_with() if method in (acquire, aacquire) else "good")
 
 
 def test_without_a_validator_as_authlib() -> None:
@@ -275,12 +275,12 @@ def test_keywords_that_no_validator_takes(validators: Any, keywords: dict[str, A
         protector(**keywords)
     with pytest.raises(TypeError, match=message):
         protector.protect_urls([], **keywords)
-    for door in (acquire, aacquire):
+    for method in (acquire, aacquire):
         with pytest.raises(TypeError, match=message):
-            door(protector, request_with(), **keywords)
-    for door in (validate, avalidate):
+            method(protector, request_with(), **keywords)
+    for method in (validate, avalidate):
         with pytest.raises(TypeError, match=message):
-            door(protector, "good", **keywords)
+            method(protector, "good", **keywords)
 
 
 @pytest.mark.parametrize("validators", [[TakesLevel()], [TakesAll()], [TakesAll(), TakesLevel()], []])
@@ -363,7 +363,7 @@ def test_use_is_noted() -> None:
     assert protector.is_used
 
 
-# Doors.
+# Direct calls.
 
 OUTCOMES: list[tuple[str | None, Any, Any]] = [
     ("Bearer good", None, None),
@@ -380,34 +380,34 @@ OUTCOMES: list[tuple[str | None, Any, Any]] = [
 
 @acquiring
 @pytest.mark.parametrize(("header", "scopes", "error"), OUTCOMES)
-def test_acquiring(door: Any, header: str | None, scopes: Any, error: Any) -> None:
+def test_acquiring(method: Any, header: str | None, scopes: Any, error: Any) -> None:
     """The check without the decorator gives the token, or raises the error with its challenge."""
     source = Source("r")
     if error is None:
-        assert door(ResourceProtector(source), request_with(header), scopes) is source.known["good"]
+        assert method(ResourceProtector(source), request_with(header), scopes) is source.known["good"]
         return
     with pytest.raises(error) as caught:
-        door(ResourceProtector(source), request_with(header), scopes)
+        method(ResourceProtector(source), request_with(header), scopes)
     (challenge,) = read_challenges(caught.value.challenge)
     assert challenge.parameters["realm"] == "r"
 
 
 @acquiring
-def test_acquiring_with_requirements(door: Any) -> None:
+def test_acquiring_with_requirements(method: Any) -> None:
     """These methods accept every keyword of the decorator."""
     protector = ResourceProtector(Source())
-    door(protector, request_with(), scope="a", require_user=True, check=lambda request, token: True, fresh=True)
+    method(protector, request_with(), scope="a", require_user=True, check=lambda request, token: True, fresh=True)
     with pytest.raises(InsufficientScopeError):
-        door(protector, request_with(), groups="g")
+        method(protector, request_with(), groups="g")
     with pytest.raises(InsufficientScopeError):
-        door(protector, request_with(method="POST"), {"GET": "a"})
+        method(protector, request_with(method="POST"), {"GET": "a"})
 
 
 @acquiring
-def test_acquiring_from_a_source_that_is_down(door: Any) -> None:
+def test_acquiring_from_a_source_that_is_down(method: Any) -> None:
     """E21: an outage is not a refusal."""
     with pytest.raises(TemporarilyUnavailableError) as caught:
-        door(ResourceProtector(Down()), request_with())
+        method(ResourceProtector(Down()), request_with())
     assert caught.value.challenge is None
     assert caught.value.retry_after == 1
 
@@ -428,18 +428,18 @@ def test_acquiring_from_a_source_that_is_down(door: Any) -> None:
         ("x" * MAX_TOKEN_LENGTH, None, InvalidTokenError),
     ],
 )
-def test_validating(door: Any, presented: str, scopes: Any, error: Any) -> None:
+def test_validating(method: Any, presented: str, scopes: Any, error: Any) -> None:
     """R12, R27: a token is validated in full without a request, with the ``*`` of a mapping."""
     source = Source()
     if error is None:
-        assert door(ResourceProtector(source), presented, scopes) is source.known["good"]
+        assert method(ResourceProtector(source), presented, scopes) is source.known["good"]
         return
     with pytest.raises(error):
-        door(ResourceProtector(source), presented, scopes)
+        method(ResourceProtector(source), presented, scopes)
 
 
 @validating
-def test_validating_what_is_too_long(door: Any) -> None:
+def test_validating_what_is_too_long(method: Any) -> None:
     """R12: no validator gets a token that is too long."""
 
     class Unasked(TokenValidator):
@@ -447,27 +447,27 @@ def test_validating_what_is_too_long(door: Any) -> None:
             raise AssertionError("asked")
 
     with pytest.raises(InvalidTokenError) as caught:
-        door(ResourceProtector(Unasked()), "x" * (MAX_TOKEN_LENGTH + 1))
+        method(ResourceProtector(Unasked()), "x" * (MAX_TOKEN_LENGTH + 1))
     assert caught.value.reason == Reason.TOKEN_TOO_LONG
 
 
 @validating
-def test_validating_asks_all_schemes(door: Any) -> None:
+def test_validating_asks_all_schemes(method: Any) -> None:
     """Without a scheme, the validators of every scheme are called."""
     mac = Mac(known={"other": token("x")})
-    assert door(ResourceProtector(Source(), mac), "other") is mac.known["other"]
+    assert method(ResourceProtector(Source(), mac), "other") is mac.known["other"]
 
 
 @validating
 @pytest.mark.parametrize("thing", [None, b"good", 7])
-def test_validating_what_is_no_string(door: Any, thing: Any) -> None:
+def test_validating_what_is_no_string(method: Any, thing: Any) -> None:
     """A value that is not a string is the caller's mistake, not a token that happens to read ``None``."""
     source = Source(known={str(thing): token()})
     with pytest.raises(TypeError):
-        door(ResourceProtector(source), thing)
+        method(ResourceProtector(source), thing)
 
 
-def test_doors_on_a_loop() -> None:
+def test_direct_calls_on_a_loop() -> None:
     """R126: the sync methods refuse to block a loop, and name their async counterparts."""
     protector = ResourceProtector(Source())
 
@@ -499,14 +499,14 @@ def heard() -> Any:
 
 
 @acquiring
-def test_signals(door: Any, heard: list[Any]) -> None:
+def test_signals(method: Any, heard: list[Any]) -> None:
     """Receivers hear of the token that was let in, or of the very error that is raised, with its challenge."""
     protector, source = ResourceProtector(), Source()
     protector.register_token_validator(source)
-    door(protector, request_with())
+    method(protector, request_with())
     request = request_with("Bearer bad")
     with pytest.raises(InvalidTokenError) as caught:
-        door(protector, request)
+        method(protector, request)
     assert heard == [
         ("authenticated", ResourceProtector, source.known["good"]),
         ("rejected", ResourceProtector, request, caught.value),
@@ -515,12 +515,12 @@ def test_signals(door: Any, heard: list[Any]) -> None:
 
 
 @validating
-def test_validating_sends_no_signal(door: Any, heard: list[Any]) -> None:
+def test_validating_sends_no_signal(method: Any, heard: list[Any]) -> None:
     """Without a request there is nobody to tell of."""
     protector = ResourceProtector(Source())
-    door(protector, "good")
+    method(protector, "good")
     with pytest.raises(InvalidTokenError):
-        door(protector, "bad")
+        method(protector, "bad")
     assert heard == []
 
 

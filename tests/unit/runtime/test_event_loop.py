@@ -144,8 +144,8 @@ def in_a_loop(effect: SingleFlight) -> Any:
     return asyncio.run(arun_single_flight(effect))
 
 
-COLOURS: dict[str, Callable[[SingleFlight], Any]] = {"thread": run_single_flight, "loop": in_a_loop}
-both_colours = pytest.mark.parametrize("ask", COLOURS.values(), ids=COLOURS)
+MODES: dict[str, Callable[[SingleFlight], Any]] = {"thread": run_single_flight, "loop": in_a_loop}
+sync_and_async = pytest.mark.parametrize("ask", MODES.values(), ids=MODES)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 # Single flight.
 
 
-@both_colours
+@sync_and_async
 def test_result(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     """What the flow gives is what who asked gets."""
     asked = pool.submit(ask, single_flight())
@@ -168,7 +168,7 @@ def test_result(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> Non
 
 def test_one_flight_for_all(exchanges: Exchanges, pool: ThreadPoolExecutor, submitted: threading.Semaphore) -> None:
     """R128: who asks under one key, from whatever thread or loop, shares one flight."""
-    asked = [pool.submit(ask, single_flight()) for ask in (*COLOURS.values(),) * 5]
+    asked = [pool.submit(ask, single_flight()) for ask in (*MODES.values(),) * 5]
     wait_for(submitted, 10)
     answer = exchanges.next()
     on_the_loop(answer.set_result, "answer")
@@ -201,7 +201,7 @@ def test_keys_are_apart(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     assert first.result(LIMIT) == 1
 
 
-@both_colours
+@sync_and_async
 def test_flights_end(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     """Who asks after the end of a flight starts another one."""
     for number in range(3):
@@ -220,7 +220,7 @@ def test_errors_are_everyones_own(
     exchanges: Exchanges, pool: ThreadPoolExecutor, submitted: threading.Semaphore
 ) -> None:
     """R124: an outage reaches all who wait, each as an exception that nobody else has, and that tells no more."""
-    asked = [pool.submit(ask, single_flight()) for ask in (*COLOURS.values(),) * 3]
+    asked = [pool.submit(ask, single_flight()) for ask in (*MODES.values(),) * 3]
     wait_for(submitted, 6)
     answer = exchanges.next()
     outage = TemporarilyUnavailableError(reason=Reason.SERVER_REFUSES_US, retry_after=7)
@@ -234,7 +234,7 @@ def test_errors_are_everyones_own(
         assert (error.__cause__, error.__context__) == (None, None)
 
 
-@both_colours
+@sync_and_async
 def test_failures_are_not_remembered(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     """Who asks after a failure asks the server."""
     with pytest.raises(TemporarilyUnavailableError):
@@ -244,7 +244,7 @@ def test_failures_are_not_remembered(ask: Any, exchanges: Exchanges, pool: Threa
     assert asked.result(LIMIT) == "answer"
 
 
-@both_colours
+@sync_and_async
 def test_bugs(ask: Any) -> None:
     """R133: a bug is reported by its class and place, without its message, which may hold what was sent."""
     secret = "s3" + "cret"
@@ -257,14 +257,14 @@ def test_bugs(ask: Any) -> None:
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
-@both_colours
+@sync_and_async
 def test_refusals_are_bugs_here(ask: Any) -> None:
     """R124: an error that looks like a refusal of the token is a bug here, because no flight validates tokens."""
     with pytest.raises(RuntimeError, match=r"^InvalidTokenError during a request"):
         ask(failing(InvalidTokenError()))
 
 
-@both_colours
+@sync_and_async
 def test_configuration_errors(ask: Any) -> None:
     """R134: a configuration mistake is reported in full."""
     mistake = ImproperlyConfigured("what to write instead")
@@ -282,7 +282,7 @@ REFUSED: list[Any] = [
 ]
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("effect", REFUSED, ids=lambda effect: type(effect).__name__)
 def test_what_belongs_to_requests_is_refused(ask: Any, effect: Any) -> None:
     """R124: rows, models, signals and users' code need the request's own thread and context, so they are bugs here."""
@@ -360,7 +360,7 @@ def test_deadline(exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     assert 0 < first - on_the_loop(current().loop.time) <= 60
 
 
-@both_colours
+@sync_and_async
 def test_stuck_loop(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits longer than the timeout and a little, even for a loop that is stuck; afterwards it serves."""
     monkeypatch.setattr(event_loop, "GRACE", 0.01)
@@ -380,7 +380,7 @@ def test_stuck_loop(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor, mo
 # Work for the processor.
 
 
-@both_colours
+@sync_and_async
 def test_computing(ask: Any) -> None:
     """CPU-bound work runs on a separate thread, and the flow gets its result or error."""
     ran_on = ask(single_flight(Compute(threading.current_thread)))
@@ -498,7 +498,7 @@ def test_started_flights_are_joined(exchanges: Exchanges, pool: ThreadPoolExecut
 # Context.
 
 
-@both_colours
+@sync_and_async
 def test_context_stays_with_who_asks(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     """What others may share sees nothing of the request that asked first, and nothing of it comes back."""
     reset = name.set("alice")
@@ -526,7 +526,7 @@ def test_context_stays_with_who_asks(ask: Any, exchanges: Exchanges, pool: Threa
 # Caches.
 
 
-@both_colours
+@sync_and_async
 def test_caches(ask: Any) -> None:
     """Flights read, write and delete in Django's cache."""
     key, there = "test_outgoing", "there"
@@ -537,7 +537,7 @@ def test_caches(ask: Any) -> None:
 # The end.
 
 
-@both_colours
+@sync_and_async
 def test_closing(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     """Waiting callers get an error at once, connections are closed, and the next call starts anew."""
     asked = pool.submit(ask, single_flight(timeout=60))
@@ -660,7 +660,7 @@ def test_closing_while_somebody_asks(exchanges: Exchanges, monkeypatch: pytest.M
     assert not closing.is_alive()
 
 
-@both_colours
+@sync_and_async
 def test_thread_that_ended(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecutor) -> None:
     """A loop whose thread has ended, whyever, is replaced."""
     run_single_flight(single_flight(CacheRead("default", "x")))
@@ -684,7 +684,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-@both_colours
+@sync_and_async
 def test_threads_that_cannot_start(ask: Any, no_threads: pytest.MonkeyPatch, exchanges: Exchanges) -> None:
     """R124: without a thread the answer is 503, nothing is left open, and the next call tries again."""
     with pytest.raises(TemporarilyUnavailableError) as caught:
@@ -701,7 +701,7 @@ def test_threads_that_cannot_start(ask: Any, no_threads: pytest.MonkeyPatch, exc
         assert asked.result(LIMIT) == "answer"
 
 
-@both_colours
+@sync_and_async
 def test_loops_that_cannot_be_made(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """R124: a process that has too many files open has no loop to give, and the answer is 503."""
 

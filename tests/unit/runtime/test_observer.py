@@ -28,13 +28,13 @@ from async_oauth_guard.runtime.observer import (
 from tests.answers import bearer
 from tests.conftest import Send
 from tests.made_up import Fixed, GoodToken
-from tests.sites import COLOURS, Witness, serving
+from tests.sites import MODES, Witness, serving
 
 CALL = OutboundRequest("GET", "https://as.example.com/", ClientOptions(), ConcurrencyLimit(1))
 ANSWER = OutboundResponse(200, "application/json", Secret(b"{}"))
 FAILURE = RequestFailedError(Reason.SERVER_UNREACHABLE, "ConnectError")
 TOKEN = "the-token-that-nobody-may-see"
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 class Witnessing:
@@ -233,17 +233,17 @@ def test_call_of_a_flight(observer: Witnessing) -> None:
 # An observer that fails
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize(
     ("found", "status"),
     [(GoodToken(), 200), (None, 401), (TemporarilyUnavailableError(), 503)],
     ids=["yes", "no", "outage"],
 )
 @pytest.mark.usefixtures("failing")
-def test_failing_observer_changes_no_verdict(found: Any, status: int, colour: str, send: Send) -> None:
+def test_failing_observer_changes_no_verdict(found: Any, status: int, mode: str, send: Send) -> None:
     """A failing observer does not change whether a request is let in, and the view is entered only then."""
     witness = Witness()
-    with serving(ResourceProtector(Fixed(found))(witness.view(colour))):
+    with serving(ResourceProtector(Fixed(found))(witness.view(mode))):
         assert send("/", bearer(TOKEN)).status == status
     assert witness.entered == (status == 200)
 

@@ -50,12 +50,12 @@ from tests.conftest import Send
 from tests.faults import FaultServer, Gated, Json, Status
 from tests.made_up import Fixed, GoodToken
 from tests.remote.authority import CLIENT_SECRET, INTROSPECTION, KEYS, METADATA, SUBJECT, Authority
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 
 LIMIT = 10.0
 TOKEN = "the-token-that-nobody-may-see"
 VALIDATION = "oauth.validate_token"
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 
 
 class Telemetry:
@@ -115,7 +115,7 @@ def authority() -> Iterator[Authority]:
         yield Authority(server)
 
 
-def view_of(colour: str, seen: Callable[[], None] = lambda: None) -> Any:
+def view_of(mode: str, seen: Callable[[], None] = lambda: None) -> Any:
     def sync_view(request: HttpRequest) -> HttpResponse:
         seen()
         return HttpResponse()
@@ -124,11 +124,11 @@ def view_of(colour: str, seen: Callable[[], None] = lambda: None) -> Any:
         seen()
         return HttpResponse()
 
-    return sync_view if colour == "def" else async_view
+    return sync_view if mode == "def" else async_view
 
 
-def guarded(colour: str, *validators: Any, **asked: Any) -> Any:
-    return ResourceProtector(*validators)(**asked)(view_of(colour))
+def guarded(mode: str, *validators: Any, **asked: Any) -> Any:
+    return ResourceProtector(*validators)(**asked)(view_of(mode))
 
 
 class TroubleError(Exception):
@@ -202,12 +202,12 @@ OUTCOMES: dict[str, tuple[Any, Any, int, StatusCode, dict[str, Any]]] = {
 # Validations
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
-def test_validation(outcome: Any, colour: str, send: Send, telemetry: Telemetry) -> None:
+def test_validation(outcome: Any, mode: str, send: Send, telemetry: Telemetry) -> None:
     """A validation is a span and counts once, by how it ended; the span is an error for our trouble alone."""
     headers, found, status, code, attributes = outcome
-    with serving(guarded(colour, Fixed(found))):
+    with serving(guarded(mode, Fixed(found))):
         assert send("/", headers).status == status
     span = telemetry.validation()
     assert (span.kind, span.status.status_code, span.parent) == (SpanKind.INTERNAL, code, None)
@@ -220,10 +220,10 @@ def test_validation(outcome: Any, colour: str, send: Send, telemetry: Telemetry)
     assert TOKEN not in telemetry.everything()
 
 
-@both_colours
-def test_no_validation(colour: str, send: Send, telemetry: Telemetry) -> None:
+@sync_and_async
+def test_no_validation(mode: str, send: Send, telemetry: Telemetry) -> None:
     """A request that is let in without a token leaves nothing."""
-    with serving(guarded(colour, Fixed(None), optional=True)):
+    with serving(guarded(mode, Fixed(None), optional=True)):
         assert send("/").status == 200
     assert telemetry.spans() == []
 
@@ -236,7 +236,7 @@ def test_tokens_without_requests(telemetry: Telemetry) -> None:
     assert [dict(span.attributes) for span in telemetry.spans()] == [{"oauth.validation.outcome": "accepted"}] * 2
 
 
-def tracing(telemetry: Telemetry, view: Any, colour: str) -> Any:
+def tracing(telemetry: Telemetry, view: Any, mode: str) -> Any:
     """``view`` within a span of the request's, as a middleware makes one."""
 
     def sync_view(request: HttpRequest) -> Any:
@@ -247,12 +247,12 @@ def tracing(telemetry: Telemetry, view: Any, colour: str) -> Any:
         with telemetry.tracer.start_as_current_span("request"):
             return await view(request)
 
-    return sync_view if colour == "def" else async_view
+    return sync_view if mode == "def" else async_view
 
 
-@both_colours
-@pytest.mark.parametrize("hook_colour", COLOURS)
-def test_hooks_run_within(hook_colour: str, colour: str, send: Send, telemetry: Telemetry) -> None:
+@sync_and_async
+@pytest.mark.parametrize("hook_mode", MODES)
+def test_hooks_run_within(hook_mode: str, mode: str, send: Send, telemetry: Telemetry) -> None:
     """The span is the request's child. Sync and async hooks run in it, and the view runs after it."""
 
     def check(request: Any, token: Any) -> bool:
@@ -263,9 +263,9 @@ def test_hooks_run_within(hook_colour: str, colour: str, send: Send, telemetry: 
         await asyncio.sleep(0)
         return check(request, token)
 
-    guard = ResourceProtector(Fixed(GoodToken("profile")))(check=check if hook_colour == "def" else acheck)
-    view = guard(view_of(colour, lambda: telemetry.tracer.start_span("view").end()))
-    with serving(tracing(telemetry, view, colour)):
+    guard = ResourceProtector(Fixed(GoodToken("profile")))(check=check if hook_mode == "def" else acheck)
+    view = guard(view_of(mode, lambda: telemetry.tracer.start_span("view").end()))
+    with serving(tracing(telemetry, view, mode)):
         assert send("/", bearer(TOKEN)).status == 200
     (outer,), (hook,), (inner,) = telemetry.spans("request"), telemetry.spans("hook"), telemetry.spans("view")
     assert telemetry.validation().parent == outer.context
@@ -383,10 +383,10 @@ def test_task_that_is_forgotten(telemetry: Telemetry) -> None:
 # Calls to authorization servers
 
 
-def get_all(colour: str, guards: Any, tokens: Sequence[str]) -> list[int]:
+def get_all(mode: str, guards: Any, tokens: Sequence[str]) -> list[int]:
     """The statuses of requests that are made at once."""
     with serving(guards):
-        if colour == "def":
+        if mode == "def":
             with ThreadPoolExecutor(len(tokens)) as pool:
                 return [answer.status for answer in pool.map(lambda token: wsgi.send("/", bearer(token)), tokens)]
 
@@ -409,12 +409,12 @@ def known_of(authority: Authority, method: str, purpose: str) -> dict[str, Any]:
     }
 
 
-@both_colours
-def test_calls(colour: str, authority: Authority, telemetry: Telemetry) -> None:
+@sync_and_async
+def test_calls(mode: str, authority: Authority, telemetry: Telemetry) -> None:
     """Each call is a client's span in the trace of the request that began it, and is measured."""
-    view = tracing(telemetry, guarded(colour, authority.verifying(timeout=LIMIT)), colour)
+    view = tracing(telemetry, guarded(mode, authority.verifying(timeout=LIMIT)), mode)
     token = authority.jwt()
-    assert get_all(colour, view, [token]) == [200]
+    assert get_all(mode, view, [token]) == [200]
     metadata, keys = calls(telemetry)
     assert (metadata.name, keys.name) == ("GET", "GET")
     for span, purpose, path in ((metadata, "metadata", METADATA), (keys, "keys", KEYS)):
@@ -428,23 +428,23 @@ def test_calls(colour: str, authority: Authority, telemetry: Telemetry) -> None:
     assert SUBJECT not in telemetry.everything()
 
 
-@both_colours
-def test_boundaries(colour: str, authority: Authority, telemetry: Telemetry) -> None:
+@sync_and_async
+def test_boundaries(mode: str, authority: Authority, telemetry: Telemetry) -> None:
     """Calls are counted in the buckets of OpenTelemetry's conventions; validations in finer ones as well."""
-    assert get_all(colour, guarded(colour, authority.introspecting(timeout=LIMIT)), [authority.opaque()]) == [200]
+    assert get_all(mode, guarded(mode, authority.introspecting(timeout=LIMIT)), [authority.opaque()]) == [200]
     (call,) = telemetry.points("http.client.request.duration")
     assert call.explicit_bounds == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
     (validation,) = telemetry.points("oauth.validation.duration")
     assert validation.explicit_bounds == (0.0001, 0.00025, 0.0005, 0.001, 0.0025, *call.explicit_bounds)
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("status", [401, 500])
-def test_calls_that_are_refused(status: int, colour: str, authority: Authority, telemetry: Telemetry) -> None:
+def test_calls_that_are_refused(status: int, mode: str, authority: Authority, telemetry: Telemetry) -> None:
     """An answer of 400 or more is an error of the call's, named by its status; no secret is recorded."""
     authority.server.answer(INTROSPECTION, Status(status))
     token = authority.opaque()
-    assert get_all(colour, guarded(colour, authority.introspecting(timeout=LIMIT)), [token]) == [503]
+    assert get_all(mode, guarded(mode, authority.introspecting(timeout=LIMIT)), [token]) == [503]
     (span,) = calls(telemetry)
     assert span.name == "POST"
     assert span.attributes["oauth.call.purpose"] == "introspection"
@@ -456,24 +456,24 @@ def test_calls_that_are_refused(status: int, colour: str, authority: Authority, 
         assert secret not in telemetry.everything()
 
 
-@both_colours
-def test_calls_without_an_answer(colour: str, authority: Authority, telemetry: Telemetry) -> None:
+@sync_and_async
+def test_calls_without_an_answer(mode: str, authority: Authority, telemetry: Telemetry) -> None:
     """A server that cannot be reached is an error by our name for it; what is not asked meanwhile is no call."""
     authority.server.stop()
     validator = authority.introspecting(timeout=LIMIT)
     token = authority.opaque()
-    assert get_all(colour, guarded(colour, validator), [token]) == [503]
+    assert get_all(mode, guarded(mode, validator), [token]) == [503]
     (span,) = calls(telemetry)
     assert span.attributes["error.type"] == "server_unreachable"
     assert "http.response.status_code" not in span.attributes
-    assert get_all(colour, guarded(colour, validator), [token]) == [503]
+    assert get_all(mode, guarded(mode, validator), [token]) == [503]
     assert len(calls(telemetry)) == 1
     assert telemetry.spans(VALIDATION)[1].attributes["oauth.reason"] == "backing_off"
     authority.server.start()
 
 
-@both_colours
-def test_shared_calls(colour: str, authority: Authority, telemetry: Telemetry) -> None:
+@sync_and_async
+def test_shared_calls(mode: str, authority: Authority, telemetry: Telemetry) -> None:
     """A call that several requests wait for is one span, in the trace of one of them."""
     concurrency_limit = threading.Event()
     authority.server.answer(INTROSPECTION, lambda received: Gated(concurrency_limit, authority.introspect(received)))
@@ -488,11 +488,11 @@ def test_shared_calls(colour: str, authority: Authority, telemetry: Telemetry) -
             assert joined.acquire(timeout=LIMIT)
         concurrency_limit.set()
 
-    view = guarded(colour, authority.introspecting(timeout=LIMIT))
+    view = guarded(mode, authority.introspecting(timeout=LIMIT))
     with pytest.MonkeyPatch.context() as monkeypatch, ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(event_loop._Outgoing, "join", tell)
         opened = pool.submit(open_when_all_wait)
-        assert get_all(colour, view, [authority.opaque()] * 5) == [200] * 5
+        assert get_all(mode, view, [authority.opaque()] * 5) == [200] * 5
         opened.result(LIMIT)
     (span,) = calls(telemetry)
     validations = telemetry.spans(VALIDATION)

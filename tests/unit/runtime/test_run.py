@@ -400,12 +400,12 @@ def test_coroutine_functions_on_a_sync_views_thread_under_asgi() -> None:
     assert asyncio.run(main()) == [3]
 
 
-def test_doors_outside_a_loop() -> None:
+def test_direct_calls_outside_a_loop() -> None:
     """A sync method that does I/O runs its flow if no loop runs."""
     assert run_outside_loop(ask(Call(add, (1, 2))), "await something()") == [3]
 
 
-def test_doors_on_a_loop() -> None:
+def test_direct_calls_on_a_loop() -> None:
     """R126: on a loop the method refuses, says what to write instead, and leaves no flow open."""
     flow = ask(Call(fail, (AssertionError("called"),)))
 

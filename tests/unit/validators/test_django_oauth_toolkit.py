@@ -22,7 +22,7 @@ from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import Row
 from tests.answers import bearer
 from tests.conftest import Committed, Send
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 from tests.unit.driving import authorization_context, drive
 
 LATER = datetime.timedelta(hours=1)
@@ -306,8 +306,8 @@ def alice(committed: Committed) -> User:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("colour", COLOURS)
-def test_views(colour: str, protector: ResourceProtector, send: Send, alice: User) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_views(mode: str, protector: ResourceProtector, send: Send, alice: User) -> None:
     """R1, R126: a row of the toolkit is accepted by sync and async views, with user and client loaded."""
 
     def view(request: HttpRequest) -> JsonResponse:
@@ -319,7 +319,7 @@ def test_views(colour: str, protector: ResourceProtector, send: Send, alice: Use
     async def aview(request: HttpRequest) -> JsonResponse:
         return view(request)
 
-    with serving(protector("read")(view if colour == "def" else aview)):
+    with serving(protector("read")(view if mode == "def" else aview)):
         answer = send("/", bearer("seen-by-all"))
     assert answer.status == 200
     known = answer.json

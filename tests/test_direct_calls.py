@@ -31,7 +31,7 @@ from async_oauth_guard import (
 from tests.conftest import MakeToken, create_token
 from tests.site.models import OAuth2Token
 
-Door = Callable[..., Any]
+Method = Callable[..., Any]
 
 GOOD = "good"
 
@@ -51,12 +51,12 @@ def _tokens(db: None, alice: User, make_token: MakeToken) -> None:
 
 
 @pytest.fixture(params=["sync", "async"])
-def acquire(request: pytest.FixtureRequest, protector: ResourceProtector) -> Door:
+def acquire(request: pytest.FixtureRequest, protector: ResourceProtector) -> Method:
     return protector.acquire_token if request.param == "sync" else async_to_sync(protector.aacquire_token)
 
 
 @pytest.fixture(params=["sync", "async"])
-def validate(request: pytest.FixtureRequest, protector: ResourceProtector) -> Door:
+def validate(request: pytest.FixtureRequest, protector: ResourceProtector) -> Method:
     return protector.validate_token if request.param == "sync" else async_to_sync(protector.avalidate_token)
 
 
@@ -104,7 +104,7 @@ refusals = pytest.mark.parametrize(
 
 
 @pytest.mark.usefixtures("_tokens")
-def test_acquire_token(acquire: Door, alice: User) -> None:
+def test_acquire_token(acquire: Method, alice: User) -> None:
     """The method returns the token with its user loaded. Scopes may be passed in any of their forms."""
     for scopes in (None, [], "profile", ["x", "profile"], {"GET": "profile"}):
         token = acquire(a_request(), scopes)
@@ -122,7 +122,7 @@ def test_acquire_token_refuses(
     authlibs: Any,
     status: int,
     reason: Reason,
-    acquire: Door,
+    acquire: Method,
 ) -> None:
     """R26, R29: each refusal has its own error class, also Authlib's, with status, reason and challenge."""
     with pytest.raises(error) as caught:
@@ -142,7 +142,7 @@ def test_validate_token_refuses(
     authlibs: Any,
     status: int,
     reason: Reason,
-    validate: Door,
+    validate: Method,
 ) -> None:
     """R26, R29: without a request a token gets the same result."""
     if not (header or "").startswith("Bearer ") or status == 400:
@@ -155,7 +155,7 @@ def test_validate_token_refuses(
 
 
 @pytest.mark.usefixtures("_tokens")
-def test_validate_token(validate: Door, alice: User) -> None:
+def test_validate_token(validate: Method, alice: User) -> None:
     """A token string alone is fully validated, and its user is loaded."""
     token = validate(GOOD, "profile", groups="staff", require_user=True)
     assert token.access_token == GOOD
@@ -163,7 +163,7 @@ def test_validate_token(validate: Door, alice: User) -> None:
 
 
 @pytest.mark.usefixtures("_tokens")
-def test_check_without_a_request(validate: Door) -> None:
+def test_check_without_a_request(validate: Method) -> None:
     """Without a request, ``check`` is given none."""
     given: list[Any] = []
 
@@ -177,14 +177,14 @@ def test_check_without_a_request(validate: Door) -> None:
 
 @pytest.mark.parametrize("token", ["", " ", "a b", "nul\x00", "\ud800", "x" * 300, "x" * 40_000, "t\xf6ken"])
 @pytest.mark.usefixtures("_tokens")
-def test_strings_that_are_no_tokens(token: str, validate: Door) -> None:
+def test_strings_that_are_no_tokens(token: str, validate: Method) -> None:
     """Any string is validated. A string that cannot be a token is an invalid token."""
     with pytest.raises(InvalidTokenError):
         validate(token)
 
 
 @pytest.mark.usefixtures("_tokens")
-def test_validators_door(alice: User) -> None:
+def test_direct_calls_of_a_validator(alice: User) -> None:
     """``authenticate_token`` finds and judges nothing: an expired token is found, an unknown one is ``None``."""
     validator = BearerTokenValidator(OAuth2Token)
     for authenticate in (validator.authenticate_token, async_to_sync(validator.aauthenticate_token)):
@@ -193,17 +193,17 @@ def test_validators_door(alice: User) -> None:
         assert authenticate("unknown") is None
 
 
-async def test_sync_doors_in_a_loop(protector: ResourceProtector) -> None:
+async def test_sync_calls_in_a_loop(protector: ResourceProtector) -> None:
     """R126: if a loop runs in this thread, a sync method that would do I/O raises an error at once."""
     validator = BearerTokenValidator(OAuth2Token)
-    for door in (
+    for method in (
         lambda: protector.acquire_token(a_request()),
         lambda: protector.acquire_token(a_request(None)),
         lambda: protector.validate_token(GOOD),
         lambda: validator.authenticate_token(GOOD),
     ):
         with pytest.raises(SynchronousOnlyOperation):
-            door()
+            method()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -223,7 +223,7 @@ def test_loops_come_and_go(protector: ResourceProtector, alice: User) -> None:
 
 
 @pytest.mark.django_db
-def test_outage(acquire: Door, validate: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outage(acquire: Method, validate: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     """R124: when the database cannot answer, the methods report that the token could not be validated."""
 
     def down(*args: Any) -> None:
@@ -231,15 +231,15 @@ def test_outage(acquire: Door, validate: Door, monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as patch:
         patch.setattr(CursorWrapper, "execute", down)
-        for door, argument in ((acquire, a_request()), (validate, GOOD)):
+        for method, argument in ((acquire, a_request()), (validate, GOOD)):
             with pytest.raises(TemporarilyUnavailableError) as caught:
-                door(argument)
+                method(argument)
             assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
             assert caught.value.status_code == 503
 
 
 @pytest.mark.usefixtures("_tokens")
-def test_later_refusals_do_not_share_an_error(acquire: Door) -> None:
+def test_later_refusals_do_not_share_an_error(acquire: Method) -> None:
     """Each refusal is a new exception, so that no traceback grows and no refusal has another's challenge."""
     caught = []
     for scopes in ("x", "y"):

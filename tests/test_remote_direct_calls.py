@@ -32,10 +32,10 @@ from tests.answers import Answer, bearer
 from tests.conftest import Send
 from tests.faults import FaultServer, Json, Status
 from tests.site.models import OAuth2Token
-from tests.sites import COLOURS, serving
+from tests.sites import MODES, serving
 from tests.test_authlib_parity_remote import ISSUER, KEY, KEYS, OTHER_KEY, PUBLIC, RESOURCE, In, make_jwt
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+sync_and_async = pytest.mark.parametrize("mode", MODES)
 tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant")
 
 
@@ -56,7 +56,7 @@ def introspect_validator(server: FaultServer, **options: Any) -> IntrospectToken
     return IntrospectTokenValidator(f"{server.url}/introspect", **given)
 
 
-def doors_of(owner: Any, name: str) -> list[Callable[..., Any]]:
+def variants_of(owner: Any, name: str) -> list[Callable[..., Any]]:
     """The sync method and the async one, both to be called from a thread."""
     return [getattr(owner, name), async_to_sync(getattr(owner, f"a{name}"))]
 
@@ -66,7 +66,7 @@ def doors_of(owner: Any, name: str) -> list[Callable[..., Any]]:
 
 def test_authenticate_token_of_a_jwt() -> None:
     """It verifies a token, and gives its claims with what Authlib's have: ``header``, ``validate``, ``get_scope``."""
-    for authenticate in doors_of(jwt_validator(), "authenticate_token"):
+    for authenticate in variants_of(jwt_validator(), "authenticate_token"):
         token = authenticate(make_jwt({}, {}))
         assert isinstance(token, AccessToken)
         assert (token["iss"], token.get("scope"), token.get_scope()) == (ISSUER, "profile email", "profile email")
@@ -93,7 +93,7 @@ def test_validate_token_of_a_jwt() -> None:
     """It validates the token that was found: lifetime, scopes, groups, roles and entitlements."""
     validator = jwt_validator()
     found = validator.authenticate_token(make_jwt({}, {"groups": ["staff"], "roles": "a b"}))
-    for validate in doors_of(validator, "validate_token"):
+    for validate in variants_of(validator, "validate_token"):
         assert validate(found, None, None) is None
         assert validate(found, ["profile", "x"], None, groups="staff", roles=["b"]) is None
         for scopes, attributes in (("x", {}), (None, {"groups": "root"}), (None, {"entitlements": ["x"]})):
@@ -106,7 +106,7 @@ def test_validate_token_of_a_jwt() -> None:
 
 def test_validate_token_of_an_answer(server: FaultServer) -> None:
     """It validates an introspection answer as well. Only ``active: true`` means an active token."""
-    for validate in doors_of(introspect_validator(server), "validate_token"):
+    for validate in variants_of(introspect_validator(server), "validate_token"):
         assert validate({"active": True, "scope": "profile"}, ["profile"], None) is None
         with pytest.raises(InsufficientScopeError):
             validate({"active": True}, ["profile"], None)
@@ -130,7 +130,7 @@ def test_get_jwks() -> None:
         (jwt_validator(jwks=lambda: document), document),
         (jwt_validator(jwks=keys_for_loops), document),
     ):
-        for get_jwks in doors_of(validator, "get_jwks"):
+        for get_jwks in variants_of(validator, "get_jwks"):
             assert get_jwks() == expected
             if isinstance(expected, dict):
                 get_jwks()["keys"].append("mine")
@@ -142,7 +142,7 @@ def test_get_jwks_from_a_server(server: FaultServer) -> None:
     """Fetched keys are the server's document, of which each caller has a copy, and are fetched once."""
     server.answer("/jwks", Json({"keys": [PUBLIC], "extra": True}))
     validator = jwt_validator(jwks=None, jwks_uri=f"{server.url}/jwks")
-    for get_jwks in doors_of(validator, "get_jwks"):
+    for get_jwks in variants_of(validator, "get_jwks"):
         assert get_jwks() == {"keys": [PUBLIC], "extra": True}
         get_jwks()["keys"].clear()
     assert len(server.calls) == 1
@@ -153,7 +153,7 @@ def test_introspect_token(server: FaultServer) -> None:
     """It returns the server's answer in a new dictionary. The sync and async methods share one introspection."""
     server.answer("/introspect", Json({"active": True, "groups": ["staff"]}), Json({"active": False}))
     validator = introspect_validator(server)
-    for introspect in doors_of(validator, "introspect_token"):
+    for introspect in variants_of(validator, "introspect_token"):
         answer = introspect("opaque")
         assert answer == {"active": True, "groups": ["staff"]}
         answer["groups"].append("root")
@@ -166,7 +166,7 @@ def test_authenticate_token_of_an_answer(server: FaultServer) -> None:
     """An inactive token is found, and refused when it is validated. If the server fails, that is not a refusal."""
     server.answer("/introspect", Json({"active": True, "scope": "profile"}), Json({"active": False}), Status(500))
     validator = introspect_validator(server)
-    for authenticate, good in zip(doors_of(validator, "authenticate_token"), ("a", "a"), strict=True):
+    for authenticate, good in zip(variants_of(validator, "authenticate_token"), ("a", "a"), strict=True):
         token = authenticate(good)
         assert (token["active"], token.scopes, token.header) == (True, {"profile"}, {})
     assert validator.authenticate_token("b") == {"active": False}
@@ -174,11 +174,11 @@ def test_authenticate_token_of_an_answer(server: FaultServer) -> None:
         validator.authenticate_token("c")
 
 
-def test_protectors_doors(server: FaultServer) -> None:
+def test_direct_calls_of_a_protector(server: FaultServer) -> None:
     """R126: without a request a token is fully validated, whichever validator knows it."""
     server.answer("/introspect", lambda call: Json({"active": call.form["token"] == "opaque", "scope": "profile"}))
     protector = ResourceProtector(jwt_validator(), introspect_validator(server))
-    for validate in doors_of(protector, "validate_token"):
+    for validate in variants_of(protector, "validate_token"):
         assert validate(make_jwt({}, {}), "profile")["sub"] == "alice"
         assert validate("opaque", "profile")["active"] is True
         for token in (make_jwt({}, {}), "opaque"):
@@ -187,7 +187,7 @@ def test_protectors_doors(server: FaultServer) -> None:
         for token in ("unknown", "a b", "", "\ud800", "x" * 40_000, make_jwt({}, {"exp": 1})):
             with pytest.raises(InvalidTokenError):
                 validate(token)
-    for acquire in doors_of(protector, "acquire_token"):
+    for acquire in variants_of(protector, "acquire_token"):
         request = RequestFactory().get("/", headers={"Authorization": "Bearer opaque"})
         assert acquire(request, "profile").scopes == {"profile"}
 
@@ -197,7 +197,7 @@ def test_invalidate(server: FaultServer) -> None:
     server.answer("/introspect", Json({"active": True}))
     protector = ResourceProtector(introspect_validator(server), jwt_validator())
     asked = 0
-    for forget in doors_of(protector, "invalidate"):
+    for forget in variants_of(protector, "invalidate"):
         for token in ("a", "b", make_jwt({}, {})):
             protector.validate_token(token)
             protector.validate_token(token)
@@ -213,23 +213,23 @@ def test_invalidate(server: FaultServer) -> None:
 def test_invalidate_where_nothing_is_remembered() -> None:
     """A token of a table is looked up each time, so there is nothing to forget; other validators are still told."""
     protector = ResourceProtector(BearerTokenValidator(OAuth2Token), jwt_validator())
-    for forget in doors_of(protector, "invalidate"):
+    for forget in variants_of(protector, "invalidate"):
         assert forget("never seen") is None
 
 
 def test_invalidate_takes_strings_only() -> None:
     """Anything else is a mistake that would leave the token where it is."""
-    for forget in doors_of(ResourceProtector(jwt_validator()), "invalidate"):
+    for forget in variants_of(ResourceProtector(jwt_validator()), "invalidate"):
         for token in (None, b"x", 5):
             with pytest.raises(TypeError, match="token"):
                 forget(token)
 
 
-async def test_sync_doors_in_a_loop(server: FaultServer) -> None:
+async def test_sync_calls_in_a_loop(server: FaultServer) -> None:
     """R126: if a loop runs in this thread, each sync method that may do I/O raises at once, and names the async one."""
     validator, introspecting = jwt_validator(), introspect_validator(server)
     protector = ResourceProtector(validator, introspecting)
-    for door, arguments in (
+    for method, arguments in (
         (validator.authenticate_token, ("x",)),
         (validator.validate_token, ({}, None, None)),
         (validator.get_jwks, ()),
@@ -239,15 +239,15 @@ async def test_sync_doors_in_a_loop(server: FaultServer) -> None:
         (protector.acquire_token, (RequestFactory().get("/"),)),
         (protector.invalidate, ("x",)),
     ):
-        with pytest.raises(SynchronousOnlyOperation, match=f"await a{door.__name__}"):
-            door(*arguments)  # type: ignore[operator]
+        with pytest.raises(SynchronousOnlyOperation, match=f"await a{method.__name__}"):
+            method(*arguments)  # type: ignore[operator]
     # Nothing is left of these calls.
     assert server.calls == []
     assert validator.validate_iss({}, ISSUER) is True
     assert validator.validate_iss({}, ISSUER + "/") is False
 
 
-async def test_doors_of_loops(server: FaultServer) -> None:
+async def test_direct_calls_of_loops(server: FaultServer) -> None:
     """Coroutines can use the async variants."""
     server.answer("/introspect", Json({"active": True, "scope": "profile"}))
     validator, introspecting = jwt_validator(), introspect_validator(server)
@@ -262,7 +262,7 @@ async def test_doors_of_loops(server: FaultServer) -> None:
     await protector.ainvalidate("opaque")
 
 
-def test_doors_without_an_audience() -> None:
+def test_direct_calls_without_an_audience() -> None:
     """R28: a validator that takes its audience from its protector cannot judge before it has exactly one."""
     validator = JWTBearerTokenValidator(ISSUER, jwks=KEYS)
     token = make_jwt({}, {})
@@ -278,7 +278,7 @@ def test_doors_without_an_audience() -> None:
 # What is whose.
 
 
-def token_view(colour: str, seen: list[Any], spoil: bool = True) -> Any:
+def token_view(mode: str, seen: list[Any], spoil: bool = True) -> Any:
     """Notes its token as it is, and then changes all of it that can be changed."""
 
     def sync_view(request: HttpRequest) -> JsonResponse:
@@ -294,7 +294,7 @@ def token_view(colour: str, seen: list[Any], spoil: bool = True) -> Any:
     async def async_view(request: HttpRequest) -> JsonResponse:
         return sync_view(request)
 
-    return {"def": sync_view, "async def": async_view}[colour]
+    return {"def": sync_view, "async def": async_view}[mode]
 
 
 def _spoil(value: Any) -> None:
@@ -311,20 +311,20 @@ def _spoil(value: Any) -> None:
 NESTED = {"groups": ["staff"], "address": {"lines": ["a", {"b": ["c"]}]}, "scope": ["profile"]}
 
 
-def let_in(protector: ResourceProtector, token: str, send: Send, colour: str, seen: list[Any]) -> Answer:
-    with serving(protector("profile")(token_view(colour, seen))):
+def let_in(protector: ResourceProtector, token: str, send: Send, mode: str, seen: list[Any]) -> Answer:
+    with serving(protector("profile")(token_view(mode, seen))):
         return send("/", bearer(token))
 
 
-@both_colours
-def test_tokens_are_each_requests_own(colour: str, send: Send, server: FaultServer) -> None:
+@sync_and_async
+def test_tokens_are_each_requests_own(mode: str, send: Send, server: FaultServer) -> None:
     """What a view changes in its token, to the last list, is in no other request's: remembered tokens are copied."""
     server.answer("/introspect", Json({"active": True, **NESTED}))
     protector = ResourceProtector(jwt_validator(), introspect_validator(server))
     for token in (make_jwt({"x5c": ["MIIB", "MIIC"]}, NESTED), "opaque"):
         seen: list[Any] = []
         for _ in range(3):
-            assert let_in(protector, token, send, colour, seen).status == 200
+            assert let_in(protector, token, send, mode, seen).status == 200
         firsts, rest = seen[:2], seen[2:]
         assert rest == firsts * 2
         assert b"spoilt" not in b"".join(firsts)
@@ -368,7 +368,7 @@ class AsyncCountingKeys(CountingKeys):
         return super().get_jwks()
 
 
-hooks_of_both_colours = pytest.mark.parametrize("cls", [Counting, AsyncCounting, CountingKeys, AsyncCountingKeys])
+sync_and_async_hooks = pytest.mark.parametrize("cls", [Counting, AsyncCounting, CountingKeys, AsyncCountingKeys])
 
 
 def presented_to(validator: Any) -> str:
@@ -377,21 +377,21 @@ def presented_to(validator: Any) -> str:
     return make_jwt({}, {"list": [{"a": []}], "scope": ["profile"]})
 
 
-@both_colours
-@hooks_of_both_colours
-def test_hooks_are_asked_in_every_request(cls: Any, colour: str, send: Send) -> None:
+@sync_and_async
+@sync_and_async_hooks
+def test_hooks_are_asked_in_every_request(cls: Any, mode: str, send: Send) -> None:
     """A hook's result is neither kept nor shared. The hook is called for each request, by each view and instance."""
     first, second = cls(), cls()
     seen: list[Any] = []
     for validator, count in ((first, 1), (first, 2), (second, 1), (first, 3)):
-        assert let_in(ResourceProtector(validator), presented_to(validator), send, colour, seen).status == 200
+        assert let_in(ResourceProtector(validator), presented_to(validator), send, mode, seen).status == 200
         assert len(validator.asked) == count
     assert b"spoilt" not in b"".join(seen)
 
 
-@both_colours
-@hooks_of_both_colours
-def test_hooks_with_an_identity(cls: Any, colour: str, send: Send) -> None:
+@sync_and_async
+@sync_and_async_hooks
+def test_hooks_with_an_identity(cls: Any, mode: str, send: Send) -> None:
     """With ``cache_identity()`` the hook's results are kept, as copies; of each instance's own; ``fresh`` asks anew."""
 
     class Identified(cls):
@@ -403,7 +403,7 @@ def test_hooks_with_an_identity(cls: Any, colour: str, send: Send) -> None:
     for validator in (first, second):
         token = presented_to(validator)
         for _ in range(3):
-            assert let_in(ResourceProtector(validator), token, send, colour, seen).status == 200
+            assert let_in(ResourceProtector(validator), token, send, mode, seen).status == 200
         assert len(validator.asked) == 1
     assert b"spoilt" not in b"".join(seen)
     if not issubclass(cls, CountingKeys):
@@ -439,9 +439,9 @@ class AsksAndKeeps(Asks):
         return "all that it depends on"
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.parametrize("cls", [Finds, AsyncFinds, Asks, AsyncAsks, AsksAndKeeps])
-def test_fresh_behind_a_hook_that_hands_on(cls: Any, colour: str, send: Send, server: FaultServer) -> None:
+def test_fresh_behind_a_hook_that_hands_on(cls: Any, mode: str, send: Send, server: FaultServer) -> None:
     """``fresh=True`` asks the server, also where a hook hands on to ours; the other views go on remembering."""
     server.answer("/introspect", Json({"active": True}))
     validator = cls(f"{server.url}/introspect", client_id="rs", client_secret="s", audience=None)
@@ -454,7 +454,7 @@ def test_fresh_behind_a_hook_that_hands_on(cls: Any, colour: str, send: Send, se
 
     def ask(**keywords: Any) -> int:
         guard = ResourceProtector(validator)(**keywords)
-        with serving(guard(sync_view if colour == "def" else async_view)):
+        with serving(guard(sync_view if mode == "def" else async_view)):
             return send("/", bearer("opaque")).status
 
     for fresh, calls in ((False, 1), (False, 1), (True, 2), (True, 3), (False, 3)):
@@ -552,14 +552,14 @@ def as_tenant(name: str, view: Any) -> Any:
     return async_view if asyncio.iscoroutinefunction(view) else sync_view
 
 
-@both_colours
+@sync_and_async
 @pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction':DeprecationWarning")
 @pytest.mark.parametrize("kind", [TenantKeys, AsyncTenantKeys, TenantCallable, TenantAnswers])
-def test_identity_separates_tenants(kind: Any, colour: str, send: Send) -> None:
+def test_identity_separates_tenants(kind: Any, mode: str, send: Send) -> None:
     """What a hook said for one tenant is never used for another, in whatever order they come."""
     validator: Any = kind() if kind is TenantAnswers else kind(ISSUER, RESOURCE)
     tokens = {name: name if kind is TenantAnswers else make_jwt({}, {}, key) for name, key in TENANT_KEYS.items()}
-    view = ResourceProtector(validator)("profile")(token_view(colour, []))
+    view = ResourceProtector(validator)("profile")(token_view(mode, []))
     for _ in range(2):
         for name in TENANT_KEYS:
             for owner, token in tokens.items():
@@ -627,8 +627,8 @@ def test_identity_of_a_request_and_introspection(server: FaultServer, settings: 
 # ``AccessToken.of``.
 
 
-@both_colours
-def test_access_token_of_any_source(colour: str, send: Send, server: FaultServer) -> None:
+@sync_and_async
+def test_access_token_of_any_source(mode: str, send: Send, server: FaultServer) -> None:
     """``AccessToken.of(request)`` gives the same for every source, also for a plain dictionary of a hook's."""
     server.answer("/introspect", Json({"active": True, "scope": "profile", "sub": "alice", "client_id": "console"}))
     seen: list[AccessToken] = []
@@ -646,7 +646,7 @@ def test_access_token_of_any_source(colour: str, send: Send, server: FaultServer
     async def async_view(request: HttpRequest) -> JsonResponse:
         return sync_view(request)
 
-    view = {"def": sync_view, "async def": async_view}[colour]
+    view = {"def": sync_view, "async def": async_view}[mode]
     for validator, token, is_same in (
         (jwt_validator(), make_jwt({}, {"scope": "profile"}), True),
         (introspect_validator(server), "opaque", True),
@@ -679,8 +679,8 @@ def test_what_a_hook_returned_is_passed_on_as_it_is() -> None:
             assert ResourceProtector(validator).validate_token("opaque").tenant == "a"
 
 
-@both_colours
-def test_threads_of_hooks(colour: str, send: Send) -> None:
+@sync_and_async
+def test_threads_of_hooks(mode: str, send: Send) -> None:
     """For an async view a ``def`` hook runs on the request's own thread, and its ``super()`` with it."""
     threads: list[Any] = []
 
@@ -693,7 +693,7 @@ def test_threads_of_hooks(colour: str, send: Send) -> None:
             threads.append((threading.get_ident(), asyncio._get_running_loop()))
             return super().authenticate_token(token_string)
 
-    assert let_in(ResourceProtector(Noting()), "opaque", send, colour, []).status == 200
+    assert let_in(ResourceProtector(Noting()), "opaque", send, mode, []).status == 200
     assert len(threads) == 2
     assert len(set(threads)) == 1
     assert threads[0][1] is None
