@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from async_oauth_guard.errors import Reason
 from async_oauth_guard.protocol.jwk import (
+    SigningKey,
     VerificationKey,
     import_keys,
     import_signing_key,
@@ -38,6 +39,8 @@ KEY_OF: dict[str, Any] = (
     | {"ES256": EC_KEYS["P-256"], "ES384": EC_KEYS["P-384"], "ES512": EC_KEYS["P-521"]}
     | {"Ed25519": OKP_KEYS["Ed25519"], "EdDSA": OKP_KEYS["Ed25519"], "Ed448": OKP_KEYS["Ed448"]}
 )
+# With the key that each was made of, so that no other key gets its `id`.
+_signing_keys: dict[tuple[int, str], tuple[Any, SigningKey]] = {}
 
 
 def encode(data: bytes | str | Mapping[str, Any]) -> str:
@@ -79,8 +82,15 @@ def private(key: Any, **members: Any) -> Secret[Any]:
     return Secret({name: value for name, value in key.as_dict(private=True).items() if name != "kid"} | members)
 
 
+def signing_key(algorithm: str, key: Any) -> SigningKey:
+    """To import an RSA key takes a tenth of a second, because its primes are checked. So each is imported once."""
+    if (id(key), algorithm) not in _signing_keys:
+        _signing_keys[id(key), algorithm] = key, import_signing_key(private(key, alg=algorithm))
+    return _signing_keys[id(key), algorithm][1]
+
+
 def sign(algorithm: str, key: Any = None, claims: Mapping[str, Any] = CLAIMS, **header: Any) -> str:
-    return sign_jwt(claims, import_signing_key(private(key or KEY_OF[algorithm], alg=algorithm)), header)
+    return sign_jwt(claims, signing_key(algorithm, key or KEY_OF[algorithm]), header)
 
 
 def fetch(*jwks: Any, algorithms: tuple[str, ...] = ()) -> tuple[VerificationKey, ...]:
