@@ -19,11 +19,11 @@ MODULES = sorted(
 EMPTY = {
     f"async_oauth_guard.{name}"
     for name in (
-        "asgi",
         "authorization_server",
         "contrib",
         "diagnostics",
         "guard",
+        "guard.asgi",
         "management",
         "management.commands",
         "protocol",
