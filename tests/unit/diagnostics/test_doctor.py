@@ -600,8 +600,9 @@ def test_lost_entry() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("model", [OAuth2Token, UUIDToken, NumberToken])
-def test_lookup_is_tried(model: Any) -> None:
+def test_lookup_is_tried(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lookup is tried with a token that cannot exist, of whatever type the column is."""
+    monkeypatch.setattr(CLOCK, "steady", lambda: 10.0)
     finding = only(database.examine_rows(BearerTokenValidator(model).rows, "tokens"))
     assert is_ok(finding)
     assert "has an index. A lookup took" in finding.found
@@ -632,6 +633,7 @@ def test_view_of_the_database(database_view: str, monkeypatch: pytest.MonkeyPatc
             db_table = database_view
 
     rows = BearerTokenValidator(Viewed).rows
+    monkeypatch.setattr(CLOCK, "steady", lambda: 10.0)
     finding = only(database.examine_rows(rows, "tokens"))
     assert is_ok(finding)
     assert finding.found.startswith("site_view is a database view; its tables may have an index. A lookup took ")
