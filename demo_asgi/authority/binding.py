@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from async_oauth_guard.protocol.certificates import HEADER_READERS, HEADERS, thumbprint
+from async_oauth_guard.protocol.certificates import HEADERS, thumbprint
 from async_oauth_guard.testing import ServerRequest
 from async_oauth_guard.testing.server.proofs import ProofChecker, RefusedProofError
 
-_SOURCE = "rfc9440"
+_HEADER, _read_certificate = HEADERS["rfc9440"]
 
 
 def confirmation_of(request: ServerRequest, proofs: ProofChecker) -> Mapping[str, str]:
@@ -19,12 +19,12 @@ def confirmation_of(request: ServerRequest, proofs: ProofChecker) -> Mapping[str
     Raises:
         RefusedProofError: the proof or the certificate is invalid.
     """
-    proof, certificate = request.headers.get("dpop"), request.headers.get(HEADERS[_SOURCE].lower())
+    proof, certificate = request.headers.get("dpop"), request.headers.get(_HEADER.lower())
     if proof is not None:
         return {"jkt": proofs.check(proof, request.method, request.url)}
     if certificate is None:
         return {}
-    der = HEADER_READERS[_SOURCE](certificate)
+    der = _read_certificate(certificate)
     if der is None:
         raise RefusedProofError("invalid_request")
     return {"x5t#S256": thumbprint(der)}

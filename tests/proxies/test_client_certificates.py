@@ -33,7 +33,7 @@ class Proxy:
 
     @property
     def header(self) -> str:
-        return HEADERS[self.program]
+        return HEADERS[self.program][0]
 
     def status(self, view: str, client: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> int:
         """The status of a request by a client with this certificate, or with none."""
