@@ -1,7 +1,8 @@
 """Step-up authentication (RFC 9470) and rich authorization requests (RFC 9396), for every source of tokens."""
 
+import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,10 +139,6 @@ def server() -> Iterator[FakeAuthorizationServer]:
         yield running
 
 
-def ids(row: Row) -> str:
-    return f"{row.id}-{row.status}"
-
-
 def check(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """Send a request with the token of this row, from this source, and compare the response."""
     protector, token = SOURCES[source](server, row.scope, row.claims)
@@ -159,17 +156,21 @@ def check(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> 
     ] == ([] if row.challenge is None else [row.challenge])
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("row", [*MET, *UNMET], ids=ids)
+def pairs(rows: Sequence[Row], sources: Collection[str]) -> list[Any]:
+    """Every row with every source. Each row, and each source, comes to sync and to async views in turn."""
+    return [
+        pytest.param(row, source, MODES[(number + turn) % 2], id=f"{row.id}-{row.status}-{source}")
+        for (number, row), (turn, source) in itertools.product(enumerate(rows), enumerate(sources))
+    ]
+
+
+@pytest.mark.parametrize(("row", "source", "mode"), pairs([*MET, *UNMET], SOURCES))
 def test_requirements(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R105, R108: each source's tokens are let in or refused as the row says, whatever hooks are overridden."""
     check(row, source, mode, server)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("source", OF_OUR_RULES)
-@pytest.mark.parametrize("row", LACKING_SCOPES, ids=ids)
+@pytest.mark.parametrize(("row", "source", "mode"), pairs(LACKING_SCOPES, OF_OUR_RULES))
 def test_order(row: Row, source: str, mode: str, server: FakeAuthorizationServer) -> None:
     """R107, R123: step-up comes before scopes, and its challenge names them too."""
     check(row, source, mode, server)
