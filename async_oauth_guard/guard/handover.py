@@ -57,9 +57,10 @@ class Handover:
     presented_at: float
 
 
-def hand_over(handover: Handover, request: HttpRequest) -> dict[str, Any]:
+def hand_over(handover: Handover, request: Any) -> dict[str, Any]:
     """What to add to the scope of ``request`` for the application, besides what other guards have handed over."""
-    return {_KEY: (handover, *_in_scope_of(request))}
+    passed: Sequence[Handover] = request.scope.get(_KEY, ())
+    return {_KEY: (handover, *passed)}
 
 
 def presented_by(request: HttpRequest) -> Secret[Sequence[str | None]]:
@@ -70,7 +71,11 @@ def presented_by(request: HttpRequest) -> Secret[Sequence[str | None]]:
 
 def handovers_of(request: HttpRequest | None) -> Sequence[Handover]:
     """What other guards handed over, the innermost first."""
-    return (*handovers_on(request), *_in_scope_of(request))
+    # This is called for each request, and most have none.
+    left: Sequence[Handover] = getattr(request, _ATTRIBUTE, ())
+    scope: Mapping[str, Any] | None = getattr(request, "scope", None)
+    passed: Sequence[Handover] = scope.get(_KEY, ()) if scope else ()
+    return (*left, *passed) if passed else left
 
 
 def leave_handover(request: HttpRequest, handover: Handover) -> None:
@@ -82,12 +87,6 @@ def handovers_on(request: HttpRequest | None) -> Sequence[Handover]:
     """What the guards of ``request`` itself left on it, the innermost first."""
     left: Sequence[Handover] = getattr(request, _ATTRIBUTE, ())
     return left
-
-
-def _in_scope_of(request: HttpRequest | None) -> Sequence[Handover]:
-    scope: Mapping[str, Any] = getattr(request, "scope", None) or {}
-    handovers: Sequence[Handover] = scope.get(_KEY, ())
-    return handovers
 
 
 def handover_of(request: HttpRequest, protector: Any) -> Handover | None:
