@@ -148,15 +148,20 @@ class _Outgoing:
         outcome = _CLOSED
         enter_shared_run(shared_run.place)
         try:
-            performers = self.performers(self.loop.time() + single_flight.timeout)
-            outcome = _Outcome(await adrive(single_flight.flow(), performers))
-        except Exception as error:
-            outcome = _Outcome(error=error)
+            outcome = await self.outcome_of(single_flight)
         finally:
             # A run that has ended cannot be joined.
             del self.shared_runs[single_flight.key]
             for deliver in shared_run.waiters:
                 deliver(outcome)
+
+    async def outcome_of(self, single_flight: SingleFlight) -> _Outcome:
+        # The error refers to this frame, so no local variable may refer to the error: tokens would stay in memory.
+        try:
+            performers = self.performers(self.loop.time() + single_flight.timeout)
+            return _Outcome(await adrive(single_flight.flow(), performers))
+        except Exception as error:
+            return _Outcome(error=error)
 
     def performers(self, deadline: float) -> Mapping[type[Effect], Callable[[Any], Awaitable[Any]]]:
         """Return what performs each effect on this loop. Rows and site code are left out: they belong to a request."""

@@ -672,6 +672,28 @@ def test_thread_that_ended(ask: Any, exchanges: Exchanges, pool: ThreadPoolExecu
     assert asked.result(LIMIT) == "answer"
 
 
+def test_failed_flow_is_freed_at_once() -> None:
+    """What a failed flow held, such as a token, is not kept in a reference cycle until a garbage collection."""
+    freed = threading.Event()
+
+    class Held:
+        def __del__(self) -> None:
+            freed.set()
+
+    def fail() -> Flow[Any]:
+        yield from ()
+        _held = Held()
+        raise TemporarilyUnavailableError(reason=Reason.SERVER_TOO_SLOW)
+
+    gc.disable()
+    try:
+        with pytest.raises(TemporarilyUnavailableError):
+            run_single_flight(SingleFlight(object(), fail, LIMIT))
+        assert freed.wait(LIMIT)
+    finally:
+        gc.enable()
+
+
 @pytest.fixture
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """No thread can be started, until the test undoes it."""
