@@ -101,7 +101,16 @@ class Server:
     clock: Clock
 
     def get(self, url: str, attempt: Attempt, purpose: Purpose, accept: str = JSON) -> OutboundRequest:
-        """Return a request for a public document."""
+        """Return a request for a public document.
+
+        Raises:
+            TemporarilyUnavailableError: keys must not be fetched from ``url``.
+        """
+        try:
+            # Options that a subclass seems to replace are not checked before, but its hook may call `super()`.
+            check_url(url, self.allow_insecure_http)
+        except ValueError as error:
+            unusable(f"The URL for {purpose} cannot be used: it {error}")
         return OutboundRequest(
             "GET",
             url,

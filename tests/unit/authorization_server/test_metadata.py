@@ -244,6 +244,19 @@ def test_address_that_may_not_be_used(address: Any, caplog: pytest.LogCaptureFix
     assert site.world.urls == [PLACES[0]]
 
 
+@pytest.mark.parametrize(
+    "issuer",
+    [None, "as", "http://as.example.com", "https://u:secret@as.example.com", "https://as.example.com:99999"],
+)
+def test_issuer_that_may_not_be_asked(issuer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An issuer that the options have not checked, since a hook seems to replace its use, is not asked, and logged."""
+    site = Site(issuer)
+    assert site.refusal().reason == Reason.SERVER_ANSWER_UNUSABLE
+    assert site.world.urls == []
+    assert "The URL for metadata cannot be used: it must be " in caplog.text
+    assert "secret" not in caplog.text
+
+
 @pytest.mark.parametrize("address", [None, "http://as.example.com/keys"])
 def test_address_that_appears_later(address: Any) -> None:
     """E17: metadata that lacks the needed URL is fetched again soon, not only after ten minutes."""
