@@ -10,6 +10,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import contextvars
+import copy
 import logging
 import threading
 import traceback
@@ -61,9 +62,11 @@ class _Outcome:
     error: Exception | None = None
 
     def unpack(self) -> Any:
-        if self.error is not None:
-            raise _error_for_one(self.error)
-        return self.value
+        error = self.error
+        if error is None:
+            return self.value
+        # A caller may change what it catches, so callers must not share one exception.
+        raise error.again() if isinstance(error, TemporarilyUnavailableError) else copy.deepcopy(error)
 
 
 _TOO_SLOW = _Outcome(error=TemporarilyUnavailableError(reason=Reason.SERVER_TOO_SLOW))
@@ -133,7 +136,7 @@ class _Outgoing:
                 self.join(single_flight, deliver, place)
             except Exception as error:
                 # The loop must go on: while others are left, nobody wakes it up again.
-                deliver(_Outcome(error=error))
+                deliver(_Outcome(error=_without_frames(error)))
 
     def join(self, single_flight: SingleFlight, deliver: _Deliver, place: Any) -> None:
         shared_run = self.shared_runs.get(single_flight.key)
@@ -156,12 +159,11 @@ class _Outgoing:
                 deliver(outcome)
 
     async def outcome_of(self, single_flight: SingleFlight) -> _Outcome:
-        # The error refers to this frame, so no local variable may refer to the error: tokens would stay in memory.
         try:
             performers = self.performers(self.loop.time() + single_flight.timeout)
             return _Outcome(await adrive(single_flight.flow(), performers))
         except Exception as error:
-            return _Outcome(error=error)
+            return _Outcome(error=_without_frames(error))
 
     def performers(self, deadline: float) -> Mapping[type[Effect], Callable[[Any], Awaitable[Any]]]:
         """Return what performs each effect on this loop. Rows and site code are left out: they belong to a request."""
@@ -286,12 +288,12 @@ def _settle(future: "asyncio.Future[_Outcome]", outcome: _Outcome) -> None:
 def _ignore(outcome: _Outcome) -> None:
     """Log a bug in a shared run that nobody waits for. The flow itself has already logged an outage."""
     if outcome.error is not None and not isinstance(outcome.error, TemporarilyUnavailableError):
-        bug = _error_for_one(outcome.error)
+        bug = outcome.error
         logs.write(logger, logging.ERROR, "%s", "\n".join([str(bug), *getattr(bug, "__notes__", ())]))
 
 
-def _error_for_one(error: Exception) -> Exception:
-    """Return a new exception for one caller, who may raise and change it. Callers must not share one exception."""
+def _without_frames(error: Exception) -> Exception:
+    """Return an exception that refers to no frame: frames contain tokens, and one refers to the outcome."""
     if isinstance(error, TemporarilyUnavailableError):
         return error.again()
     if isinstance(error, ImproperlyConfigured):
