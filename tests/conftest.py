@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from async_oauth_guard import token_rejected
 from tests import asgi, databases, wsgi
 from tests.answers import Answer
 from tests.site.models import OAuth2Token, Token
+from tests.sites import MODES
 
 Send = Callable[..., Answer]
 MakeToken = Callable[..., Any]
@@ -59,11 +61,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and item.cls is None:  # pytest-django sets up classes of unittest
             item.fixturenames = [name for name in item.fixturenames if _is_needed(name, item)]
+        if _is_spare(item):
+            item.add_marker("slow")
 
 
 def _is_needed(name: str, item: pytest.Item) -> bool:
     marker = FIXTURES_OF_PLUGINS.get(name, "")
     return marker == "" or (marker is not None and item.get_closest_marker(marker) is not None)
+
+
+def _is_spare(item: pytest.Item) -> bool:
+    """Whether a run without slow tests leaves out this pair of mode and server.
+
+    Of the four pairs of each test, it keeps two, with both modes and both servers. Which two they are varies.
+    """
+    call: Any = getattr(item, "callspec", None)
+    if call is None or call.params.get("mode") not in MODES or call.params.get("send") not in SERVERS:
+        return False
+    others = [(name, index) for name, index in call.indices.items() if name not in ("mode", "send")]
+    is_crossed = (call.params["mode"] == "async def") is (call.params["send"] == "wsgi")
+    return is_crossed is (zlib.crc32(repr((item.name.partition("[")[0], sorted(others))).encode()) % 2 == 0)
 
 
 @hypothesis.given(hypothesis.strategies.none())
