@@ -241,8 +241,7 @@ class ResourceProtector(TokenChecks):
             app: the application. ``lifespan`` is passed on to it.
             subprotocol: ``"bearer"`` to accept a token in ``Sec-WebSocket-Protocol``.
             until_expiry: whether a connection ends when its token expires.
-            recheck: the interval in seconds at which the token of an open connection is validated again, without cached
-                results.
+            recheck: the seconds after which the token of an open connection is validated again, without cached results.
             close_code: the code with which a WebSocket is closed then: 1000, or 3000 to 4999.
 
         See `__call__` for the other arguments, and for what is raised.

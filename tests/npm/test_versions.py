@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.npm.programs import HERE
-from tests.proxies.programs import PAGE
 
+PAGE = HERE.parents[1] / "docs" / "dpop-compatibility.md"
 VERSIONS = json.loads((HERE / "package.json").read_text())["dependencies"]
 LOCKED = json.loads((HERE / "package-lock.json").read_text())["packages"]
 
