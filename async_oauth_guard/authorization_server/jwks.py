@@ -95,7 +95,7 @@ class KeySource(ABC):
 
     @abstractmethod
     def matching_keys_flow(self, jwt: Jwt, cache: str | None) -> Flow[Sequence[VerificationKey]]:
-        """Return the keys that may verify ``jwt``. There are none if its key is unknown."""
+        """Return the keys that may verify ``jwt``. Empty if its key is unknown."""
 
     @abstractmethod
     def document_flow(self, cache: str | None) -> Flow[Any]:

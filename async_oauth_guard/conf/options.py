@@ -36,7 +36,7 @@ class Options:
     """The options of a protector. See `protector.ResourceProtector`.
 
     ``as_authlib``: responses equal Authlib's. ``vary``: the request headers on which responses depend. ``implied`` is
-    the parsed ``implied_scopes``. ``metadata_url`` is the URL of the metadata, or ``None`` if there is none.
+    the parsed ``implied_scopes``. ``metadata_url`` is the URL of the metadata, or ``None`` without metadata.
 
     Raises:
         TypeError, ValueError: an option has an invalid value.

@@ -330,7 +330,7 @@ def _readable(pattern: Any) -> str:
     written = str(pattern)
     bare = written.removeprefix("^").removesuffix("$").removesuffix(r"\Z")
     try:
-        # The longest form that Django would use for a reversed URL. There is none if Django cannot reverse the pattern.
+        # The longest form that Django would use for a reversed URL. Django cannot reverse every pattern.
         fullest = max((form for form, _ in normalize(written)), key=len, default="") or bare
     except (ValueError, IndexError, RuntimeError):
         # The pattern has flags or conditions, or is not a valid regular expression.

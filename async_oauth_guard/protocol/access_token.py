@@ -165,7 +165,7 @@ class AccessToken(dict[str, Any]):
 
     @property
     def authorization_details(self) -> list[Mapping[str, Any]]:
-        """What was granted in detail (RFC 9396 §9): objects that each have a ``type``. Empty if there are none."""
+        """What was granted in detail (RFC 9396 §9): objects that each have a ``type``; may be empty."""
         return read_details(self.get("authorization_details"))
 
     def get_scope(self) -> str | None:

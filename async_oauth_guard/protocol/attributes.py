@@ -25,7 +25,7 @@ __all__ = [
 
 
 def read_optional(owner: Any, name: str, default: Any = None) -> Any:
-    """The attribute of ``owner``, or ``default`` if there is none.
+    """The attribute of ``owner``, or ``default`` if it is missing.
 
     Raises:
         Exception: what the site's property raises.
@@ -36,7 +36,7 @@ def read_optional(owner: Any, name: str, default: Any = None) -> Any:
 
 
 def read_member(token: Any, name: str) -> Any:
-    """The claim ``name`` of a token that is a mapping, or the attribute of another token; ``None`` if there is none."""
+    """The claim ``name`` of a token that is a mapping, or the attribute of another token; ``None`` if it is missing."""
     return token.get(name) if isinstance(token, Mapping) else read_optional(token, name)
 
 
@@ -46,7 +46,7 @@ def read_binding(token: Any, thumbprint_field: str | None = None) -> tuple[Any, 
 
 
 def read_confirmation(token: Any, thumbprint_field: str | None = None) -> Any:
-    """The ``cnf`` of a token, unchecked. A row may contain it as JSON text. Empty text means that there is none.
+    """The ``cnf`` of a token, unchecked. A row may contain it as JSON text. Empty text means that it is missing.
 
     Text that is not JSON is returned unchanged, and `check_confirmation` refuses it.
 

@@ -21,7 +21,7 @@ class StepUp:
 
     Attributes:
         acr_values: authentication context class references, in order of preference. The token's ``acr`` must be one of
-            them. If there are none, any authentication is enough.
+            them. If empty, any authentication is enough.
         max_age: the most seconds since the user authenticated; ``None`` for any time.
     """
 

@@ -198,7 +198,7 @@ def has_metadata(metadata: Any) -> bool:
 
 
 def document_url(metadata: Any, resource: str | None) -> str | None:
-    """The URL of the document, or ``None`` if there is none.
+    """The URL of the document, or ``None`` without metadata.
 
     Raises:
         ImproperlyConfigured: ``resource`` cannot have a document.
