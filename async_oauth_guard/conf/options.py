@@ -153,6 +153,8 @@ def _check_resource(value: str) -> None:
     # RFC 8707 §2: an absolute URI without a fragment. We also require a host, because it is compared with requests.
     if not parts.scheme or not parts.netloc or "#" in value:
         raise ValueError(f"resource must be a URI with a host and without a fragment, got {value!r}")
+    if parts.scheme in ("http", "https"):
+        _check_port("resource", value)
 
 
 def _check_alias(value: str) -> None:
@@ -163,6 +165,16 @@ def _check_alias(value: str) -> None:
 def _check_origin(value: str) -> None:
     if not _ORIGIN.fullmatch(value):
         raise ValueError(f"public_origin must be a scheme and a host, such as 'https://api.example.com', got {value!r}")
+    _check_port("public_origin", value)
+
+
+def _check_port(name: str, url: str) -> None:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError(f"{name} must have a port from 1 to 65535, or none, got {url!r}")
 
 
 _CHECKS: Mapping[str, tuple[Any, str, Callable[[Any], Any] | None]] = {

@@ -100,6 +100,10 @@ validating = pytest.mark.parametrize("method", [validate, avalidate])
         ({"resource": "api"}, "resource must be a URI with a host and without a fragment"),
         ({"resource": ""}, "resource must be a URI with a host and without a fragment"),
         ({"public_origin": "https://x/y"}, "public_origin must be a scheme and a host"),
+        ({"resource": "https://x:65536/y"}, "resource must have a port from 1 to 65535, or none"),
+        ({"resource": "http://x:port/y"}, "resource must have a port from 1 to 65535, or none"),
+        ({"public_origin": "https://x:99999"}, "public_origin must have a port from 1 to 65535, or none"),
+        ({"public_origin": "https://x:0"}, "public_origin must have a port from 1 to 65535, or none"),
         ({"public_origin": ""}, "public_origin must be a scheme and a host"),
     ],
 )

@@ -41,23 +41,23 @@ def test_error_of_several_requests() -> None:
     first = refused(shared)
     first.dpop_nonce = "of the first"
     second = refused(shared, "b")
-    assert first.challenge is not None and 'scope="a"' in first.challenge
-    assert second.challenge is not None and 'scope="b"' in second.challenge
+    assert 'scope="a"' in str(first.challenge)
+    assert 'scope="b"' in str(second.challenge)
     assert (first.dpop_nonce, second.dpop_nonce) == ("of the first", None)
 
 
 def test_error_of_a_class_of_the_site() -> None:
     """It keeps its class and what the hook set, whatever its constructor needs."""
 
-    class Blocked(InvalidTokenError):
+    class BlockedError(InvalidTokenError):
         def __init__(self, *, account: str) -> None:
             super().__init__(uri="https://example.com/blocked")
             self.account = account
 
-    shared = Blocked(account="7")
+    shared = BlockedError(account="7")
     refused(shared)
     again = refused(shared)
-    assert isinstance(again, Blocked)
+    assert isinstance(again, BlockedError)
     assert (again.account, again.uri, again.args) == ("7", "https://example.com/blocked", shared.args)
 
 
