@@ -270,8 +270,8 @@ async def test_overdue_batch_in_a_thread_that_stalls(
     with monkeypatch.context() as patch:
         patch.setattr(WorkerPool, "_work", stall)
         (error,) = await settle(look_up(row(sqlite, "a")))
+        assert taken.wait(PATIENCE)
     assert isinstance(error, TemporarilyUnavailableError)
-    assert taken.is_set()
     monkeypatch.setattr(batching, "DEADLINE", PATIENCE)
     lookup = asyncio.create_task(look_up(row(sqlite, "b")))
     await turn()
