@@ -26,8 +26,22 @@ SWITCHES = ("down", "slow", "rotate-keep", "rotate-remove")
 chromium, client = visits.chromium, visits.client
 
 
+@pytest.fixture(scope="module")
+def shared(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
+    with visiting(chromium, demo, client) as visit:
+        yield visit
+
+
 @pytest.fixture
-def visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
+def visit(shared: Visit) -> Visit:
+    """The page that most tests share, because a demo needs seconds for a new one. It looks as when it was new."""
+    shared.page.set_viewport_size(visits.VIEWPORT)
+    shared.page.emulate_media(color_scheme="light", forced_colors="none")
+    return shared
+
+
+@pytest.fixture
+def new_visit(chromium: Browser, demo: str, client: PageClient) -> Iterator[Visit]:
     with visiting(chromium, demo, client) as visit:
         yield visit
 
@@ -67,10 +81,10 @@ def test_the_details_of_a_result_are_visible_with_it(visit: Visit) -> None:
     )
 
 
-def test_new_results_keep_their_place(visit: Visit, client: PageClient) -> None:
+def test_new_results_keep_their_place(new_visit: Visit, client: PageClient) -> None:
     """New responses replace the old ones. The focused cell keeps the focus, and its details are updated."""
-    page = visit.page
-    cell = visit.cell("Opaque tokens, Alice", "/introspection/fresh")
+    page = new_visit.page
+    cell = new_visit.cell("Opaque tokens, Alice", "/introspection/fresh")
     cell.focus()
     expect(page.locator("#tokens-detail")).to_contain_text("200 OK")
     with client.fault("down"):
@@ -150,34 +164,34 @@ def test_the_load_is_drawn(visit: Visit) -> None:
 # --- The authorization server -----------------------------------------------------------------------------------------
 
 
-def test_down_and_up_again(visit: Visit, client: PageClient) -> None:
+def test_down_and_up_again(new_visit: Visit, client: PageClient) -> None:
     """The page shows the server's state. Only what needs the server is 503, and results return when the server does."""
-    page = visit.page
+    page = new_visit.page
     down = page.get_by_role("switch", name="Down")
-    before = visit.until_done()
+    before = new_visit.until_done()
     down.click()
-    during = visit.until_done(UNAVAILABLE)
+    during = new_visit.until_done(UNAVAILABLE)
     assert down.get_attribute("aria-checked") == "true"
     assert page.locator("#server-state").inner_text() == "Down"
-    assert visit.cell("Opaque tokens, Alice", "/introspection/fresh").get_attribute("data-status") == "503"
-    assert visit.cell("Rows of the database, Alice", "/profile").get_attribute("data-status") == "200"
+    assert new_visit.cell("Opaque tokens, Alice", "/introspection/fresh").get_attribute("data-status") == "503"
+    assert new_visit.cell("Rows of the database, Alice", "/profile").get_attribute("data-status") == "200"
     assert during[503] > 0
     page.get_by_role("button", name="Fetch new tokens").click()
     summary = page.locator("#tokens-summary")
     expect(summary).to_contain_text("responds with status 503. So no new tokens were fetched.")
     down.click()
     until(client.has_recovered)
-    visit.until_polled()
-    assert visit.until_done(WITHOUT_503) == before
+    new_visit.until_polled()
+    assert new_visit.until_done(WITHOUT_503) == before
     assert page.locator("#server-state").inner_text() == "Running"
 
 
-def test_slow(visit: Visit, client: PageClient) -> None:
+def test_slow(new_visit: Visit, client: PageClient) -> None:
     """While the switch is on, requests that wait too long get 503."""
-    page = visit.page
+    page = new_visit.page
     slow = page.get_by_role("switch", name="Slow")
     slow.click()
-    visit.until_done(UNAVAILABLE)
+    new_visit.until_done(UNAVAILABLE)
     assert page.locator("#server-state").inner_text() == "Slow"
     slow.click()
     page.wait_for_selector("#server-state:has-text('Running')")
@@ -185,14 +199,14 @@ def test_slow(visit: Visit, client: PageClient) -> None:
     until(client.has_recovered)
 
 
-def test_rotation(visit: Visit) -> None:
+def test_rotation(new_visit: Visit) -> None:
     """JWTs signed with a removed key are refused. New JWTs are let in."""
-    page = visit.page
+    page = new_visit.page
     page.get_by_role("button", name="New key, keep the old").click()
     page.wait_for_selector("#keys:has-text('2 keys are published')")
     page.get_by_role("button", name="New key, remove the old").click()
     page.wait_for_selector("#keys:has-text('its only key')")
-    cell = visit.cell("JWTs, Alice", "/jwt/async")
+    cell = new_visit.cell("JWTs, Alice", "/jwt/async")
     # The page sends its requests again by itself. The guard notices when it fetches keys.
     expect(cell).to_have_attribute("data-reason", "unknown_key")
     page.get_by_role("button", name="Fetch new tokens").click()
@@ -260,9 +274,9 @@ def tab_to(page: Page, target: str) -> None:
     raise AssertionError(f"the Tab key does not reach {target}")
 
 
-def test_everything_can_be_done_from_the_keyboard(visit: Visit, client: PageClient) -> None:
+def test_everything_can_be_done_from_the_keyboard(new_visit: Visit, client: PageClient) -> None:
     """The load, the tour, switches, the grid and the builder work without a mouse, with a visible focus."""
-    page = visit.page
+    page = new_visit.page
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     expect(page.locator(".skip")).to_be_in_viewport(ratio=1)

@@ -20,10 +20,11 @@ if reason:
     # This also skips the modules that import this one.
     pytest.skip(reason, allow_module_level=True)
 
-from playwright.sync_api import Browser, Locator, Page, Route, expect  # noqa: E402
+from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect  # noqa: E402
 
 TIMEOUT = DEADLINE * 1000
 """Milliseconds for any wait of a test."""
+VIEWPORT: ViewportSize = {"width": 1280, "height": 900}
 POLL = 5_000
 """Milliseconds after which the page requests the state of the authorization server again."""
 
@@ -112,7 +113,7 @@ class Visit:
 @contextmanager
 def visiting(chromium: Browser, origin: str, client: PageClient) -> Iterator[Visit]:
     """Open the page in a wide window. At the end, check that it had no errors and used no other host."""
-    page = chromium.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page = chromium.new_page(viewport=VIEWPORT, reduced_motion="reduce")
     visit = Visit(page, origin)
     yield visit
     page.close()
