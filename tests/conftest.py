@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,6 +38,9 @@ FIXTURES_OF_PLUGINS: dict[str, str | None] = {
     "event_loop_policy": None,  # what runs an async test asks for it
 }
 
+CASES = 16
+"""How many cases of each test are not spare."""
+
 _serial = itertools.count(1)
 
 
@@ -61,8 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and item.cls is None:  # pytest-django sets up classes of unittest
             item.fixturenames = [name for name in item.fixturenames if _is_needed(name, item)]
-        if _is_spare(item):
-            item.add_marker("slow")
+    for item in _spare_cases(items):
+        item.add_marker("spare")
 
 
 def _is_needed(name: str, item: pytest.Item) -> bool:
@@ -70,17 +74,34 @@ def _is_needed(name: str, item: pytest.Item) -> bool:
     return marker == "" or (marker is not None and item.get_closest_marker(marker) is not None)
 
 
-def _is_spare(item: pytest.Item) -> bool:
-    """Whether a run without slow tests leaves out this pair of mode and server.
+def _spare_cases(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """The spare pairs, and of the other cases of each test all but some, which vary with the version of Python."""
+    kept: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if _is_spare_pair(item):
+            yield item
+        else:
+            kept.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in kept.values():
+        yield from sorted(cases, key=lambda case: _number(sys.version_info[:2], case.nodeid))[CASES:]
 
-    Of the four pairs of each test, it keeps two, with both modes and both servers. Which two they are varies.
+
+def _is_spare_pair(item: pytest.Item) -> bool:
+    """Whether this is one of the two spare pairs of mode and server, of four. The others have both modes and servers.
+
+    Which two they are varies.
     """
     call: Any = getattr(item, "callspec", None)
     if call is None or call.params.get("mode") not in MODES or call.params.get("send") not in SERVERS:
         return False
     others = [(name, index) for name, index in call.indices.items() if name not in ("mode", "send")]
     is_crossed = (call.params["mode"] == "async def") is (call.params["send"] == "wsgi")
-    return is_crossed is (zlib.crc32(repr((item.name.partition("[")[0], sorted(others))).encode()) % 2 == 0)
+    return is_crossed is (_number(item.name.partition("[")[0], sorted(others)) % 2 == 0)
+
+
+def _number(*values: object) -> int:
+    """The same in every process, unlike a `hash`."""
+    return zlib.crc32(repr(values).encode())
 
 
 @hypothesis.given(hypothesis.strategies.none())
