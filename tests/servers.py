@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tests.answers import Answer, RawHeaders
+from tests.forks import Fork, Forks, use_urlconf
 
 READY_WITHIN = 20.0
 ANSWER_WITHIN = 10.0
@@ -29,7 +30,7 @@ class Server:
     """A running server."""
 
     address: Any
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Fork
     log: Path
 
     @property
@@ -61,12 +62,18 @@ class Server:
 
 @contextmanager
 def serve(
-    urlconf: str, *, databases: Mapping[str, str] | None = None, path: str | None = None, **environment: str
+    urlconf: str,
+    *,
+    databases: Mapping[str, str] | None = None,
+    path: str | None = None,
+    forks: Forks | None = None,
+    **environment: str,
 ) -> Iterator[Server]:
     """A uvicorn process for the views of ``urlconf``, stopped at the end whatever happens.
 
     ``databases`` is what `tests.databases.name_variables` gives. ``environment`` is added to ours. With ``path``, the
-    server listens on that Unix socket. Without it, the variable ``OAUTH_GUARD_TEST_PORT`` has its port.
+    server listens on that Unix socket. Without it, the variable ``OAUTH_GUARD_TEST_PORT`` has its port. With ``forks``,
+    the process is forked, and has the databases of its parent.
     """
     with _listen(path) as listening, tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
@@ -76,14 +83,7 @@ def serve(
         if path is None:
             variables["OAUTH_GUARD_TEST_PORT"] = str(address[1])
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "tests.servers", str(listening.fileno())],
-                env=variables,
-                cwd=folder,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[listening.fileno()],
-            )
+            process = _start(listening.fileno(), variables, folder, output, forks)
         # The socket is the child's from here on: were it open here too, a dead server would look like a slow one.
         listening.close()
         server = Server(address, process, log)
@@ -94,13 +94,28 @@ def serve(
             stop(process)
 
 
+def _start(
+    listening: int, variables: Mapping[str, str], folder: str, output: BinaryIO, forks: Forks | None
+) -> subprocess.Popen[bytes] | Fork:
+    if forks is not None:
+        return forks.start("tests.servers:main", variables, folder, (output, output), listening=listening)
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.servers", str(listening)],
+        env=variables,
+        cwd=folder,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=[listening],
+    )
+
+
 def _listen(path: str | None) -> socket.socket:
     if path is None:
         return socket.create_server(("127.0.0.1", 0))
     return socket.create_server(path, family=socket.AF_UNIX)
 
 
-def stop(process: subprocess.Popen[bytes]) -> int:
+def stop(process: subprocess.Popen[bytes] | Fork) -> int:
     """Ends a process, gently if it lets us, and gives its exit status."""
     process.terminate()
     try:
@@ -150,6 +165,7 @@ def main(fd: int) -> None:
     from django.core.asgi import get_asgi_application
     from django.utils.module_loading import import_string
 
+    use_urlconf()
     # Otherwise a pipelined request starts in the context of the one before it, whose thread then outlives both, with
     # its database connection. That is so of any Django site, guarded or not.
     trusts_headers = os.environ.get("OAUTH_GUARD_TEST_PROXY_HEADERS") != "no"

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from async_oauth_guard.protocol.certificates import HEADERS, thumbprint
 from tests.certificates import WRITERS
+from tests.forks import Forks
 from tests.proxies.keys import CertificateAuthority
 from tests.proxies.programs import PAGE, PROGRAMS, find, running
 from tests.proxies.urls import TOKEN
@@ -79,13 +80,13 @@ def environment(folder: Path, program: str, **more: str) -> dict[str, str]:
 @pytest.fixture(
     scope="module", params=[(program, kind) for program in PROGRAMS for kind in ("tcp", "unix")], ids="-".join
 )
-def proxy(request: pytest.FixtureRequest, folder: Path) -> Iterator[Proxy]:
+def proxy(request: pytest.FixtureRequest, folder: Path, forks: Forks) -> Iterator[Proxy]:
     """Each of the proxies, connected to the server by TCP, and by a Unix socket."""
     program, kind = request.param
     find(program)
     path = str(folder / f"{program}.sock") if kind == "unix" else None
     more = {} if path is None else {"TEST_TRUSTED": "unix"}
-    with serve("tests.proxies.urls", path=path, **environment(folder, program, **more)) as site:
+    with serve("tests.proxies.urls", path=path, forks=forks, **environment(folder, program, **more)) as site:
         where = f"http://127.0.0.1:{site.port}" if path is None else f"http://unix:{path}"
         with running(program, folder, where) as port:
             yield Proxy(program, port, folder)
@@ -124,13 +125,13 @@ def test_forwarded_addresses(proxy: Proxy) -> None:
         assert proxy.status("/async/", None, (*forwarded, (proxy.header, proxy.forged()))) == 401
 
 
-def test_server_that_replaces_addresses(folder: Path) -> None:
+def test_server_that_replaces_addresses(folder: Path, forks: Forks) -> None:
     """Why uvicorn needs ``--no-proxy-headers``: otherwise the proxy's client counts as the peer, and is not trusted."""
     program = "nginx"
     find(program)
     settings = environment(folder, program) | {"OAUTH_GUARD_TEST_PROXY_HEADERS": "yes"}
     with (
-        serve("tests.proxies.urls", **settings) as site,
+        serve("tests.proxies.urls", forks=forks, **settings) as site,
         running(program, folder, f"http://127.0.0.1:{site.port}") as port,
     ):
         nginx = Proxy(program, port, folder)
@@ -138,11 +139,11 @@ def test_server_that_replaces_addresses(folder: Path) -> None:
         assert nginx.status("/async/", "client", (("X-Forwarded-For", "10.0.0.1"),)) == 401
 
 
-def test_other_peers(folder: Path) -> None:
+def test_other_peers(folder: Path, forks: Forks) -> None:
     """R103: who reaches the server without the proxy cannot send the header."""
     forged = Proxy("nginx", 0, folder).forged()
     for trusted, status in (("127.0.0.1", 200), ("10.0.0.0/8", 401), ("unix", 401)):
-        with serve("tests.proxies.urls", **environment(folder, "nginx", TEST_TRUSTED=trusted)) as site:
+        with serve("tests.proxies.urls", forks=forks, **environment(folder, "nginx", TEST_TRUSTED=trusted)) as site:
             headers = [(b"authorization", f"Bearer {TOKEN}".encode()), (b"x-ssl-client-cert", forged.encode())]
             assert {site.send(view, headers).status for view in VIEWS} == {status}
 
@@ -180,11 +181,11 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_documented_commands_with_a_proxy_that_removes_nothing(program: str, folder: Path) -> None:
+def test_documented_commands_with_a_proxy_that_removes_nothing(program: str, folder: Path, forks: Forks) -> None:
     """They also show it if the proxy passes on what clients send."""
     find(program)
     with (
-        serve("tests.proxies.urls", **environment(folder, program)) as site,
+        serve("tests.proxies.urls", forks=forks, **environment(folder, program)) as site,
         running(program, folder, f"http://127.0.0.1:{site.port}", LEAKS[program]) as port,
     ):
         printed, _ = outputs(Proxy(program, port, folder))

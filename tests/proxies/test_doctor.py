@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,10 +10,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests.forks import Forks
 from tests.proxies.keys import CertificateAuthority
 from tests.proxies.programs import find, free_port, running
 from tests.remote.conftest import redis_url
-from tests.servers import ROOT, Server, serve
+from tests.servers import Server, serve
 
 __all__ = ["redis_url"]
 
@@ -48,7 +47,7 @@ def variables(port: int, redis_url: str) -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="module")
-def get_site(variables: Mapping[str, str]) -> Iterator[GetSite]:
+def get_site(variables: Mapping[str, str], forks: Forks) -> Iterator[GetSite]:
     """Starts the site with some variables changed. Tests that change the same ones share it."""
     sites: dict[frozenset[Any], Server] = {}
     with ExitStack() as stack:
@@ -56,30 +55,32 @@ def get_site(variables: Mapping[str, str]) -> Iterator[GetSite]:
         def start(changed: Mapping[str, str]) -> Server:
             key = frozenset(changed.items())
             if key not in sites:
-                sites[key] = stack.enter_context(serve(SITE, **{**variables, **changed}))
+                sites[key] = stack.enter_context(serve(SITE, forks=forks, **{**variables, **changed}))
             return sites[key]
 
         yield start
 
 
 @pytest.fixture
-def doctor(folder: Path, variables: Mapping[str, str]) -> Doctor:
+def doctor(folder: Path, variables: Mapping[str, str], forks: Forks) -> Doctor:
     """Runs the command, on the machine of the site and with its settings, some of them changed."""
+    output, errors = folder / "doctor.json", folder / "doctor.log"
 
     def run(*arguments: str, **changed: str) -> tuple[int, Any]:
-        own = {"OAUTH_GUARD_TEST_URLCONF": SITE, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
-        own |= {"SSL_CERT_FILE": str(folder / "authority.pem")}
-        done = subprocess.run(
-            [sys.executable, "-m", "django", "oauth_doctor", "--json", *arguments],
-            env={**os.environ, **own, **variables, **changed},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert "Traceback" not in done.stderr
-        return done.returncode, json.loads(done.stdout)
+        own = {"OAUTH_GUARD_TEST_URLCONF": SITE, "SSL_CERT_FILE": str(folder / "authority.pem")}
+        with output.open("wb") as printed, errors.open("wb") as logged:
+            process = forks.start(
+                "tests.forks:django_command",
+                {**os.environ, **own, **variables, **changed},
+                folder,
+                (printed, logged),
+                "oauth_doctor",
+                "--json",
+                *arguments,
+            )
+            status = process.wait(120)
+        assert "Traceback" not in errors.read_text()
+        return status, json.loads(output.read_text())
 
     return run
 

@@ -1,0 +1,202 @@
+"""Processes that are forked from one that has imported what they need, because these imports take about a second.
+
+``python -m tests.forks FD MODULE ...`` sets up Django, imports the modules, and forks a process for each message on the
+socket FD. A forked process is as separate from the others as any: it has its own memory, environment and output.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+ROOT = Path(__file__).resolve().parent.parent
+Program: TypeAlias = Callable[[], Any]
+
+# What a server imports only when it starts.
+SERVER = (
+    "django.core.asgi",
+    "django.core.handlers.asgi",
+    "tests.servers",
+    "uvicorn",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.auto",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+)
+
+
+class Fork:
+    """A forked process, with the methods of `subprocess.Popen` that the tests use."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.pid = int(_read_line(connection))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                self.returncode = int(_read_line(self._connection))
+            except (BlockingIOError, TimeoutError):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from None
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Forks:
+    """The process that has imported the modules, for those who start processes."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+
+    def start(
+        self,
+        function: str,
+        environment: Mapping[str, str],
+        folder: Path | str,
+        outputs: tuple[IO[Any], IO[Any]],
+        *arguments: Any,
+        listening: int | None = None,
+    ) -> Fork:
+        """Fork a process that calls ``module:function``. The socket ``listening``, if any, is its last argument."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            passed = [theirs.fileno(), *(each.fileno() for each in outputs)]
+            socket.send_fds(self._control, [b"."], passed if listening is None else [*passed, listening])
+        request = {"function": function, "arguments": arguments, "folder": str(folder), "environment": {**environment}}
+        ours.sendall(json.dumps(request).encode() + b"\n")
+        return Fork(ours)
+
+
+@contextmanager
+def forking(*modules: str, **environment: str) -> Iterator[Forks]:
+    """Forks processes that have imported these modules, with the settings of the tests or those of ``environment``."""
+    ours, theirs = socket.socketpair()
+    usual = {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+    with ours, theirs:
+        command = [sys.executable, "-W", "error", "-m", "tests.forks", str(theirs.fileno()), *modules]
+        with subprocess.Popen(command, env={**os.environ, **usual, **environment}, pass_fds=[theirs.fileno()]):
+            theirs.close()
+            yield Forks(ours)
+            # The process ends at the end of its input, when all that it forked have ended.
+            ours.close()
+
+
+def django_command(*arguments: str) -> None:
+    """``python -m django``."""
+    from django.core.management import execute_from_command_line
+
+    use_urlconf()
+    execute_from_command_line(["django", *arguments])
+
+
+def use_urlconf() -> None:
+    """Forked processes have the settings of their parent, but each may have its own views."""
+    from django.conf import settings
+
+    if "OAUTH_GUARD_TEST_URLCONF" in os.environ:
+        settings.ROOT_URLCONF = os.environ["OAUTH_GUARD_TEST_URLCONF"]
+
+
+def main(fd: int, modules: Sequence[str]) -> Program | None:
+    """In a forked process, what it must call. In the first process, ``None`` when there is nothing left to fork."""
+    import django
+
+    django.setup()
+    for module in modules:
+        import_module(module)
+    gc.freeze()  # so that a collection in a forked process copies no memory
+    with socket.socket(fileno=fd) as control:
+        while True:
+            message, passed, _, _ = socket.recv_fds(control, 1, 4)
+            if not message:
+                break
+            if os.fork() == 0:
+                control.close()
+                return _fork_and_report(passed)
+            for each in passed:
+                os.close(each)
+            _reap(os.WNOHANG)
+    _reap(0)
+    return None
+
+
+def _reap(options: int) -> None:
+    try:
+        while os.waitpid(-1, options)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _fork_and_report(passed: Sequence[int]) -> Program:
+    """Fork the process, and send its number and then its exit status to who requested it."""
+    connection, *outputs = passed
+    with socket.socket(fileno=connection) as reports:
+        request = json.loads(_read_line(reports))
+        pid = os.fork()
+        if pid == 0:
+            reports.close()
+            return _program(request, outputs)
+        for each in outputs:
+            os.close(each)
+        reports.sendall(b"%d\n" % pid)
+        _, status = os.waitpid(pid, 0)
+        reports.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _program(request: Mapping[str, Any], outputs: Sequence[int]) -> Program:
+    stdout, stderr, *listening = outputs
+    for given, usual in ((stdout, 1), (stderr, 2)):
+        os.dup2(given, usual)
+        os.close(given)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    module, _, name = request["function"].partition(":")
+    arguments = [*request["arguments"], *listening]
+    return lambda: getattr(import_module(module), name)(*arguments)
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    # Byte by byte, so that nothing of the next line is read.
+    line = b""
+    while not line.endswith(b"\n"):
+        received = connection.recv(1)
+        if not received:
+            raise RuntimeError(f"the process was not forked, or nobody waits for it: {line!r}")
+        line += received
+    return line
+
+
+if __name__ == "__main__":
+    program = main(int(sys.argv[1]), sys.argv[2:])
+    if program is not None:
+        sys.exit(program())
