@@ -1,12 +1,16 @@
 """Processes that are forked from one that has imported what they need, because these imports take about a second.
 
-``python -m tests.forks FD MODULE ...`` sets up Django, imports the modules, and forks a process for each message on the
-socket FD. A forked process is as separate from the others as any: it has its own memory, environment and output.
+``python -m tests.forks FD MODULE ...`` imports the modules, and forks a process for each message on the socket FD. With
+the variable ``DJANGO_SETTINGS_MODULE``, it sets up Django first. Then the forked processes have these settings, but
+each has the views that its own variable ``OAUTH_GUARD_TEST_URLCONF`` names.
+
+A forked process is as separate from the others as any. It has its own memory, environment, folder and output.
 """
 
 import gc
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -17,6 +21,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+import django
+from django.conf import settings
+
 ROOT = Path(__file__).resolve().parent.parent
 Program: TypeAlias = Callable[[], Any]
 
@@ -24,7 +31,7 @@ Program: TypeAlias = Callable[[], Any]
 SERVER = (
     "django.core.asgi",
     "django.core.handlers.asgi",
-    "tests.servers",
+    "tests.answers",
     "uvicorn",
     "uvicorn.lifespan.off",
     "uvicorn.loops.auto",
@@ -77,58 +84,44 @@ class Forks:
 
     def start(
         self,
-        function: str,
+        module: str,
+        *arguments: str,
         environment: Mapping[str, str],
         folder: Path | str,
         outputs: tuple[IO[Any], IO[Any]],
-        *arguments: Any,
         listening: int | None = None,
     ) -> Fork:
-        """Fork a process that calls ``module:function``. The socket ``listening``, if any, is its last argument."""
+        """Fork ``python -m module arguments``. A listening socket is given too: its number is the last argument."""
         ours, theirs = socket.socketpair()
         with theirs:
             passed = [theirs.fileno(), *(each.fileno() for each in outputs)]
             socket.send_fds(self._control, [b"."], passed if listening is None else [*passed, listening])
-        request = {"function": function, "arguments": arguments, "folder": str(folder), "environment": {**environment}}
+        request = {"module": module, "arguments": arguments, "folder": str(folder), "environment": {**environment}}
         ours.sendall(json.dumps(request).encode() + b"\n")
         return Fork(ours)
 
 
 @contextmanager
-def forking(*modules: str, **environment: str) -> Iterator[Forks]:
-    """Forks processes that have imported these modules, with the settings of the tests or those of ``environment``."""
+def forking(*modules: str, settings_module: str | None = None) -> Iterator[Forks]:
+    """Forks processes that have imported these modules. With ``settings_module``, Django is set up for all of them."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    variables.pop("DJANGO_SETTINGS_MODULE", None)
+    if settings_module is not None:
+        variables["DJANGO_SETTINGS_MODULE"] = settings_module
     ours, theirs = socket.socketpair()
-    usual = {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
     with ours, theirs:
         command = [sys.executable, "-W", "error", "-m", "tests.forks", str(theirs.fileno()), *modules]
-        with subprocess.Popen(command, env={**os.environ, **usual, **environment}, pass_fds=[theirs.fileno()]):
+        with subprocess.Popen(command, env=variables, pass_fds=[theirs.fileno()]):
             theirs.close()
             yield Forks(ours)
             # The process ends at the end of its input, when all that it forked have ended.
             ours.close()
 
 
-def django_command(*arguments: str) -> None:
-    """``python -m django``."""
-    from django.core.management import execute_from_command_line
-
-    use_urlconf()
-    execute_from_command_line(["django", *arguments])
-
-
-def use_urlconf() -> None:
-    """Forked processes have the settings of their parent, but each may have its own views."""
-    from django.conf import settings
-
-    if "OAUTH_GUARD_TEST_URLCONF" in os.environ:
-        settings.ROOT_URLCONF = os.environ["OAUTH_GUARD_TEST_URLCONF"]
-
-
 def main(fd: int, modules: Sequence[str]) -> Program | None:
     """In a forked process, what it must call. In the first process, ``None`` when there is nothing left to fork."""
-    import django
-
-    django.setup()
+    if "DJANGO_SETTINGS_MODULE" in os.environ:
+        django.setup()
     for module in modules:
         import_module(module)
     gc.freeze()  # so that a collection in a forked process copies no memory
@@ -163,7 +156,7 @@ def _fork_and_report(passed: Sequence[int]) -> Program:
         pid = os.fork()
         if pid == 0:
             reports.close()
-            return _program(request, outputs)
+            return _prepare(request, outputs)
         for each in outputs:
             os.close(each)
         reports.sendall(b"%d\n" % pid)
@@ -172,7 +165,7 @@ def _fork_and_report(passed: Sequence[int]) -> Program:
     os._exit(0)
 
 
-def _program(request: Mapping[str, Any], outputs: Sequence[int]) -> Program:
+def _prepare(request: Mapping[str, Any], outputs: Sequence[int]) -> Program:
     stdout, stderr, *listening = outputs
     for given, usual in ((stdout, 1), (stderr, 2)):
         os.dup2(given, usual)
@@ -180,9 +173,10 @@ def _program(request: Mapping[str, Any], outputs: Sequence[int]) -> Program:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    module, _, name = request["function"].partition(":")
-    arguments = [*request["arguments"], *listening]
-    return lambda: getattr(import_module(module), name)(*arguments)
+    sys.argv[1:] = [*request["arguments"], *map(str, listening)]
+    if settings.configured and "OAUTH_GUARD_TEST_URLCONF" in os.environ:
+        settings.ROOT_URLCONF = os.environ["OAUTH_GUARD_TEST_URLCONF"]
+    return lambda: runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -199,4 +193,4 @@ def _read_line(connection: socket.socket) -> bytes:
 if __name__ == "__main__":
     program = main(int(sys.argv[1]), sys.argv[2:])
     if program is not None:
-        sys.exit(program())
+        program()

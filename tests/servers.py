@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tests.answers import Answer, RawHeaders
-from tests.forks import Fork, Forks, use_urlconf
+from tests.forks import Fork, Forks
 
 READY_WITHIN = 20.0
 ANSWER_WITHIN = 10.0
@@ -98,7 +98,8 @@ def _start(
     listening: int, variables: Mapping[str, str], folder: str, output: BinaryIO, forks: Forks | None
 ) -> subprocess.Popen[bytes] | Fork:
     if forks is not None:
-        return forks.start("tests.servers:main", variables, folder, (output, output), listening=listening)
+        outputs = (output, output)
+        return forks.start("tests.servers", environment=variables, folder=folder, outputs=outputs, listening=listening)
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.servers", str(listening)],
         env=variables,
@@ -165,7 +166,6 @@ def main(fd: int) -> None:
     from django.core.asgi import get_asgi_application
     from django.utils.module_loading import import_string
 
-    use_urlconf()
     # Otherwise a pipelined request starts in the context of the one before it, whose thread then outlives both, with
     # its database connection. That is so of any Django site, guarded or not.
     trusts_headers = os.environ.get("OAUTH_GUARD_TEST_PROXY_HEADERS") != "no"

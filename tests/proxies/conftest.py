@@ -19,5 +19,5 @@ _IMPORTED = (
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     """Forks the sites and the doctors. Each has its own environment, and imports the site's module itself."""
-    with forking(*_IMPORTED) as forks:
+    with forking(*_IMPORTED, settings_module="tests.settings") as forks:
         yield forks

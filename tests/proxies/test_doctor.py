@@ -70,13 +70,10 @@ def doctor(folder: Path, variables: Mapping[str, str], forks: Forks) -> Doctor:
         own = {"OAUTH_GUARD_TEST_URLCONF": SITE, "SSL_CERT_FILE": str(folder / "authority.pem")}
         with output.open("wb") as printed, errors.open("wb") as logged:
             process = forks.start(
-                "tests.forks:django_command",
-                {**os.environ, **own, **variables, **changed},
-                folder,
-                (printed, logged),
-                "oauth_doctor",
-                "--json",
-                *arguments,
+                *("django", "oauth_doctor", "--json", *arguments),
+                environment={**os.environ, **own, **variables, **changed},
+                folder=folder,
+                outputs=(printed, logged),
             )
             status = process.wait(120)
         assert "Traceback" not in errors.read_text()
