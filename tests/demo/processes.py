@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from demo_asgi.serve import READY
+from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
@@ -16,18 +20,47 @@ DEADLINE = 60.0
 
 def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the demo in ``folder`` to its end."""
-    return _run(folder, _command(arguments))
-
-
-def run_django(folder: Path, *arguments: str, settings: str = "demo_asgi.settings") -> subprocess.CompletedProcess[str]:
-    """Run one of Django's commands on the settings of one of the two sites."""
-    return _run(folder, [sys.executable, "-m", "django", *arguments, "--settings", settings])
-
-
-def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=DEADLINE
+        _command(arguments),
+        cwd=folder,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
     )
+
+
+def run_forked(forks: Forks, folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m module`` in ``folder`` to its end, in a process that need not import everything again."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = forks.start(
+            module, *arguments, environment=_environment(folder), folder=folder, outputs=(output, errors)
+        )
+        status = process.wait(DEADLINE)
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(["python", "-m", module, *arguments], status, output.read(), errors.read())
+
+
+@contextmanager
+def forked_authority(forks: Forks, folder: Path) -> Iterator[str]:
+    """The origin of an authorization server, which keeps its state in ``folder``."""
+    reading, writing = os.pipe()
+    with open(reading) as lines:
+        with open(writing, "w") as output:
+            process = forks.start(
+                *("demo_asgi.authority", "--port", "0", "--state", str(folder / "authority.json")),
+                environment=_environment(folder),
+                folder=folder,
+                outputs=(output, output),
+            )
+        try:
+            first = lines.readline()
+            assert first.startswith(READY), first + lines.read()
+            yield first.removeprefix(READY).strip()
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from demo_asgi.authority.clients import (
 )
 from demo_asgi.processes import STOP_AT_EOF, ServerStartError, running
 from tests.certificates import WRITERS, der
-from tests.demo.processes import DEADLINE, ROOT
+from tests.demo.processes import DEADLINE, ROOT, forked_authority
+from tests.forks import Forks
 
 
 class Client:
@@ -50,10 +51,9 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    state = tmp_path_factory.mktemp("authority") / "authority.json"
+def http(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with (
-        running("demo_asgi.authority", "--port", "0", "--state", str(state)) as origin,
+        forked_authority(forks, tmp_path_factory.mktemp("authority")) as origin,
         httpx.Client(base_url=origin, trust_env=False) as client,
     ):
         yield client
@@ -273,17 +273,16 @@ def test_browsers_cannot_use_the_switches(
     assert http.get("/faults", headers=headers).json()["down"] is False
 
 
-def test_tokens_and_keys_outlive_a_restart(tmp_path: Path) -> None:
+def test_tokens_and_keys_outlive_a_restart(forks: Forks, tmp_path: Path) -> None:
     """A second process with the same file knows the tokens and keys of the first one."""
-    arguments = ("--port", "0", "--state", str(tmp_path / "authority.json"))
     with (
-        running("demo_asgi.authority", *arguments) as origin,
+        forked_authority(forks, tmp_path) as origin,
         httpx.Client(base_url=origin, trust_env=False) as http,
     ):
         access_token = Client(http, OPAQUE_APP).token(grant_type=CLIENT_CREDENTIALS)
         keys = http.get("/jwks").json()
     with (
-        running("demo_asgi.authority", *arguments) as origin,
+        forked_authority(forks, tmp_path) as origin,
         httpx.Client(base_url=origin, trust_env=False) as http,
     ):
         assert Client(http, RESOURCE_SERVER).post("/introspect", token=access_token).json()["active"] is True

@@ -11,12 +11,13 @@ import pytest
 
 from demo_asgi.page import server, tokens
 from demo_asgi.page.locks import holding
-from tests.demo.processes import run_django
+from tests.demo.processes import run_forked
+from tests.forks import Forks
 
 
-def run_in_demo(folder: Path, code: str) -> None:
+def run_in_demo(forks: Forks, folder: Path, code: str) -> None:
     """Run ``code`` in a process with the demo's settings."""
-    finished = run_django(folder, "shell", "-c", code)
+    finished = run_forked(forks, folder, "django", "shell", "-c", code, "--settings", "demo_asgi.settings")
     assert finished.returncode == 0, finished.stderr
 
 
@@ -137,9 +138,9 @@ for _ in range(2):
 """
 
 
-def test_loads_are_measured_one_after_the_other_on_each_loop(tmp_path: Path) -> None:
+def test_loads_are_measured_one_after_the_other_on_each_loop(forks: Forks, tmp_path: Path) -> None:
     """No load distorts the figures of another one."""
-    run_in_demo(tmp_path, TWO_LOADS)
+    run_in_demo(forks, tmp_path, TWO_LOADS)
 
 
 # --- Views ------------------------------------------------------------------------------------------------------------
@@ -158,6 +159,6 @@ assert sorted(paths) == sorted({view.path for view in catalogue.SHOWN_VIEWS}), p
 """
 
 
-def test_each_view_is_looked_up_once(tmp_path: Path) -> None:
+def test_each_view_is_looked_up_once(forks: Forks, tmp_path: Path) -> None:
     """The routes of the views do not change, so they are looked up once."""
-    run_in_demo(tmp_path, LOOKED_UP)
+    run_in_demo(forks, tmp_path, LOOKED_UP)
