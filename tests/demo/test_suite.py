@@ -25,8 +25,10 @@ def test_the_suite_passes_offline() -> None:
     # Options for a run of all tests, such as coverage, do not apply to this run.
     outer = ("DJANGO_SETTINGS_MODULE", "PYTEST_ADDOPTS")
     environment = {name: value for name, value in os.environ.items() if name not in outer}
+    # The suite does not use Hypothesis, whose plugin takes long to import.
+    options = ("-q", "-p", "tests.demo.offline", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "tests.demo.offline", "-p", "no:cacheprovider", "demo_asgi"],
+        [sys.executable, "-m", "pytest", *options, "demo_asgi"],
         cwd=ROOT,
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
