@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -81,6 +82,7 @@ class Forks:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self._started: list[Fork] = []
 
     def start(
         self,
@@ -98,7 +100,28 @@ class Forks:
             socket.send_fds(self._control, [b"."], passed if listening is None else [*passed, listening])
         request = {"module": module, "arguments": arguments, "folder": str(folder), "environment": {**environment}}
         ours.sendall(json.dumps(request).encode() + b"\n")
-        return Fork(ours)
+        self._started.append(Fork(ours))
+        return self._started[-1]
+
+    def run(
+        self, module: str, *arguments: str, environment: Mapping[str, str], folder: Path | str, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m module arguments`` to its end."""
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            process = self.start(module, *arguments, environment=environment, folder=folder, outputs=(output, errors))
+            try:
+                status = process.wait(timeout)
+            finally:
+                process.kill()
+            output.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess([module, *arguments], status, output.read(), errors.read())
+
+    def stop(self) -> None:
+        """Kill what a failed test has left behind: this process waits for all that it forked."""
+        for each in self._started:
+            each.kill()
+            each.wait()
 
 
 @contextmanager
@@ -113,9 +136,13 @@ def forking(*modules: str, settings_module: str | None = None) -> Iterator[Forks
         command = [sys.executable, "-W", "error", "-m", "tests.forks", str(theirs.fileno()), *modules]
         with subprocess.Popen(command, env=variables, pass_fds=[theirs.fileno()]):
             theirs.close()
-            yield Forks(ours)
-            # The process ends at the end of its input, when all that it forked have ended.
-            ours.close()
+            forks = Forks(ours)
+            try:
+                yield forks
+            finally:
+                forks.stop()
+                # The process ends at the end of its input.
+                ours.close()
 
 
 def main(fd: int, modules: Sequence[str]) -> Program | None:

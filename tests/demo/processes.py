@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,14 +31,7 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def run_forked(forks: Forks, folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m module`` in ``folder`` to its end, in a process that need not import everything again."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = forks.start(
-            module, *arguments, environment=_environment(folder), folder=folder, outputs=(output, errors)
-        )
-        status = process.wait(DEADLINE)
-        output.seek(0)
-        errors.seek(0)
-        return subprocess.CompletedProcess(["python", "-m", module, *arguments], status, output.read(), errors.read())
+    return forks.run(module, *arguments, environment=_environment(folder), folder=folder, timeout=DEADLINE)
 
 
 @contextmanager

@@ -64,20 +64,17 @@ def get_site(variables: Mapping[str, str], forks: Forks) -> Iterator[GetSite]:
 @pytest.fixture
 def doctor(folder: Path, variables: Mapping[str, str], forks: Forks) -> Doctor:
     """Runs the command, on the machine of the site and with its settings, some of them changed."""
-    output, errors = folder / "doctor.json", folder / "doctor.log"
 
     def run(*arguments: str, **changed: str) -> tuple[int, Any]:
         own = {"OAUTH_GUARD_TEST_URLCONF": SITE, "SSL_CERT_FILE": str(folder / "authority.pem")}
-        with output.open("wb") as printed, errors.open("wb") as logged:
-            process = forks.start(
-                *("django", "oauth_doctor", "--json", *arguments),
-                environment={**os.environ, **own, **variables, **changed},
-                folder=folder,
-                outputs=(printed, logged),
-            )
-            status = process.wait(120)
-        assert "Traceback" not in errors.read_text()
-        return status, json.loads(output.read_text())
+        done = forks.run(
+            *("django", "oauth_doctor", "--json", *arguments),
+            environment={**os.environ, **own, **variables, **changed},
+            folder=folder,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode, json.loads(done.stdout)
 
     return run
 
