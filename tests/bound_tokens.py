@@ -3,28 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 from typing import Any
 
-from async_oauth_guard import BearerTokenValidator, InsufficientScopeError, TokenValidator
+from async_oauth_guard import BearerTokenValidator, InsufficientScopeError
 from async_oauth_guard.testing import FakeAuthorizationServer
 from tests.conftest import Committed
 from tests.kit.guarded_sites import introspecting, verifying
+from tests.own_tokens import Own
 from tests.site.models import BoundToken
-
-
-class Own(TokenValidator):
-    """The site's own source of tokens."""
-
-    def __init__(self, confirmation: Any) -> None:
-        super().__init__()
-        self.confirmation = confirmation
-
-    def authenticate_token(self, token_string: str) -> Any:
-        confirmation = self.confirmation
-        return SimpleNamespace(
-            is_expired=lambda: False, is_revoked=lambda: False, get_scope=lambda: "profile", cnf=confirmation, user=None
-        )
 
 
 class OwnChecks(Own):

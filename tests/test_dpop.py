@@ -40,11 +40,12 @@ from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.testing import FakeAuthorizationServer, override_oauth
 from async_oauth_guard.validators.remote import CLOCK
 from tests.answers import Answer, bearer
-from tests.bound_tokens import SOURCES, SOURCES_OF_KEYS, Own, commit_rows
+from tests.bound_tokens import SOURCES, SOURCES_OF_KEYS, commit_rows
 from tests.conftest import Committed
 from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS, SEND, introspecting, verifying
 from tests.kit.urls import async_view, sync_view
+from tests.own_tokens import Own
 from tests.proofs import KEY, OTHER_KEY, dpop, forget_proofs, hash_of, make_key, make_proof, public, thumbprint
 from tests.rfc9110 import Challenge
 from tests.sites import MODES, Witness, serving

@@ -14,9 +14,9 @@ from async_oauth_guard import BearerTokenValidator, DPoP, MutualTLS, ResourcePro
 from async_oauth_guard.testing import FakeAuthorizationServer
 from tests import asgi
 from tests.answers import bearer
-from tests.bound_tokens import Own
 from tests.conftest import Committed
 from tests.kit.guarded_sites import introspecting, verifying
+from tests.own_tokens import Own
 from tests.proofs import OTHER_KEY, dpop, make_proof, thumbprint
 from tests.site.models import OAuth2Token
 from tests.sites import serving

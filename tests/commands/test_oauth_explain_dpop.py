@@ -19,11 +19,11 @@ from async_oauth_guard.diagnostics.remedies import REMEDIES
 from async_oauth_guard.protocol.certificates import thumbprint
 from async_oauth_guard.testing import DPoPKey, FakeAuthorizationServer
 from async_oauth_guard.validators.remote import CLOCK
-from tests.bound_tokens import Own
 from tests.certificates import der, pem
 from tests.commands.test_oauth_explain import OF_PROOFS, PAGE, Told, run
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, introspecting, verifying
 from tests.kit.urls import async_view, sync_view
+from tests.own_tokens import Own
 from tests.proofs import forget_proofs
 from tests.sites import Urls
 from tests.terminals import read_samples

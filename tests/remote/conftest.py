@@ -307,14 +307,21 @@ def redis_url() -> str:
     return url
 
 
-@pytest.fixture
-def redis_prefix(redis_url: str) -> Iterator[str]:
-    """What the keys of this test begin with; they are gone when it ends."""
+@contextmanager
+def prefixed(redis_url: str) -> Iterator[str]:
+    """What keys begin with that are gone at the end."""
     prefix = f"oauth-guard-tests-{uuid.uuid4().hex}"
     yield prefix
     with closing(connect(redis_url)) as client:
         for key in client.scan_iter(match=f"{prefix}*"):
             client.delete(key)
+
+
+@pytest.fixture
+def redis_prefix(redis_url: str) -> Iterator[str]:
+    """What the keys of this test begin with; they are gone when it ends."""
+    with prefixed(redis_url) as prefix:
+        yield prefix
 
 
 class PrivateRedis:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
 from async_oauth_guard import DPoP, ResourceProtector
-from tests.bound_tokens import Own
+from tests.own_tokens import Own
 
 # Before any cache is used: the settings of the tests name none.
 settings.CACHES = {
