@@ -205,14 +205,14 @@ def forged(authority: Authority, number: int) -> str:
 
 
 def test_unknown_keys_within_the_cooldown(site: Site, authority: Authority, reasons: list[Any]) -> None:
-    """E7: a thousand tokens of a thousand unknown keys make no call just after a fetch, and are 401."""
+    """E7: two hundred tokens of two hundred unknown keys make no call just after a fetch, and are 401."""
     guarded = site.guard(authority.verifying())
     assert guarded.get(authority.jwt()).status == 200
     calls = len(authority.server.calls)
-    for first in range(0, 1000, 100):
+    for first in (0, 100):
         for answer in guarded.get_all([forged(authority, number) for number in range(first, first + 100)]):
             check_refused(answer)
-    assert reasons == [Reason.UNKNOWN_KEY] * 1000
+    assert reasons == [Reason.UNKNOWN_KEY] * 200
     assert len(authority.server.calls) == calls
     assert guarded.get(authority.jwt()).status == 200
     assert guarded.entered == 2
