@@ -70,13 +70,16 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
 BYTES = [bytes([number]) for number in range(1, 256) if number not in (0x0A, 0x0D)]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_any_byte(form: Callable[[bytes], bytes], view: str, server: Server) -> None:
-    """R3: whatever byte the header contains, the answer is the expected one, and never a server error."""
+@pytest.mark.parametrize("form", FORMS)
+def test_any_byte(form: str, server: Server) -> None:
+    """R3: whatever byte the header contains, the answer is the expected one, and never a server error.
+
+    One view gets every other byte, and the other view the rest. In the next form, they swap.
+    """
+    values = [FORMS[form](byte) for byte in BYTES]
+    views = [VIEWS[(byte[0] + list(FORMS).index(form)) % 2] for byte in BYTES]
     with ThreadPoolExecutor(4) as pool:
-        values = [form(byte) for byte in BYTES]
-        answers = list(pool.map(lambda value: server.send(view, presenting(value)), values))
+        answers = list(pool.map(lambda view, value: server.send(view, presenting(value)), views, values))
     wrong = [(value, answer) for value, answer in zip(values, answers, strict=True) if not is_right(value, answer)]
     assert wrong == []
 
@@ -172,7 +175,7 @@ def test_many_clients(server: Server) -> None:
     chance = random.Random(20)
     expected: dict[str | None, tuple[int, str | None]] = {token: (200, name) for token, name in USERS.items()}
     expected |= {"unknown": (401, None), "narrow": (403, None), None: (401, None)}
-    asked = [(chance.choice(list(expected)), chance.choice(VIEWS)) for _ in range(600)]
+    asked = [(chance.choice(list(expected)), chance.choice(VIEWS)) for _ in range(300)]
 
     def ask(token: str | None, view: str) -> tuple[int, str | None]:
         answer = server.send(view, bearer(token) if token else [])

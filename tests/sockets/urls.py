@@ -57,3 +57,6 @@ urlpatterns = [
     path("endless/", endless_view),
     path("state/", state),
 ]
+
+# Otherwise each collection looks through all that was imported. What requests leave behind comes later.
+gc.freeze()
