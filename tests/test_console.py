@@ -1,12 +1,13 @@
 """Commands on the pages: those of ``manage.py`` run in a small site; the rest is run elsewhere, or says why not."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.terminals import BLOCK, Terminal, opened, read_samples
+from tests.terminals import BLOCK, opened, read_samples
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -73,13 +74,20 @@ def test_every_command_has_its_place(page: Path) -> None:
             assert [line for line in lines if not (DJANGO.match(line) or ELSEWHERE.match(line))] == []
 
 
+Run = Callable[[str], tuple[str, int]]
+
+
 @pytest.fixture(scope="module")
-def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """A terminal in a site with the quickstart's model and views, a user, and a token in a file."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs a command in a site with the quickstart's model and views, a user, and a token in a file.
+
+    Each command runs once, because several pages and tables name the same. A process of Django costs a second.
+    """
     folder = tmp_path_factory.mktemp("site")
     with opened(folder, {"PYTHONPATH": str(ROOT)}) as terminal:
+        run = cache(terminal.run)
         for line in ("python -m django startproject mysite .", "python manage.py startapp accounts"):
-            assert terminal.run(line) == ("", 0)
+            assert run(line) == ("", 0)
         for name, code in re.findall(
             r"^```python\n# (accounts/\w+\.py)[^\n]*\n(.*?)^```$", QUICKSTART.read_text(), re.M | re.S
         ):
@@ -93,31 +101,32 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
             "python manage.py createsuperuser --noinput --username alice --email alice@example.com",
             "python manage.py oauth_token --verbosity 0 --user alice --scopes profile > token.txt",
         ):
-            output, status = terminal.run(line)
+            output, status = run(line)
             assert status == 0, output
-        yield terminal
+        yield run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
-def test_commands_run(terminal: Terminal, command: str) -> None:
+def test_commands_run(run: Run, command: str) -> None:
     """A command of a page is understood, and ends without a traceback; tests pass."""
-    output, status = terminal.run(command)
+    output, status = run(command)
     assert status in ({0} if command.endswith(" test") else FINE), output
     assert "Traceback" not in output
     assert UNKNOWN not in output
 
 
 @pytest.mark.slow
-def test_no_command(terminal: Terminal) -> None:
+def test_no_command(run: Run) -> None:
     """The test can distinguish an unknown command from a known one."""
-    output, status = terminal.run("python manage.py oauth_dcotor")
+    output, status = run("python manage.py oauth_dcotor")
     assert status in FINE
     assert UNKNOWN in output
 
 
 # --- exit statuses ---------------------------------------------------------------------------------------------------
 
+TOKEN = 'TOKEN=$(python manage.py oauth_token --user alice --scopes "profile email")'
 NOBODY = "ENDPOINT=http://127.0.0.1:9/introspect"
 STATUSES = {
     ("oauth_routes", 0): "python manage.py oauth_routes",
@@ -130,7 +139,7 @@ STATUSES = {
     ("oauth_doctor", 0): "python manage.py oauth_doctor",
     ("oauth_doctor", 1): f"{NOBODY} python manage.py oauth_doctor",
     ("oauth_doctor", 2): "python manage.py oauth_doctor --timeout 0",
-    ("oauth_token", 0): "python manage.py oauth_token --user alice",
+    ("oauth_token", 0): TOKEN,
     ("oauth_token", 2): "python manage.py oauth_token --user nobody",
 }
 """How each exit status of each command comes about."""
@@ -163,9 +172,9 @@ def test_statuses_of_one_command(page: str, command: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "status"), STATUSES)
-def test_statuses(terminal: Terminal, command: str, status: int) -> None:
+def test_statuses(run: Run, command: str, status: int) -> None:
     """A command ends with the status that the pages tell."""
-    output, ended_with = terminal.run(STATUSES[command, status])
+    output, ended_with = run(STATUSES[command, status])
     assert ended_with == status, output
     assert "Traceback" not in output
     assert UNKNOWN not in output
@@ -173,7 +182,6 @@ def test_statuses(terminal: Terminal, command: str, status: int) -> None:
 
 # --- samples ---------------------------------------------------------------------------------------------------------
 
-TOKEN = 'TOKEN=$(python manage.py oauth_token --user alice --scopes "profile email")'
 CURL = "curl -s -o /dev/null -w '%{http_code}\\n' -H \"Authorization: Bearer $TOKEN\""
 SAMPLES = [
     (TOKEN, "explain.md"),
@@ -197,8 +205,8 @@ def test_every_sample_is_compared() -> None:
 
 
 @pytest.mark.slow
-def test_sample_of_a_token(terminal: Terminal) -> None:
+def test_sample_of_a_token(run: Run) -> None:
     """The command prints the token with the same text that the page shows."""
     [typed] = [each for each in read_samples(ROOT / "docs" / "explain.md") if each.command == TOKEN]
-    output, _ = terminal.run(TOKEN)
+    output, _ = run(TOKEN)
     assert typed.is_answered_by(output), output
