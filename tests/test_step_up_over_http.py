@@ -133,8 +133,9 @@ def _rows(committed: Committed) -> None:
     committed.token(StepUpToken, access_token="expired", expires_at=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[FakeAuthorizationServer]:
+    """One for all tokens: each validator fetches its metadata and keys again."""
     with FakeAuthorizationServer(clients=CLIENTS) as running:
         yield running
 
