@@ -111,49 +111,80 @@ def test_every_public_name_is_offered(name: str) -> None:
     assert {each for each in names if not is_type_variable(module, each)} - set(module.__all__) == set()
 
 
-def run(code: str) -> str:
-    """What another interpreter prints."""
+# In order, in one interpreter: to start it and to import the package takes longer than all of these.
+STEPS = {
+    "import before setup": """
+import sys, threading, async_oauth_guard
+print(async_oauth_guard.require_oauth is not None)
+""",
+    "imports are few": """
+unwanted = ["httpx2", "requests", "urllib3", "aiohttp", "redis", "authlib.jose", "jwt", "oauth2_provider"]
+unwanted += ["django.contrib.auth.models", "pytest", "hypothesis", "rich", "opentelemetry"]
+unwanted += ["adrf", "drf_spectacular", "ninja", "rest_framework"]
+unwanted += ["async_oauth_guard.testing", "async_oauth_guard.management", "async_oauth_guard.console"]
+print([name for name in unwanted if name in sys.modules], threading.active_count())
+# From here on, they are not installed.
+sys.modules |= dict.fromkeys(["adrf", "drf_spectacular", "ninja", "opentelemetry", "rest_framework"])
+""",
+    "guarding without the app": """
+from django.conf import settings
+settings.configure(INSTALLED_APPS=[], ROOT_URLCONF="none", OAUTH_GUARD={})
+from async_oauth_guard import *
+p = ResourceProtector(BearerTokenValidator("a.B"))
+v = p("x", check=print)(lambda request: None); c = require_oauth(lambda request: None); print("done")
+""",
+    "import as an app": """
+settings.INSTALLED_APPS = ["async_oauth_guard"]
+import django; django.setup(); from django.core import checks
+from async_oauth_guard.diagnostics.checks import check_settings
+print(check_settings in checks.registry.registry.get_checks(), check_settings(None))
+""",
+    "without frameworks": """
+import async_oauth_guard.contrib, async_oauth_guard.testing
+from async_oauth_guard.diagnostics.url_checks import check_site
+require_oauth(lambda request: None); print(check_site(None))
+""",
+    "without OpenTelemetry": """
+try:
+    import async_oauth_guard.runtime.opentelemetry
+except ImportError as error:
+    print(error)
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[str, str]:
+    """What another interpreter prints in each step. A step that fails ends it."""
+    code = "".join(f"print({name!r}, end=': '){lines}" for name, lines in STEPS.items())
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=HERE.parent
     )
-    assert done.stderr == ""
-    return done.stdout.strip()
+    lines = (line.partition(": ") for line in done.stdout.splitlines())
+    return {"error": done.stderr} | {name: value for name, _, value in lines}
 
 
-CONFIGURE = "from django.conf import settings; settings.configure(INSTALLED_APPS={apps}, OAUTH_GUARD={{}}); "
-
-
-def test_import_before_setup() -> None:
-    """The package can be imported before ``django.setup()``, and without any settings at all."""
-    assert run("import async_oauth_guard; print(async_oauth_guard.require_oauth is not None)") == "True"
-
-
-def test_import_as_an_app() -> None:
-    """It can be the only entry in ``INSTALLED_APPS``, and registers its checks."""
-    code = CONFIGURE.format(apps="['async_oauth_guard']") + (
-        "import django; django.setup(); from django.core import checks; "
-        "from async_oauth_guard.diagnostics.checks import *; "
-        "print(check_settings in checks.registry.registry.get_checks(), check_settings(None))"
-    )
-    assert run(code) == "True []"
-
-
-def test_guarding_without_the_app() -> None:
-    """Views can be guarded without the app, and before ``django.setup()``."""
-    code = CONFIGURE.format(apps="[]") + (
-        "from async_oauth_guard import *; p = ResourceProtector(BearerTokenValidator('a.B')); "
-        "v = p('x', check=print)(lambda request: None); c = require_oauth(lambda request: None); print('done')"
-    )
-    assert run(code) == "done"
-
-
-def test_imports_are_few() -> None:
-    """Importing loads what the package needs and nothing that it can do without, and starts no thread."""
-    unwanted = ["httpx2", "requests", "urllib3", "aiohttp", "redis", "authlib.jose", "jwt", "oauth2_provider"]
-    unwanted += ["django.contrib.auth.models", "pytest", "hypothesis", "rich", "opentelemetry"]
-    unwanted += ["async_oauth_guard.testing", "async_oauth_guard.management", "async_oauth_guard.console"]
-    code = f"import sys, threading, async_oauth_guard; print([name for name in {unwanted} if name in sys.modules])"
-    assert run(f"{code}; print(threading.active_count())") == "[]\n1"
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        # The package can be imported before `django.setup()`, and without any settings at all.
+        ("import before setup", "True"),
+        # This loads what the package needs and nothing that it can do without, and starts no thread.
+        ("imports are few", "[] 1"),
+        # Views can be guarded without the app, and before `django.setup()`.
+        ("guarding without the app", "done"),
+        # It can be the only entry in `INSTALLED_APPS`, and registers its checks.
+        ("import as an app", "True []"),
+        # It needs no framework, and the checks of a site import none.
+        ("without frameworks", "[]"),
+        # Where the API is not installed the import says what to install.
+        ("without OpenTelemetry", "OpenTelemetry's API is not installed: pip install async-oauth-guard[otel]"),
+        ("error", ""),
+    ],
+)
+def test_in_another_interpreter(step: str, expected: str, printed: dict[str, str]) -> None:
+    """Each of these works in the given order, in a process that has imported nothing else."""
+    assert printed.get(step) == expected, printed["error"]
 
 
 def test_types_are_shipped() -> None:

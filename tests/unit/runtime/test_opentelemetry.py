@@ -3,8 +3,6 @@
 import asyncio
 import contextvars
 import gc
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -701,21 +699,3 @@ def test_origins_of_failed_places(telemetry: Telemetry) -> None:
     end(OutboundResponse(200, "", Secret(b"")))
     (recorded,) = calls(telemetry)
     assert (recorded.parent, recorded.links) == (None, ())
-
-
-def python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    return done.stdout.strip()
-
-
-def test_without_opentelemetry() -> None:
-    """Where the API is not installed the import says what to install; the package itself never asks for it."""
-    code = (
-        "import sys, async_oauth_guard; print('opentelemetry' in sys.modules); sys.modules['opentelemetry'] = None\n"
-        "try:\n    import async_oauth_guard.runtime.opentelemetry\nexcept ImportError as error:\n    print(error)"
-    )
-    assert python(code).splitlines() == [
-        "False",
-        "OpenTelemetry's API is not installed: pip install async-oauth-guard[otel]",
-    ]
