@@ -28,4 +28,10 @@ async def route(scope: Any, receive: Any, send: Any) -> None:
         await site(scope, receive, send)
 
 
-application = require_oauth.asgi(route, "profile", subprotocol="bearer")
+in_front = require_oauth.asgi(route, "profile", subprotocol="bearer")
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The site behind the guard, or without it where a client sends ``X-Unguarded``. So one process serves both."""
+    is_unguarded = (b"x-unguarded", b"1") in scope["headers"]
+    await (site if is_unguarded else in_front)(scope, receive, send)
