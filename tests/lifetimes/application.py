@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import os
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
@@ -184,6 +184,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     return await APPLICATIONS[name](scope, receive, send)
 
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+# Only what these views need: the other apps of the tests take most of the time in which a server starts.
+settings.configure(SECRET_KEY="x", ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=__name__, OAUTH_GUARD={})
 django.setup()
 views = get_asgi_application()
+# What is loaded stays. So a garbage collection looks only through what came later.
+gc.collect()
+gc.freeze()

@@ -139,8 +139,8 @@ def serve(name: str) -> Iterator[Server]:
         reserved.close()
         address = f"127.0.0.1:{port}" if name == "hypercorn" else str(port)
         log = Path(folder) / "server.log"
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "tests.settings"}
-        variables["OAUTH_GUARD_TEST_URLCONF"] = "tests.lifetimes.application"
+        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+        variables.pop("DJANGO_SETTINGS_MODULE", None)  # the application has its own settings
         with log.open("wb") as output:
             command = [sys.executable, *COMMANDS[name], address]
             process = subprocess.Popen(command, env=variables, cwd=folder, stdout=output, stderr=subprocess.STDOUT)

@@ -30,6 +30,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 import django
 from django.conf import settings
 settings.DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "oauth2_provider"]
 django.setup()
 
 from django.core.exceptions import ImproperlyConfigured
