@@ -157,7 +157,9 @@ def test_it_costs_nothing(tmp_path: Path) -> None:
     """
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)
-    without = [f"-pno:{name}" for name in ("django", "asyncio", "anyio", "cacheprovider")]
+    without = [
+        f"-pno:{name}" for name in ("django", "asyncio", "anyio", "cacheprovider", "hypothesispytest", "pytest_cov")
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-Werror", *without],
