@@ -355,7 +355,7 @@ KEYCLOAK: dict[str, Any] = {
 }
 """Claims that Keycloak adds."""
 
-REMEMBERED = 400_000
+REMEMBERED = 100_000
 """Bytes of a cache that is soon full."""
 
 

@@ -519,7 +519,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "yes": {"active": True},
     "no": {"active": False},
     "Keycloak": {"active": True, **KEYCLOAK},
-    "nested lists": {"active": True, "realm_access": [[[], [], [[]]]] * 300},
+    "nested lists": {"active": True, "realm_access": [[[], [], [[]]]] * 50},
     "long text": {"active": True, "picture": "x" * 5000},
 }
 
