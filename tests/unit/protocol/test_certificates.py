@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_oauth_guard.protocol.certificates import (
@@ -230,7 +230,9 @@ def test_tls_extension(extension: Any, is_read: bool) -> None:
     assert read_tls_extension(extension) == (der() if is_read else None)
 
 
+@pytest.mark.slow
 @proxies
+@settings(max_examples=50)
 @given(st.data())
 def test_any_value(proxy: str, data: Any) -> None:
     """Whatever the value, reading it raises nothing, and what is read is a certificate."""

@@ -28,17 +28,20 @@ from async_oauth_guard.protocol.challenges import (
     write_challenges,
 )
 from tests.rfc9110 import Challenge, read_challenges
+from tests.unit.characters import ANY_CHARACTER
 
 OWN = {"realm", "scope", "error", "error_description", "error_uri", "algs", "acr_values", "max_age"}
 BEARER = Protection("bearer", None, {})
 DPOP = Protection("DPoP", "other", {"algs": "ES256"})
 
 values = st.one_of(
-    st.text(max_size=20),
+    st.text(ANY_CHARACTER, max_size=20),
     st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20),
     st.text('"\\,= ', max_size=8),
 )
-names = st.one_of(st.text(max_size=8), st.sampled_from([*OWN, "Realm", "SCOPE", "a", "A", "b-c", "x y", "x=", "é"]))
+names = st.one_of(
+    st.text(ANY_CHARACTER, max_size=8), st.sampled_from([*OWN, "Realm", "SCOPE", "a", "A", "b-c", "x y", "x=", "é"])
+)
 parameters = st.dictionaries(names, st.one_of(values, st.integers(), st.booleans(), st.none()), max_size=4)
 
 

@@ -20,6 +20,7 @@ from async_oauth_guard.protocol.claims import (
     check_use,
 )
 from async_oauth_guard.protocol.provider_profiles import FORBIDDEN_TYPES, PROFILES, get_profile
+from tests.unit.characters import ANY_CHARACTER
 from tests.unit.driving import check_unverified
 
 NOW = 1_700_000_000.0
@@ -55,8 +56,8 @@ NO_NUMBERS: list[Any] = [
 ]
 NO_NAMES: list[Any] = ["", 5, True, ["ada"], {"id": "ada"}]
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(ANY_CHARACTER, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(ANY_CHARACTER, max_size=5), inner, max_size=3),
     max_leaves=8,
 )
 claim_names = [

@@ -24,6 +24,7 @@ from async_oauth_guard.protocol.credentials import (
     read_credentials,
 )
 from async_oauth_guard.protocol.secrets import PresentedToken
+from tests.unit.characters import ANY_CHARACTER
 
 MISSING = (MissingAuthorizationError, Reason.MISSING_CREDENTIALS)
 UNSUPPORTED = (UnsupportedTokenTypeError, Reason.UNSUPPORTED_SCHEME)
@@ -219,9 +220,9 @@ pieces = st.sampled_from(
     ["Bearer", "bearer", "BEARER", "Basic", " ", "  ", "\t", ",", "=", "==", "T", "a.b-c", '"', "é"]
 )
 headers = st.one_of(
-    st.text(max_size=20),
+    st.text(ANY_CHARACTER, max_size=20),
     st.lists(pieces, max_size=8).map("".join),
-    st.tuples(st.sampled_from(["Bearer ", "bearer  ", "Bearer\t"]), st.text(max_size=12)).map("".join),
+    st.tuples(st.sampled_from(["Bearer ", "bearer  ", "Bearer\t"]), st.text(ANY_CHARACTER, max_size=12)).map("".join),
     st.tuples(st.just("Bearer "), st.text(TOKEN_CHARACTERS, min_size=1, max_size=30)).map("".join),
 )
 

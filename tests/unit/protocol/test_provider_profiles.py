@@ -18,6 +18,7 @@ from async_oauth_guard.protocol.provider_profiles import (
     read_scope,
 )
 from async_oauth_guard.protocol.scopes import read_values
+from tests.unit.characters import ANY_CHARACTER
 from tests.unit.driving import check_unverified
 
 NOW = 1_700_000_000
@@ -849,8 +850,8 @@ def test_unknown_profile(name: Any) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(ANY_CHARACTER, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(ANY_CHARACTER, max_size=5), inner, max_size=3),
     max_leaves=8,
 )
 claim_names = sorted(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_oauth_guard.protocol.strict_json import read_json
+from tests.unit.characters import ANY_CHARACTER
 
 GOOD: list[tuple[bytes, Any]] = [
     (b"{}", {}),
@@ -92,8 +93,8 @@ values = st.recursive(
     | st.booleans()
     | st.integers(-(10**30), 10**30)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts),
+    | st.text(ANY_CHARACTER),
+    lambda parts: st.lists(parts) | st.dictionaries(st.text(ANY_CHARACTER), parts),
     max_leaves=10,
 )
 
