@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import RequestFactory
 from oauth2_provider.models import AccessToken as ToolkitAccessToken
 from oauth2_provider.models import Application
 
 from async_oauth_guard import AccessToken
-from async_oauth_guard.errors import Reason
-from async_oauth_guard.protocol.access_token import TokenState, _expiry_of, read_attribute
+from async_oauth_guard.errors import InvalidTokenError, Reason
+from async_oauth_guard.protocol.access_token import TokenState, _expiry_of, check_token, read_attribute
+from tests.ids import described
 from tests.site.models import OAuth2Token
 
 CLAIMS = {"scope": "a b", "sub": "7", "client_id": "c", "iss": "https://as", "aud": ["x", "y"], "exp": 100}
@@ -299,3 +301,44 @@ def test_authentication_of_a_row() -> None:
     token = AccessToken.of(request)
     assert token is not None
     assert (token["auth_time"], "acr" in token) == (at.timestamp(), False)
+
+
+@pytest.mark.parametrize(
+    ("claims", "options", "reason"),
+    [
+        ({"exp": 100}, {"now": 99}, None),
+        ({"exp": 100}, {"now": 100}, Reason.EXPIRED),
+        ({"exp": 100}, {"now": 104, "leeway": 5}, None),
+        ({"exp": 100}, {"now": 105, "leeway": 5}, Reason.EXPIRED),
+        ({"exp": 100}, {}, Reason.EXPIRED),
+        ({"nbf": 100}, {"now": 99}, Reason.NOT_YET_VALID),
+        ({"nbf": 100}, {}, None),
+        ({"exp": "100"}, {"now": 1}, Reason.MALFORMED_CLAIM),
+        ({}, {}, None),
+    ],
+)
+def test_validating_again(claims: dict[str, Any], options: dict[str, Any], reason: Reason | None) -> None:
+    """As with Authlib, ``validate()`` checks the lifetime again, at a given time or now. A token needs no ``exp``."""
+    if reason is None:
+        AccessToken(claims).validate(**options)
+        return
+    with pytest.raises(InvalidTokenError) as caught:
+        AccessToken(claims).validate(**options)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("token", [{"sub": "7"}, "text", object(), AccessToken({}), SimpleNamespace()])
+def test_possible_tokens(token: Any) -> None:
+    """Claims, a string and any other object can be a token."""
+    check_token(token)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [7, True, ["a"], (1,), print, (each for each in "a"), User, InvalidTokenError(), HttpResponse()],
+    ids=described,
+)
+def test_impossible_tokens(token: Any) -> None:
+    """R124: a mistake of a hook, such as an error that it returned instead of raising it, is not a token."""
+    with pytest.raises(TypeError, match=rf"must return a token .*; got {type(token).__name__}$"):
+        check_token(token)

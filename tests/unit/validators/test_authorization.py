@@ -705,3 +705,47 @@ def test_authorization_shows_no_token() -> None:
     found = FoundToken(None, Telling(), Telling())
     effects = [Call(print, (Telling(),), {"a": Telling()}), ReadModel(print, Telling(), blocking=False)]
     assert "the-token" not in repr([authorization, found, *effects])
+
+
+@pytest.mark.parametrize(("insufficient", "reason"), [(False, None), (True, Reason.INSUFFICIENT_GROUPS)])
+def test_own_scope_rule_for_groups(insufficient: bool, reason: Reason | None) -> None:
+    """As in Authlib, a custom ``scope_insufficient`` compares groups too, after the scopes, and in their place."""
+
+    class Grouped(OwnScopes):
+        def authenticate_token(self, token_string: str) -> Any:
+            return token(scope="x", groups=["h"])
+
+    validator, context = Grouped(), authorization_context("a", groups="g")
+    if reason is not None:
+        error = refusal([validator], context, PERFORM, PERFORM, False, insufficient)
+        assert error.reason == reason
+        return
+    authorization, effects = authorize([validator], context, PERFORM, PERFORM, False, insufficient)
+    compared = [effect.arguments for effect in effects if isinstance(effect, Call)][-2:]
+    assert compared == [("x", ["a"]), (authorization.attributes["groups"], ["g"])]
+
+
+NARROW: list[tuple[dict[str, Any], dict[str, Any], Reason | None]] = [
+    ({"acr_values": "gold"}, {"acr": "gold"}, None),
+    ({"acr_values": "gold"}, {"acr": "silver"}, Reason.INSUFFICIENT_ACR),
+    ({"authorization_details": {"type": "pay"}}, {"authorization_details": [{"type": "pay"}]}, None),
+    (
+        {"authorization_details": {"type": "pay"}},
+        {"authorization_details": [{"type": "read"}]},
+        Reason.INSUFFICIENT_AUTHORIZATION_DETAILS,
+    ),
+    ({"sender_constrained": True}, {}, Reason.BINDING_REQUIRED),
+    ({"acr_values": "gold", "scopes": {"POST": "a"}}, {"acr": "gold"}, Reason.METHOD_NOT_NAMED),
+]
+
+
+@pytest.mark.parametrize(("required", "claims", "reason"), NARROW)
+def test_narrow_tokens_that_a_hook_validated(required: Any, claims: dict[str, Any], reason: Reason | None) -> None:
+    """What is required of the token itself is checked also if a hook validated the token."""
+    found = AccessToken({"sub": "7", **claims})
+    if reason is None:
+        assert own_verdict(authorization_context(**required), found)[0].token is found
+        return
+    with pytest.raises(GuardError) as caught:
+        own_verdict(authorization_context(**required), found)
+    assert caught.value.reason == reason

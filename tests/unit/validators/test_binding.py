@@ -117,3 +117,24 @@ def test_before_a_hook() -> None:
         )
     bearer = SimpleNamespace(possession=NO_POSSESSION, cache=None, trace=None)
     assert drive(check_before_hook_flow(None, token, bearer)) == (None, [])
+
+
+class Judging:
+    """A validator that judges what it found, before the site's hook does."""
+
+    def __init__(self, reason: Reason | None) -> None:
+        self._reason = reason
+
+    def _check_before_hook(self, token: Any) -> Reason | None:
+        return self._reason
+
+
+def test_judged_before_a_hook() -> None:
+    """R68: if the validator refuses a token, the site's own `validate_token` is not called, and no proof is used."""
+    token, presented = {"cnf": {"jkt": JKT}}, context(cache=None)
+    with pytest.raises(InvalidTokenError) as caught:
+        drive(check_before_hook_flow(Judging(Reason.INACTIVE_TOKEN), token, presented), PERFORM)
+    assert caught.value.reason is Reason.INACTIVE_TOKEN
+    assert not presented.possession.proof.is_spent
+    drive(check_before_hook_flow(Judging(None), token, presented), PERFORM)
+    assert presented.possession.proof.is_spent

@@ -10,10 +10,16 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from async_oauth_guard import MutualTLS
-from async_oauth_guard.protocol.certificates import HEADERS
+from async_oauth_guard.protocol.certificates import HEADERS, thumbprint
+from async_oauth_guard.protocol.confirmation import CERTIFICATE, NO_POSSESSION
 from async_oauth_guard.runtime.run import arun, run
-from async_oauth_guard.validators.client_certificates import MissingTrustedProxiesError, client_certificate_flow
+from async_oauth_guard.validators.client_certificates import (
+    MissingTrustedProxiesError,
+    certified_possession,
+    client_certificate_flow,
+)
 from tests.certificates import WRITERS, der, pem
+from tests.ids import described
 
 PROXY = "10.0.0.1"
 
@@ -176,3 +182,27 @@ def test_callable_that_returns_something_else(returned: Any, make: Any) -> None:
     mtls = MutualTLS(lambda request: returned)
     with pytest.raises(TypeError, match="must return a bytes or None"):
         run(client_certificate_flow(mtls, make()))
+
+
+def test_certificate_without_a_request() -> None:
+    """R102: a certificate that a caller passes proves its thumbprint. No certificate proves nothing."""
+    assert certified_possession(der()).thumbprints == {CERTIFICATE: thumbprint(der())}
+    assert certified_possession(None) is NO_POSSESSION
+
+
+@pytest.mark.parametrize(
+    ("certificate", "kind", "said"),
+    [
+        (pem(), TypeError, "must be bytes (DER), got str"),
+        (bytearray(der()), TypeError, "must be bytes (DER), got bytearray"),
+        (pem().encode(), ValueError, "must be the DER of one X.509 certificate"),
+        (b"", ValueError, "must be the DER of one X.509 certificate"),
+        (der() + der(), ValueError, "must be the DER of one X.509 certificate"),
+    ],
+    ids=described,
+)
+def test_wrong_certificate_without_a_request(certificate: Any, kind: type[Exception], said: str) -> None:
+    """A caller's mistake is an error. The token is not treated as one that was presented without a certificate."""
+    with pytest.raises(kind) as caught:
+        certified_possession(certificate)
+    assert str(caught.value) == f"certificate {said}"
