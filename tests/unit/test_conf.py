@@ -6,8 +6,16 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from async_oauth_guard import BearerTokenValidator, JWTBearerTokenValidator, TokenValidator, render_problem
+from async_oauth_guard import (
+    BearerTokenValidator,
+    DPoP,
+    JWTBearerTokenValidator,
+    ResourceProtector,
+    TokenValidator,
+    render_problem,
+)
 from async_oauth_guard.conf import SETTING, GuardSettings, Options, check_option
+from async_oauth_guard.conf.options import check_dpop
 
 MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
 JWT_VALIDATOR = "async_oauth_guard.JWTBearerTokenValidator"
@@ -436,3 +444,32 @@ def test_no_compat(value: Any) -> None:
     """Any other is refused."""
     with pytest.raises((TypeError, ValueError), match="compat"):
         check_option("compat", value)
+
+
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "dummy": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+    "files": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "nowhere"},
+}
+
+
+@pytest.mark.parametrize("cache", [None, "default"])
+def test_dpop_without_a_conflict(cache: str | None) -> None:
+    """Proofs are remembered in each process, or in a cache that can. Without proofs, any cache may be used."""
+    with override_settings(CACHES=CACHES):
+        check_dpop(DPoP(), None, cache)
+        check_dpop(None, "authlib", "dummy")
+
+
+def test_dpop_as_authlib() -> None:
+    """R134: Authlib has no responses for DPoP."""
+    with pytest.raises(ValueError, match=r"^dpop and compat must not both be given, "):
+        ResourceProtector(dpop=True, compat="authlib")
+
+
+@pytest.mark.parametrize(("cache", "backend"), [("dummy", "DummyCache"), ("files", "FileBasedCache")])
+def test_dpop_with_a_cache_that_cannot_remember(cache: str, backend: str) -> None:
+    """R96: a cache that forgets proofs, or cannot add one atomically, would let in a proof twice."""
+    message = rf"^cache must be able to .* but '{cache}' is a {backend}; use Redis$"
+    with override_settings(CACHES=CACHES), pytest.raises(ImproperlyConfigured, match=message):
+        ResourceProtector(dpop=True, cache=cache)

@@ -15,6 +15,7 @@ from async_oauth_guard.errors import Reason
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime import event_loop
 from async_oauth_guard.runtime.effects import CacheWrite, Call, OutboundRequest
+from tests.ids import described
 from tests.unit.driving import DOWN, ISSUER, SigningKey, World, authorization_context, key_set, ok
 from tests.unit.validators.introspecting import (
     API,
@@ -611,3 +612,34 @@ def test_overridden_async_variants(name: str) -> None:
     """R124: a class that overrides an async variant is refused, because it would never be called."""
     with pytest.raises(TypeError, match=rf"Own.{name}\(\) would never be called: write async def {name[1:]}\(\)"):
         type("Own", (IntrospectTokenValidator,), {name: lambda self: None})
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({"active": True}, None),
+        ({"active": "true"}, Reason.INACTIVE_TOKEN),
+        ({}, Reason.INACTIVE_TOKEN),
+        (None, None),
+        ("text", Reason.INACTIVE_TOKEN),
+        (SimpleNamespace(is_expired=bool), None),
+    ],
+    ids=described,
+)
+def test_before_a_hook(found: Any, reason: Reason | None) -> None:
+    """R68: a custom ``validate_token`` gets only active tokens, and what has its own rules. It sees ``None`` itself."""
+    assert introspection()._check_before_hook(found) == reason
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"), [({"active": False}, Reason.INACTIVE_TOKEN), ({"active": True}, None), ("text", None)]
+)
+def test_before_a_hook_of_own_tokens(found: Any, reason: Reason | None) -> None:
+    """A custom ``authenticate_token`` may return any object, and only a mapping of it is a response."""
+
+    class Finding(IntrospectTokenValidator):
+        def authenticate_token(self, token_string: str) -> Any:
+            return found
+
+    validator = Finding(ENDPOINT, client_id="api", client_secret=SECRET, audience=API)
+    assert validator._check_before_hook(found) == reason
