@@ -162,3 +162,14 @@ def test_a_site_without_users_has_no_login_to_check() -> None:
             assert asked([CSRF, LOGIN], None) == (None, [CsrfViewMiddleware])
     finally:
         csrf._installed_checks.cache_clear()
+
+
+@pytest.mark.parametrize("middleware", [[LOGIN, CSRF], [CSRF, LOGIN]])
+def test_without_the_login_check(middleware: list[str]) -> None:
+    """A request with credentials that a browser sends by itself needs the CSRF check, but no session's login."""
+    request = RequestFactory().post("/")
+    with override_settings(MIDDLEWARE=middleware):
+        answer, effects = drive(session_checks_flow(request, wrapped(view), (), {}, login=False), REFUSAL)
+    assert answer is REFUSAL
+    [effect] = effects
+    assert type(effect.function.__self__) is CsrfViewMiddleware

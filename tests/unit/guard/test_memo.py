@@ -1,10 +1,12 @@
 """Which guards remember that they let a token in."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -150,3 +152,35 @@ def test_a_change_during_the_flow() -> None:
 def _authorize(protector: ResourceProtector, guard: Any) -> Any:
     presented = request()
     return run(protector.authorize_flow(presented, guard.requirements, protector.read_credentials(presented)))
+
+
+def change(inner: Any, lifetimes: Any) -> Any:
+    """Code between two guards that gives the token the next of these lifetimes."""
+
+    def changing(request: Any) -> Any:
+        request.oauth_token["exp"] = time.time() + next(lifetimes)
+        return inner(request)
+
+    async def achanging(request: Any) -> Any:
+        request.oauth_token["exp"] = time.time() + next(lifetimes)
+        return await inner(request)
+
+    return achanging if iscoroutinefunction(inner) else changing
+
+
+def view(request: Any) -> HttpResponse:
+    return HttpResponse()
+
+
+async def aview(request: Any) -> HttpResponse:
+    return HttpResponse()
+
+
+@pytest.mark.parametrize("inner", [view, aview])
+def test_token_that_code_between_guards_changes(inner: Any) -> None:
+    """The memo lets in no token that was changed for this request. The change does not count for other requests."""
+    protector = ResourceProtector(jwt(API))
+    lifetimes = [60, 60, 60, -60, 60, -60]
+    guarded: Any = protector(change(protector("a")(inner), iter(lifetimes)))
+    respond = async_to_sync(guarded) if inner is aview else guarded
+    assert [respond(request()).status_code for _ in lifetimes] == [200, 200, 200, 401, 200, 401]

@@ -17,9 +17,11 @@ from django.test import RequestFactory, override_settings
 from django.views import View
 
 from async_oauth_guard import (
+    DPoP,
     GuardError,
     InsufficientScopeError,
     IntrospectTokenValidator,
+    InvalidDPoPProofError,
     InvalidRequestError,
     InvalidTokenError,
     MissingAuthorizationError,
@@ -859,3 +861,113 @@ def test_own_acquire_token_that_hands_on(inner: Any, heard: list[Any]) -> None:
     assert response.status_code == 401
     assert read_challenges(response["WWW-Authenticate"])[0].parameters["realm"] == "r"
     assert [call[0] for call in heard] == ["authenticated", "rejected"]
+
+
+# What only a subclass or a caller without a request can get wrong.
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+def test_csrf_exempt_of_another_type(value: Any) -> None:
+    """R129: a class whose ``csrf_exempt`` is neither ``True`` nor ``False`` is refused when it is created."""
+    with pytest.raises(TypeError, match=rf"^Own.csrf_exempt must be True or False, got {type(value).__name__}$"):
+        type("Own", (ResourceProtector,), {"csrf_exempt": value})
+    for allowed in (True, False):
+        assert type("Own", (ResourceProtector,), {"csrf_exempt": allowed}).csrf_exempt is allowed  # type: ignore[attr-defined]
+
+
+class OwnWithoutScopes(ResourceProtector):
+    def acquire_token(self, request: Any) -> Any:  # type: ignore[override]
+        return token()
+
+
+class OwnAsyncWithoutScopes(ResourceProtector):
+    async def acquire_token(self, request: Any) -> Any:  # type: ignore[override]
+        return token()
+
+
+@views
+@pytest.mark.parametrize("cls", [OwnWithoutScopes, OwnAsyncWithoutScopes])
+def test_own_acquire_token_without_scopes(cls: Any, inner: Any) -> None:
+    """R124: a method that cannot get the scopes is refused for a guard that requires some, and only for such a one."""
+    for required in ({"scopes": "a"}, {"scope": "a"}, {"scopes": {"GET": "a"}}):
+        with pytest.raises(TypeError, match=rf"^{cls.__name__}.acquire_token\(\) must name the keyword scopes in its "):
+            cls(Source())(**required)
+    assert answer_of(cls(Source())()(inner), request_with()).status_code == 200
+
+
+@views
+@pytest.mark.parametrize("cls", [OwnAcquire, OwnAsyncAcquire])
+def test_scope_for_an_own_acquire_token(cls: Any, inner: Any) -> None:
+    """The keyword ``scope`` is another spelling, so a subclass's method gets it as its argument ``scopes``."""
+    protector = cls(TakesLevel())
+    protector.given = token()
+    for keywords, expected in ({"scope": "a"}, "a"), ({"scope": None, "scopes": "b"}, "b"):
+        assert answer_of(protector(**keywords)(inner), request_with()).status_code == 200
+        assert protector.asked == (expected, {"level": None})
+
+
+class Invalidated(Source):
+    """Records the tokens that it removes from its cache, and from which shared cache."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removed: list[Any] = []
+
+    def invalidate_flow(self, token: Any, cache: str | None) -> Any:
+        self.removed.append((token.reveal(), cache))
+        yield from ()
+
+
+@pytest.mark.parametrize(
+    "invalidate",
+    [ResourceProtector.invalidate, async_to_sync(ResourceProtector.ainvalidate)],
+    ids=["sync", "async"],
+)
+def test_invalidating(invalidate: Any) -> None:
+    """Every validator with a cache removes the token, also behind one of Authlib's, which has none."""
+
+    class OfAuthlib(AuthlibTokenValidator):
+        TOKEN_TYPE = "bearer"
+
+        def authenticate_token(self, token_string: str) -> Any:
+            return None
+
+    first, second = Invalidated(), Invalidated()
+    invalidate(ResourceProtector(first, OfAuthlib(), second, cache="default"), "good")
+    assert first.removed == second.removed == [("good", "default")]
+    with pytest.raises(TypeError):
+        invalidate(ResourceProtector(first), b"good")
+
+
+@validating
+@pytest.mark.parametrize(
+    ("presented", "message"),
+    [
+        ({"proof": b"p", "method": "GET", "uri": "https://x/"}, "^proof must be a string, got bytes$"),
+        ({"method": 7}, "^method must be a string, got int$"),
+        ({"uri": b"https://x/"}, "^uri must be a string, got bytes$"),
+        ({"proof": "p"}, "^method and uri must be given with proof"),
+        ({"proof": "p", "method": "GET"}, "^method and uri must be given with proof"),
+        ({"proof": "p", "uri": "https://x/"}, "^method and uri must be given with proof"),
+    ],
+)
+def test_validating_with_wrong_arguments(method: Any, presented: dict[str, Any], message: str) -> None:
+    """R96: a proof is valid for one request only, so its method and URI must be given with it."""
+    with pytest.raises(TypeError, match=message):
+        method(ResourceProtector(Source(), dpop=True), "good", **presented)
+
+
+@validating
+def test_validating_where_proofs_are_required(method: Any) -> None:
+    """R96: with ``required=True``, no token is valid without a proof, also without a request."""
+    assert method(ResourceProtector(Source(), dpop=True), "good")
+    with pytest.raises(InvalidDPoPProofError) as caught:
+        method(ResourceProtector(Source(), dpop=DPoP(required=True)), "good")
+    assert caught.value.reason == Reason.MISSING_PROOF
+
+
+@validating
+def test_validating_where_proofs_are_unknown(method: Any) -> None:
+    """A proof that the protector cannot check is the site's mistake, and nobody's valid proof."""
+    with pytest.raises(ImproperlyConfigured, match=r"must have dpop= to check a proof$"):
+        method(ResourceProtector(Source()), "good", proof="p", method="GET", uri="https://x/")

@@ -89,3 +89,18 @@ def test_headers_of_the_site() -> None:
         "cache-control": "no-store",
         "Vary": "Authorization",
     }
+
+
+def test_suspended_storing_is_neither_allowed_nor_forbidden() -> None:
+    """R131: until there is a response, Django's cache stores none. A view's ``False`` differs, and stays."""
+    request: Any = HttpRequest()
+    request._cache_update_cache = True
+    with StoringSuspended(request) as storing:
+        assert not request._cache_update_cache
+        assert request._cache_update_cache is not False
+        storing.resume(HttpResponse())
+    assert request._cache_update_cache is True
+    with StoringSuspended(request) as storing:
+        request._cache_update_cache = False
+        storing.resume(HttpResponse())
+    assert request._cache_update_cache is False
