@@ -725,6 +725,13 @@ def test_own_scope_rule_for_groups(insufficient: bool, reason: Reason | None) ->
     assert compared == [("x", ["a"]), (authorization.attributes["groups"], ["g"])]
 
 
+def test_details_with_an_own_scope_rule() -> None:
+    """Authorization details are checked after a custom ``scope_insufficient`` got the scopes, before it gets groups."""
+    context = authorization_context("a", groups="g", authorization_details={"type": "pay"})
+    error = refusal([OwnScopes()], context, PERFORM, PERFORM, False)
+    assert error.reason == Reason.INSUFFICIENT_AUTHORIZATION_DETAILS
+
+
 NARROW: list[tuple[dict[str, Any], dict[str, Any], Reason | None]] = [
     ({"acr_values": "gold"}, {"acr": "gold"}, None),
     ({"acr_values": "gold"}, {"acr": "silver"}, Reason.INSUFFICIENT_ACR),
