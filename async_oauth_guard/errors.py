@@ -147,10 +147,8 @@ class GuardError(OAuth2Error):
     validator: Any = None
     dpop_nonce: str | None = None
     vary: tuple[str, ...] = ("Authorization",)
-    # What a guard wrote into `scope`. REST framework completes an error again, with the scopes of its permissions.
+    # What a guard wrote into `scope`. A hook may raise the same error again, for another request.
     _named_scope: tuple[str, ...] = ()
-    # Whether the error belongs to the response to a request.
-    _is_taken: bool = False
     # If set, the response has the body and headers of this error instead.
     stand_in: OAuth2Error | None = None
 

@@ -37,7 +37,7 @@ def refuse_flow(
     if earlier is not None and refusal in (earlier, earlier.__cause__):
         # An overridden acquire_token() passes on the error that the protector raised.
         return cast("GuardError", earlier)
-    error = _own(adopt_error(refusal))
+    error = adopt_error(refusal)
     if isinstance(credentials, Credentials):
         error.scheme = credentials.scheme
     error = complete_error(protector, error, requirements.scopes.for_method(request.method))
@@ -47,17 +47,6 @@ def refuse_flow(
         yield from log_refusal_flow(request, error)
         yield from notify_flow(token_rejected, type(protector), request=request, error=error)
     return error
-
-
-def _own(error: GuardError) -> GuardError:
-    """``error``, or a copy if another request has it already: a hook may raise one object for several requests."""
-    if not error._is_taken:
-        error._is_taken = True
-        return error
-    own = type(error).__new__(type(error), *error.args)  # the constructor of a site's class may need other arguments
-    vars(own).update({name: value for name, value in vars(error).items() if name not in ("dpop_nonce", "stand_in")})
-    own.__cause__ = error
-    return own
 
 
 def complete_error(protector: Protector, error: GuardError, scopes: Requirement | None) -> GuardError:
