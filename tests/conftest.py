@@ -78,7 +78,7 @@ def _is_needed(name: str, item: pytest.Item) -> bool:
 
 
 def _spare_cases(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """The spare pairs, and of the other cases of each test all but some, which vary with the version of Python."""
+    """The spare pairs. Of each test's other cases, all but `CASES`, chosen by the version of Python."""
     kept: dict[str, list[pytest.Item]] = {}
     for item in items:
         if _is_spare_pair(item):

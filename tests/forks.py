@@ -4,7 +4,8 @@
 the variable ``DJANGO_SETTINGS_MODULE``, it sets up Django first. Then the forked processes have these settings, but
 each has the views that its own variable ``OAUTH_GUARD_TEST_URLCONF`` names.
 
-A forked process is as separate from the others as any. It has its own memory, environment, folder and output.
+A forked process is an ordinary, separate process, with its own memory, environment, folder and output. But variables
+that Python reads when it starts, such as ``PYTHONWARNINGS``, have no effect on it.
 """
 
 import gc
@@ -16,8 +17,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -27,6 +29,8 @@ from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 Program: TypeAlias = Callable[[], Any]
+DEADLINE = 60
+"""Seconds in which a process must be forked."""
 
 # What a server imports only when it starts.
 SERVER = (
@@ -47,6 +51,7 @@ class Fork:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        connection.settimeout(DEADLINE)
         self.pid = int(_read_line(connection))
         self.returncode: int | None = None
 
@@ -68,7 +73,9 @@ class Fork:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may have ended since.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -117,7 +124,7 @@ class Forks:
             errors.seek(0)
             return subprocess.CompletedProcess([module, *arguments], status, output.read(), errors.read())
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Kill what a failed test has left behind: this process waits for all that it forked."""
         for each in self._started:
             each.kill()
@@ -137,12 +144,9 @@ def forking(*modules: str, settings_module: str | None = None) -> Iterator[Forks
         with subprocess.Popen(command, env=variables, pass_fds=[theirs.fileno()]):
             theirs.close()
             forks = Forks(ours)
-            try:
+            # The process ends at the end of its input.
+            with closing(ours), closing(forks):
                 yield forks
-            finally:
-                forks.stop()
-                # The process ends at the end of its input.
-                ours.close()
 
 
 def main(fd: int, modules: Sequence[str]) -> Program | None:
@@ -176,7 +180,7 @@ def _reap(options: int) -> None:
 
 
 def _fork_and_report(passed: Sequence[int]) -> Program:
-    """Fork the process, and send its number and then its exit status to who requested it."""
+    """Fork the process. Send its process id, and later its exit status, to the requester."""
     connection, *outputs = passed
     with socket.socket(fileno=connection) as reports:
         request = json.loads(_read_line(reports))
@@ -187,9 +191,16 @@ def _fork_and_report(passed: Sequence[int]) -> Program:
         for each in outputs:
             os.close(each)
         reports.sendall(b"%d\n" % pid)
+        threading.Thread(target=_kill_without_requester, args=(reports, pid), daemon=True).start()
         _, status = os.waitpid(pid, 0)
         reports.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
+
+
+def _kill_without_requester(reports: socket.socket, pid: int) -> None:
+    # The requester sends nothing more. So this is the end of its process.
+    if not reports.recv(1):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _prepare(request: Mapping[str, Any], outputs: Sequence[int]) -> Program:

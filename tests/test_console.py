@@ -139,7 +139,7 @@ STATUSES = {
     ("oauth_doctor", 0): "python manage.py oauth_doctor",
     ("oauth_doctor", 1): f"{NOBODY} python manage.py oauth_doctor",
     ("oauth_doctor", 2): "python manage.py oauth_doctor --timeout 0",
-    ("oauth_token", 0): TOKEN,
+    ("oauth_token", 0): "python manage.py oauth_token --user alice",
     ("oauth_token", 2): "python manage.py oauth_token --user nobody",
 }
 """How each exit status of each command comes about."""

@@ -18,8 +18,8 @@ URI = "http://testserver/"
 NUMBER = 60_000
 # The caches of headers and keys are full after this many: they hold 1,024 entries, and every fourth proof adds one.
 WARM_UP = 6_000
-# Less than any object that could remember one proof.
-LIMIT = 21 * NUMBER
+# Bytes. A set of the proofs' hashes alone would need more.
+LIMIT = 2 * 1024 * 1024
 
 
 def garbage(number: int, good: str) -> str:

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from demo_asgi.serve import READY
-from tests.forks import Forks
+from tests.forks import Fork, Forks
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
@@ -34,6 +35,16 @@ def run_forked(forks: Forks, folder: Path, module: str, *arguments: str) -> subp
     return forks.run(module, *arguments, environment=_environment(folder), folder=folder, timeout=DEADLINE)
 
 
+def _read_first_line(lines: TextIO, process: Fork) -> str:
+    # Reading a line has no timeout, but it ends when the process is killed.
+    deadline = threading.Timer(DEADLINE, process.kill)
+    deadline.start()
+    try:
+        return lines.readline()
+    finally:
+        deadline.cancel()
+
+
 @contextmanager
 def forked_authority(forks: Forks, folder: Path) -> Iterator[str]:
     """The origin of an authorization server, which keeps its state in ``folder``."""
@@ -47,8 +58,8 @@ def forked_authority(forks: Forks, folder: Path) -> Iterator[str]:
                 outputs=(output, output),
             )
         try:
-            first = lines.readline()
-            assert first.startswith(READY), first + lines.read()
+            first = _read_first_line(lines, process)
+            assert first.startswith(READY), first
             yield first.removeprefix(READY).strip()
         finally:
             process.terminate()

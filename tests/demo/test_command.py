@@ -284,8 +284,7 @@ def test_errors_are_one_line(forks: Forks, tmp_path: Path, arguments: tuple[str,
 def test_a_file_that_is_no_database_is_not_changed(forks: Forks, tmp_path: Path) -> None:
     """``--database`` does not overwrite other files."""
     (tmp_path / "letter.txt").write_text("Dear Alice")
-    arguments = ("--port", "0", "--database", "letter.txt", "--authority", "http://127.0.0.1:9")
-    result = run_forked(forks, tmp_path, "demo_asgi", *arguments)
+    result = run_forked(forks, tmp_path, "demo_asgi", "--port", "0", "--database", "letter.txt")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert (tmp_path / "letter.txt").read_text() == "Dear Alice"
 
@@ -321,7 +320,7 @@ def _run_line(comment: str, line: str) -> str:
 
 
 def statuses_of(lines: list[str]) -> list[str]:
-    """The statuses that a shell gets which runs the printed lines."""
+    """The statuses that a shell gets when it runs the printed lines."""
     script = [_run_line(lines[index - 1], line) for index, line in enumerate(lines) if "curl " in line]
     output = subprocess.run(["sh"], input="\n".join(script), capture_output=True, text=True, timeout=DEADLINE).stdout
     return re.findall(r"^status (\d{3})$", output, re.MULTILINE)

@@ -122,6 +122,11 @@ def visiting(chromium: Browser, origin: str, client: PageClient) -> Iterator[Vis
     assert visit.hosts == {"127.0.0.1"}
 
 
+def focused(page: Page) -> str:
+    text: str = page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+    return text
+
+
 # --- Fixtures for modules that import them ----------------------------------------------------------------------------
 
 

@@ -145,6 +145,7 @@ COMMANDS = """
 import sys
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "diffsettings"])
+print("It ran.", flush=True)
 print("It ran.", file=sys.stderr)
 execute_from_command_line(["manage.py", "check"])
 """
@@ -158,4 +159,5 @@ def test_commands_run(run: Any) -> None:
     ran = run(UNUSABLE, "-c", COMMANDS)
     assert ran.returncode == 1
     assert ran.stderr.startswith("It ran.\n")
-    assert [ran.stderr.count(reason) for reason in REASONS] == [1, 1, 1, 1]
+    checked = ran.stdout.partition("It ran.\n")[2] + ran.stderr
+    assert [checked.count(reason) for reason in REASONS] == [1, 1, 1, 1]

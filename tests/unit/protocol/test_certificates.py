@@ -230,7 +230,6 @@ def test_tls_extension(extension: Any, is_read: bool) -> None:
     assert read_tls_extension(extension) == (der() if is_read else None)
 
 
-@pytest.mark.slow
 @proxies
 @settings(max_examples=50)
 @given(st.data())

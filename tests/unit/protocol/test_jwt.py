@@ -538,7 +538,6 @@ texts = st.one_of(
 )
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(token=texts)
 @example(token="\ud800.\ud800.\ud800")

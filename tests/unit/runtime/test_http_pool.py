@@ -160,7 +160,7 @@ HOSTILE: dict[str, Behaviour] = {
     "single bytes": Kept(*(bytes([byte]) for byte in ONE), every=0.001),
     "early hints": Kept(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3 + ONE),
     "continue": Kept(b"HTTP/1.1 100 Continue\r\n\r\n", ONE),
-    "endless interim responses": Kept(*[b"HTTP/1.1 102 Processing\r\n\r\n" * 10] * 200),
+    "endless interim responses": Kept(*[b"HTTP/1.1 102 Processing\r\n\r\n" * 200] * 40),
     "switching protocols": Raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
     "204 with a body": Kept(head(b"Content-Length: 2", status=b"HTTP/1.1 204 No Content") + b"{}"),
     "304": Kept(head(status=b"HTTP/1.1 304 Not Modified")),
