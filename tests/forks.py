@@ -193,7 +193,8 @@ def _fork_and_report(passed: Sequence[int]) -> Program:
         reports.sendall(b"%d\n" % pid)
         threading.Thread(target=_kill_without_requester, args=(reports, pid), daemon=True).start()
         _, status = os.waitpid(pid, 0)
-        reports.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+        with suppress(BrokenPipeError):  # the requester was killed
+            reports.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
