@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SOCKETS = int(os.environ.get("OAUTH_GUARD_TEST_SOCKETS", "200"))
 # At a time, because a machine that is busy accepts slowly.
-AT_ONCE = 100
+AT_ONCE = 50
 NOT_CUT = {"daphne"}
 
 
