@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from demo_asgi.serve import READY
 from tests.forks import Fork, Forks
@@ -35,12 +34,13 @@ def run_forked(forks: Forks, folder: Path, module: str, *arguments: str) -> subp
     return forks.run(module, *arguments, environment=_environment(folder), folder=folder, timeout=DEADLINE)
 
 
-def _read_first_line(lines: TextIO, process: Fork) -> str:
-    # Reading a line has no timeout, but it ends when the process is killed.
+@contextmanager
+def _killed_at_deadline(process: subprocess.Popen[str] | Fork) -> Iterator[None]:
+    """Reading a line has no timeout, but it ends when the process is killed."""
     deadline = threading.Timer(DEADLINE, process.kill)
     deadline.start()
     try:
-        return lines.readline()
+        yield
     finally:
         deadline.cancel()
 
@@ -58,7 +58,8 @@ def forked_authority(forks: Forks, folder: Path) -> Iterator[str]:
                 outputs=(output, output),
             )
         try:
-            first = _read_first_line(lines, process)
+            with _killed_at_deadline(process):
+                first = lines.readline()
             assert first.startswith(READY), first
             yield first.removeprefix(READY).strip()
         finally:
@@ -77,12 +78,10 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        deadline = threading.Timer(DEADLINE, process.kill)
-        deadline.start()
         try:
-            yield process
+            with _killed_at_deadline(process):
+                yield process
         finally:
-            deadline.cancel()
             process.kill()
 
 
