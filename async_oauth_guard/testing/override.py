@@ -123,7 +123,7 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
         """Decorate a test function, each test method of a class, or an ASGI application.
 
         Raises:
-            TypeError: the argument is none of these, or is a generator, or a class without test methods.
+            TypeError: the argument is something else, a generator, or a class without test methods.
         """
         decorate: Callable[[Any], Any] = self._decorate_class if isinstance(test, type) else self._decorate_function
         return decorate(test)  # type: ignore[no-any-return]

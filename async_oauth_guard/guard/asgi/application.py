@@ -60,7 +60,7 @@ class GuardedApplication:
         """Serve one connection.
 
         Raises:
-            ValueError: the type of the scope is none of ``http``, ``websocket`` and ``lifespan``.
+            ValueError: the type of the scope is not ``http``, ``websocket`` or ``lifespan``.
         """
         kind = scope["type"]
         if kind == "lifespan":
