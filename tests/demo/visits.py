@@ -106,7 +106,15 @@ class Visit:
     def hold(self, pattern: str) -> list[Route]:
         """Hold the next request for ``pattern`` until the test continues or aborts it."""
         held: list[Route] = []
-        self.page.route(pattern, lambda route: held.append(route), times=1)
+
+        # Once the last handler of a page is gone, Playwright continues what it held. So this one stays.
+        def hold_the_first(route: Route) -> None:
+            if held:
+                route.continue_()
+            else:
+                held.append(route)
+
+        self.page.route(pattern, hold_the_first)
         return held
 
 
