@@ -47,9 +47,9 @@ class CachePolicy:
     """How long introspection results are used, in seconds.
 
     Attributes:
-        active: the lifetime of an active result.
-        inactive: the lifetime of an inactive result.
-        stale: how much longer an active result may be used during an outage of the server.
+        active: the lifetime of an active result (the option ``cache_ttl``).
+        inactive: the lifetime of an inactive result (``negative_ttl``).
+        stale: how much longer an active result may be used during an outage of the server (``stale_if_error``).
         timeout: how long one step of an introspection may take.
     """
 

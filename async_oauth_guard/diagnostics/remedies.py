@@ -24,8 +24,8 @@ REMEDIES: Mapping[Reason, str] = {
         "one."
     ),
     Reason.TOKEN_TOO_LONG: (
-        "A token may have at most 32,768 characters. Configure the authorization server to write fewer claims, such as "
-        "groups by reference, or to issue opaque tokens."
+        "The header may have at most 32,768 characters, including the scheme. Configure the authorization server to "
+        "write fewer claims, such as groups by reference, or to issue opaque tokens."
     ),
     Reason.UNRECOGNISED_TOKEN: (
         "No validator accepts tokens of this form, or JWTs of this issuer. Compare `iss` with the `issuer` of the "

@@ -156,8 +156,8 @@ def _describe_scopes(by_method: Mapping[str, Requirement]) -> Iterator[str]:
     # A method that is not named is refused.
     named = [*((method, by_method[method]) for method in by_method if method != "*"), ("*", by_method.get("*"))]
     for method, requirement in named:
-        wanted = "no token" if requirement is None else _describe_alternatives(requirement) or "any token"
-        yield f"{'other methods' if method == '*' else method}: {wanted}"
+        needed = "refused" if requirement is None else _describe_alternatives(requirement) or "any token"
+        yield f"{'other methods' if method == '*' else method}: {needed}"
 
 
 def _describe_alternatives(requirement: Requirement) -> str:

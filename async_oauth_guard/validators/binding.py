@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
-from ..errors import Reason, TemporarilyUnavailableError, error_of
+from ..errors import Reason, error_of
 from ..protocol.access_token import TokenState, read_attribute
 from ..protocol.attributes import read_binding, read_user
 from ..protocol.certificates import thumbprint
@@ -18,15 +18,13 @@ from ..protocol.confirmation import (
     check_possession,
     check_presentation,
 )
-from ..protocol.dpop import Proof
 from ..protocol.rules import Rule, Trace, walk_flow
-from ..runtime.effects import CacheAdd, Flow, ReadModel, SingleFlight
-from ..runtime.replay_store import REPLAYS, Memory
+from ..runtime.effects import Flow, ReadModel
+from .dpop_replay import REPLAY
 
 __all__ = [
     "BINDING",
     "POSSESSION",
-    "REPLAY",
     "BindingContext",
     "bind_flow",
     "check_before_hook_flow",
@@ -34,9 +32,6 @@ __all__ = [
     "presenting",
     "read_trusted_state",
 ]
-
-# Seconds. A little more than the cache may take.
-_STORE_TIMEOUT: Final = 2.5
 
 POSSESSION: Final = "_oauth_possession"
 """The attribute of a request that holds the `Possession` that a guard has verified."""
@@ -81,7 +76,7 @@ def bind_flow(confirmation: Any, token_type: Any, context: BindingContext) -> Fl
     if context.possession is None:
         return
     binding = Binding(confirmation, token_type, context.possession, context.cache)
-    rules = BINDING if _has_proof_to_spend(context) else _WITHOUT_PROOF
+    rules = _WITHOUT_PROOF if context.possession.proof is None else BINDING
     reason = yield from walk_flow(rules, binding, context.trace)
     if reason is not None:
         raise error_of(reason)
@@ -127,46 +122,6 @@ def read_trusted_state(validator: Any, token: Any, names: Iterable[str]) -> Toke
     return TokenState(None, None, read_user(token), attributes, *_read_binding(validator, token))
 
 
-def _has_proof_to_spend(context: BindingContext) -> bool:
-    return context.possession is not None and context.possession.proof is not None
-
-
-def _spend_flow(binding: Binding) -> Flow[Reason | None]:
-    """Use the proof. RFC 9449 §11.1: "servers SHOULD store, in the context of the target URI, the jti value"."""
-    # The rule applies only to requests with a proof.
-    proof: Any = getattr(binding.possession, "proof", None)
-    if proof.is_spent:
-        return None
-    memory = REPLAYS.remember(proof.thumbprint, proof.digest, expires_at=proof.expires_at, now=proof.checked_at)
-    if memory is not Memory.NEW:
-        return Reason.REPLAYED_PROOF if memory is Memory.KNOWN else Reason.REPLAY_STORE_FULL
-    if binding.cache is not None:
-        reason = yield from _spend_in_cache_flow(binding.cache, proof)
-        if reason is not None:
-            return reason
-    proof.is_spent = True
-    return None
-
-
-def _spend_in_cache_flow(alias: str, proof: Proof) -> Flow[Reason | None]:
-    """Use the proof in the cache that workers share."""
-    add = CacheAdd(alias, f"async_oauth_guard:dpop:{proof.digest.hex()}", proof.expires_at - proof.checked_at)
-
-    def add_flow() -> Flow[bool | None]:
-        added: bool | None = yield add
-        return added
-
-    try:
-        # A key of its own: two requests must not share one result.
-        is_new = yield SingleFlight(object(), add_flow, _STORE_TIMEOUT)
-    except TemporarilyUnavailableError:
-        return Reason.REPLAY_STORE_UNAVAILABLE
-    if is_new is None:
-        return Reason.REPLAY_STORE_UNAVAILABLE
-    return None if is_new else Reason.REPLAYED_PROOF
-
-
-REPLAY: Rule[Binding, Any] = Rule("proof was not used before", _spend_flow, applies=_has_proof_to_spend, is_flow=True)
 BINDING: Sequence[Rule[Binding, Any]] = (
     Rule("cnf can be checked", check_confirmation),
     Rule("scheme of the token", check_presentation),

@@ -175,7 +175,9 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         if introspection_endpoint is not None:
             # Check it even if a subclass introspects tokens itself, because its hook may call `super()`.
             check_endpoint(introspection_endpoint, allow_insecure_http)
-        self._lifetimes = CachePolicy(float(cache_ttl), float(negative_ttl), float(stale_if_error), float(timeout))
+        self._lifetimes = CachePolicy(
+            active=float(cache_ttl), inactive=float(negative_ttl), stale=float(stale_if_error), timeout=float(timeout)
+        )
         self._reset_state()
         own = self._overrides
         self._answers_itself = own.introspect_token or (own.authenticate_token and issuer is None)

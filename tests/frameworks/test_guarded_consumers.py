@@ -248,7 +248,7 @@ async def test_expiry(protector: ResourceProtector, consumer: int, monkeypatch: 
     assert leaving.codes == [3000]
 
 
-@shows("`recheck` rejects the token")
+@shows("`recheck` refuses the token")
 @pytest.mark.parametrize("consumer", [0, 1])
 async def test_recheck(protector: ResourceProtector, consumer: int) -> None:
     """The client and the consumer get the code 3000 too."""

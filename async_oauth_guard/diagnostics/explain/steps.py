@@ -15,7 +15,7 @@ from ...protocol.jwt import Jwt, parse_jwt
 from ...protocol.rules import Rule, rules_for
 from ...protocol.secrets import Secret
 from ...validators.authorization import OWN
-from ...validators.binding import REPLAY
+from ...validators.dpop_replay import REPLAY
 from .notes import Trace, shown_claims
 
 __all__ = ["RuleDetail", "Step", "claims_of_proof", "is_refused_for_proof", "proof_steps", "steps_of"]

@@ -139,7 +139,7 @@ WORDS: list[tuple[dict[str, Any], str]] = [
     ({"scopes": ["profile email", "user"]}, "profile and email, or user"),
     ({"scopes": {"GET": "read", "*": "write"}}, "GET: read; other methods: write"),
     ({"scopes": {"*": "write", "GET": "read"}}, "GET: read; other methods: write"),
-    ({"scopes": {"GET": None, "POST": ["a b", "c"]}}, "GET: any token; POST: a and b, or c; other methods: no token"),
+    ({"scopes": {"GET": None, "POST": ["a b", "c"]}}, "GET: any token; POST: a and b, or c; other methods: refused"),
     ({"scopes": {"*": None}}, "any token"),
     ({"groups": "staff", "roles": ["editor author", "chief"]}, "groups staff; roles editor and author, or chief"),
     ({"groups": []}, "any token"),
