@@ -13,14 +13,14 @@ from django.views import View
 
 __all__ = [
     "ANY",
+    "attribute_of",
     "attributes_stored",
-    "cells",
-    "found",
+    "cells_of",
     "instructions",
     "is_called",
     "is_of_super",
     "keeps_self",
-    "members",
+    "members_named",
     "name_of_self",
 ]
 
@@ -116,18 +116,18 @@ def instructions(code: CodeType) -> Sequence[_Instruction]:
     return [each for each in found if each.kind not in _FILLERS]
 
 
-def cells(function: Any) -> Mapping[str, Any]:
+def cells_of(function: Any) -> Mapping[str, Any]:
     """The variables of enclosing functions that a function uses, by name, except those that are not assigned yet."""
     pairs = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     return {name: cell.cell_contents for name, cell in pairs if cell != CellType()}
 
 
-def found(cls: type, name: str) -> Any:
+def attribute_of(cls: type, name: str) -> Any:
     """The attribute of a class or its first parent that defines it, without calling descriptors."""
     return next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
 
 
-def members(cls: type, name: str) -> Iterable[Any]:
+def members_named(cls: type, name: str) -> Iterable[Any]:
     """The methods and other descriptors with this name in all classes except Django's ``View``."""
     defined = [vars(each)[name] for each in cls.__mro__ if each not in (View, object) and name in vars(each)]
     return [member for member in defined if hasattr(type(member), "__get__")]

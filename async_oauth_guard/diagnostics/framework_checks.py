@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error
 
 from ..guard.ninja_operations import INSTALLED, operations_of
 from ..guard.rest_permissions import alternatives, has_requirements, is_oauth_authentication
-from .code_analysis import cells
+from .code_analysis import cells_of
 from .rest_framework_views import listed_classes
 from .routes import Route, dotted_path, is_excused
 from .view_analysis import class_behind, guard_of_authenticator, guarding_of_callback, layers_of
@@ -90,7 +90,7 @@ def _class_of(callback: Any) -> tuple[Any, Mapping[str, Any]]:
     cls = class_behind(innermost)
     if cls is None or cls is innermost:
         return None, {}
-    return cls, cells(innermost)["initkwargs"]
+    return cls, cells_of(innermost)["initkwargs"]
 
 
 def _order_message(route: Route, first: Any) -> CheckMessage:

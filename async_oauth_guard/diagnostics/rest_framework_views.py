@@ -11,7 +11,7 @@ from typing import Any
 
 from ..guard.rest_permissions import alternatives, is_oauth_authentication, make_guard
 from ..guard.view_guard import ViewGuard
-from .code_analysis import ANY, cells, found, members
+from .code_analysis import ANY, attribute_of, cells_of, members_named
 
 __all__ = [
     "describes_nothing",
@@ -70,7 +70,7 @@ def _is_function_of(function: Any, modules: Sequence[str], names: Sequence[str])
 def function_behind(layer: Any) -> Any:
     """The function that ``@api_view`` made the handler ``layer`` for, or ``None``."""
     is_handler = _is_function_of(layer, ("rest_framework.decorators", "adrf.decorators"), ("handler",))
-    return cells(layer).get("func") if is_handler else None
+    return cells_of(layer).get("func") if is_handler else None
 
 
 def is_of_framework(function: Any) -> bool:
@@ -86,7 +86,7 @@ def handlers_of_set(actions: Mapping[str, str]) -> dict[str, str]:
 
 def describes_nothing(cls: type, given: Mapping[str, Any], handler: Any) -> bool:
     """Whether ``handler`` is the frameworks' own ``options``, and the view has no metadata for it."""
-    metadata = given.get("metadata_class", found(cls, "metadata_class"))
+    metadata = given.get("metadata_class", attribute_of(cls, "metadata_class"))
     return metadata is None and is_of_framework(handler) and handler.__name__ == "options"
 
 
@@ -96,14 +96,14 @@ def run_before_permissions(cls: type) -> list[Any]:
     return [
         member
         for name in _BEFORE
-        for member in members(cls, name)
+        for member in members_named(cls, name)
         if any(vars(each).get(name) is member for each in own)
     ]
 
 
 def listed_classes(cls: type, given: Mapping[str, Any], name: str) -> Sequence[Any]:
     """What a view lists under this name; empty if it is computed. ``given`` are the arguments of ``as_view()``."""
-    value = given[name] if name in given else found(cls, name)
+    value = given[name] if name in given else attribute_of(cls, name)
     return value if type(value) in (list, tuple) else ()
 
 
@@ -130,7 +130,7 @@ def _checks_permissions(cls: type, given: Mapping[str, Any], changes: Set[str]) 
 
 
 def _is_checked(cls: type, name: str) -> bool:
-    method = found(cls, name)
+    method = attribute_of(cls, name)
     # Django REST framework lacks the methods that only adrf has.
     return method is None or is_of_framework(method)
 
@@ -143,5 +143,5 @@ def requires_scopes(permission: Any) -> bool:
     """Whether this is a `HasScopes` whose decision no subclass overrides."""
     if type(permission).__module__ != f"{_CONTRIB}.permissions":
         return False
-    methods = (found(permission, name) for name in ("__init__", "has_permission", "_decide", "_refusal_of"))
+    methods = (attribute_of(permission, name) for name in ("__init__", "has_permission", "_decide", "_refusal_of"))
     return all(_module_of(method) == f"{_CONTRIB}.permissions" for method in methods)

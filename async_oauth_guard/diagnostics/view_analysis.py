@@ -16,10 +16,18 @@ from ..guard import decorators
 from ..guard.mixins import MIXIN_ATTRIBUTES, ProtectedResourceMixin
 from ..guard.ninja_operations import NINJA, operations_of
 from ..guard.view_guard import ViewGuard
-from .code_analysis import ANY, attributes_stored, instructions, is_called, is_of_super, keeps_self, name_of_self
-from .code_analysis import cells as _cells
-from .code_analysis import found as _found
-from .code_analysis import members as _members
+from .code_analysis import (
+    ANY,
+    attribute_of,
+    attributes_stored,
+    cells_of,
+    instructions,
+    is_called,
+    is_of_super,
+    keeps_self,
+    members_named,
+    name_of_self,
+)
 from .rest_framework_views import (
     describes_nothing,
     function_behind,
@@ -118,7 +126,7 @@ def guarding_of_callback(callback: Any) -> ViewGuards:
     innermost = steps[-1].layer
     guarding = ViewGuards(steps)
     if _is_view_of_class(innermost):
-        made_from = _cells(innermost)
+        made_from = cells_of(innermost)
         inner = _guarding_of_class(made_from["cls"], made_from["initkwargs"], made_from.get("actions"))
         guarding = replace(inner, steps=(*steps, *inner.steps))
     elif operations := operations_of(innermost):
@@ -138,7 +146,7 @@ def _steps_of(view: Any) -> tuple[Step, ...]:
 
 
 def _steps_in_class(cls: type, name: str) -> tuple[Step, ...]:
-    found = _found(cls, name)
+    found = attribute_of(cls, name)
     # Any other descriptor may return a different object.
     is_itself = isinstance(found, FunctionType | functools.partial) or not hasattr(type(found), "__get__")
     return _steps_of(found) if is_itself else (Step(found),)
@@ -156,7 +164,7 @@ def layers_of(view: Any) -> Iterator[Any]:
 def class_behind(layer: Any) -> type | None:
     """The class, if ``layer`` is a class or the result of Django's ``as_view()``; otherwise ``None``."""
     # `view_class` is not reliable: decorators copy it, and any code can set it.
-    cls = _cells(layer)["cls"] if _is_view_of_class(layer) else layer
+    cls = cells_of(layer)["cls"] if _is_view_of_class(layer) else layer
     return cls if isinstance(cls, type) else None
 
 
@@ -170,7 +178,7 @@ def _next_layer(layer: Any) -> Any:
     if isinstance(layer, functools.partial) and type(layer).__call__ is functools.partial.__call__:
         return layer.func
     if _is_of(django_decorators, layer, "_wrapper"):
-        return _decorated(**_cells(layer))
+        return _decorated(**cells_of(layer))
     if (function := function_behind(layer)) is not None:
         return function
     # `__wrapped__` may be wrong. A wrapper can only call what its code can access.
@@ -180,8 +188,8 @@ def _next_layer(layer: Any) -> Any:
 
 def _at_hand(layer: Any) -> Iterable[Any]:
     if isinstance(layer, FunctionType):
-        return _cells(layer).values()
-    call, attributes = _found(type(layer), "__call__"), getattr(layer, "__dict__", {})
+        return cells_of(layer).values()
+    call, attributes = attribute_of(type(layer), "__call__"), getattr(layer, "__dict__", {})
     names = call.__code__.co_names if isinstance(call, FunctionType) else ()
     return [attributes[name] for name in names if name in attributes]
 
@@ -250,7 +258,7 @@ def _is_run_of_ninja(run: Any) -> bool:
     """Whether this is Ninja's own method, of an object that no code has changed."""
     owner = getattr(run, "__self__", None)
     cls = type(owner)
-    if cls.__module__ != NINJA or run.__func__ is not _found(cls, "run"):
+    if cls.__module__ != NINJA or run.__func__ is not attribute_of(cls, "run"):
         return False
     return vars(owner).keys().isdisjoint(_RUN_BY_OPERATIONS)
 
@@ -266,7 +274,7 @@ def _auth_step(callbacks: Sequence[Any]) -> Step:
 
 def guard_of_authenticator(callback: Any) -> ViewGuard | None:
     """The guard of an ``OAuth``, or ``None`` for any other authenticator, and for a subclass that overrides methods."""
-    methods = (_found(type(callback), name) for name in ("__call__", "_flow"))
+    methods = (attribute_of(type(callback), name) for name in ("__call__", "_flow"))
     # Not `__module__`, which decorators copy.
     modules = {getattr(method, "__globals__", {}).get("__name__") for method in methods}
     if modules != {"async_oauth_guard.contrib.ninja.auth"}:
@@ -284,8 +292,9 @@ def _guarding_of_class(cls: Any, given: Mapping[str, Any], actions: Mapping[str,
     methods = tuple(by_method)
     if not all(_is_of_django(cls, name) for name in _BESIDE_HANDLERS):
         by_method["other methods"] = ()
-    setters = [name for name in ("head", "request", "args", "kwargs", *given) if hasattr(_found(cls, name), "__set__")]
-    run_before = [member for name in ("__init__", "setup", *setters) for member in _members(cls, name)]
+    assigned = ("head", "request", "args", "kwargs", *given)
+    setters = [name for name in assigned if hasattr(attribute_of(cls, name), "__set__")]
+    run_before = [member for name in ("__init__", "setup", *setters) for member in members_named(cls, name)]
     changes = _attributes_set(cls, run_before)
     if not {ANY, "__class__", "dispatch"}.isdisjoint(changes | given.keys()) or not _has_plain_objects(cls):
         return ViewGuards(methods=methods)
@@ -297,7 +306,8 @@ def _guarding_of_class(cls: Any, given: Mapping[str, Any], actions: Mapping[str,
 
 
 def _is_of_django(cls: Any, name: str) -> bool:
-    return _found(cls, name) is vars(View)[name] or is_of_framework(_found(cls, name))
+    found = attribute_of(cls, name)
+    return found is vars(View)[name] or is_of_framework(found)
 
 
 def _has_plain_objects(cls: Any) -> bool:
@@ -314,10 +324,11 @@ def _guards_of_handlers(
     guards = {}
     for name in names if type(names) in (list, tuple) else ():
         # `View.setup` uses `get` for HEAD if there is no `head`.
-        is_get = name == "head" and "get" not in names and _found(cls, name) is None
-        passed_on = (other for function, other in _PASSING_ON if function is _found(cls, name))
+        is_get = name == "head" and "get" not in names and attribute_of(cls, name) is None
+        passed_on = (other for function, other in _PASSING_ON if function is attribute_of(cls, name))
         handler = actions.get(name, "get" if is_get else next(passed_on, name))
-        is_none = _found(cls, handler) in (None, View.options) or describes_nothing(cls, given, _found(cls, handler))
+        found = attribute_of(cls, handler)
+        is_none = found in (None, View.options) or describes_nothing(cls, given, found)
         if isinstance(name, str) and name.islower() and not is_none:
             guards[name.upper()] = _guards_among(_steps_in_class(cls, handler))
     return guards
@@ -353,7 +364,8 @@ def _passage(cls: Any, given: Mapping[str, Any], changes: Set[str], after: int =
 def _guard_of_mixin(cls: type, given: Mapping[str, Any], changes: Set[str]) -> ViewGuard | None:
     if not changes.isdisjoint({ANY, *MIXIN_ATTRIBUTES}):
         return None
-    scopes, optional, protector = (given[name] if name in given else _found(cls, name) for name in MIXIN_ATTRIBUTES)
+    values = (given[name] if name in given else attribute_of(cls, name) for name in MIXIN_ATTRIBUTES)
+    scopes, optional, protector = values
     try:
         return _guard_of(protector(scopes, optional)(lambda request: None))
     except Exception:
@@ -380,7 +392,7 @@ def _attributes_set(cls: type, members: Iterable[Any]) -> Set[str]:
         found |= attributes_stored(innermost.__code__)
         names = set(innermost.__code__.co_names) - followed
         followed |= names
-        waiting += [each for name in names for each in _members(cls, name)]
+        waiting += [each for name in names for each in members_named(cls, name)]
     return found
 
 
@@ -393,4 +405,4 @@ def _calls_super(function: Any, owner: type) -> bool:
     named = [index for index, each in enumerate(found) if each.name == "dispatch"]
     calls = [is_of_super(found, index, name_of_self(code)) and is_called(found, index) for index in named]
     within = any("dispatch" in each.co_names for each in code.co_consts if isinstance(each, CodeType))
-    return any(calls) and all(calls) and not within and _cells(function).get("__class__") is owner
+    return any(calls) and all(calls) and not within and cells_of(function).get("__class__") is owner
