@@ -130,4 +130,4 @@ def attribute_of(cls: type, name: str) -> Any:
 def members_named(cls: type, name: str) -> Iterable[Any]:
     """The methods and other descriptors with this name in all classes except Django's ``View``."""
     defined = [vars(each)[name] for each in cls.__mro__ if each not in (View, object) and name in vars(each)]
-    return [member for member in defined if hasattr(type(member), "__get__")]
+    return [each for each in defined if hasattr(type(each), "__get__") or inspect.isdatadescriptor(each)]

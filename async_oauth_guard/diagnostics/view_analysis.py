@@ -293,10 +293,11 @@ def _guarding_of_class(cls: Any, given: Mapping[str, Any], actions: Mapping[str,
     if not all(_is_of_django(cls, name) for name in _BESIDE_HANDLERS):
         by_method["other methods"] = ()
     assigned = ("head", "request", "args", "kwargs", *given)
-    setters = [name for name in assigned if hasattr(attribute_of(cls, name), "__set__")]
-    run_before = [member for name in ("__init__", "setup", *setters) for member in members_named(cls, name)]
-    changes = _attributes_set(cls, run_before)
-    if not {ANY, "__class__", "dispatch"}.isdisjoint(changes | given.keys()) or not _has_plain_objects(cls):
+    # To assign such an attribute runs code, which may replace what Django looks up.
+    runs_code = any(hasattr(attribute_of(cls, name), "__set__") for name in assigned)
+    changes = _attributes_set(cls, [*members_named(cls, "__init__"), *members_named(cls, "setup")])
+    is_replaced = not {ANY, "__class__", "dispatch"}.isdisjoint(changes | given.keys())
+    if runs_code or is_replaced or not _has_plain_objects(cls):
         return ViewGuards(methods=methods)
     steps, is_to_handlers = _passage(cls, given, changes)
     looked_up = {*_BESIDE_HANDLERS, *map(str.lower, by_method), *View.http_method_names, *(actions or {}).values()}

@@ -805,6 +805,11 @@ def class_given_to_as_view(entry: Any) -> Any:
     return guarded_class(entry).as_view(__class__=type("Open", (View,), {"get": entry}))
 
 
+@way("GET")
+def dictionary_given_to_as_view(entry: Any) -> Any:
+    return guarded_handlers(entry).as_view(__dict__={"get": entry})
+
+
 @way("PUT")
 def handler_given_to_as_view(entry: Any) -> Any:
     cls = guarded_handlers(entry, http_method_names=["get"])
@@ -1391,6 +1396,27 @@ def parent(cls: Any) -> Any:
 @parent
 class SettingWithTheRequest(Entries):
     request = property(lambda self: None, let_everybody_in)
+
+
+class OpenedOnAssignment:
+    """A descriptor without ``__get__``."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        let_everybody_in(instance, value)
+
+
+@parent
+class SettingADescriptorWithTheRequest(Entries):
+    request = OpenedOnAssignment()
+
+
+@parent
+class SettingADescriptorInSetup(Entries, View):
+    page = OpenedOnAssignment()
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        self.page = 1
 
 
 @parent
