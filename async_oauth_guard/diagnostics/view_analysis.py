@@ -335,31 +335,28 @@ def _guards_of_handlers(
     return guards
 
 
-def _passage(cls: Any, given: Mapping[str, Any], changes: Set[str], after: int = -1) -> tuple[tuple[Step, ...], bool]:
+def _passage(cls: Any, given: Mapping[str, Any], changes: Set[str]) -> tuple[tuple[Step, ...], bool]:
     """The steps in ``dispatch``, and whether only guards come before Django's own ``dispatch``.
 
-    ``changes``: the attributes that may be set on the object itself. ``after``: the index of the last class in the MRO
-    that was examined.
+    ``changes``: the attributes that may be set on the object itself.
     """
-    number = next(
-        (number for number, each in enumerate(cls.__mro__) if number > after and "dispatch" in vars(each)), None
-    )
-    if number is None:
-        return (), False
-    owner = cls.__mro__[number]
-    steps = _steps_in_class(owner, "dispatch")
-    innermost = steps[-1].layer
-    if is_rest_dispatch(innermost):
-        changes = changes | _attributes_set(cls, run_before_permissions(cls))
-        return (*steps, *(Step(guard, guard) for guard in guards_of_permissions(cls, given, changes))), not changes
-    changes = changes | _attributes_set(cls, [vars(owner)["dispatch"]])
-    is_guard = _is_of(decorators, innermost, "inherited")
-    if innermost is vars(ProtectedResourceMixin)["dispatch"]:
-        steps = (*steps[:-1], Step(innermost, _guard_of_mixin(cls, given, changes)))
-    elif not is_guard and not _calls_super(innermost, owner):
-        return steps, innermost is View.dispatch
-    further, is_to_handlers = _passage(cls, given, changes, number)
-    return (*steps, *further), is_guard and is_to_handlers
+    steps: list[Step] = []
+    only_guards = True
+    for owner in (each for each in cls.__mro__ if "dispatch" in vars(each)):
+        steps += _steps_in_class(owner, "dispatch")
+        innermost = steps[-1].layer
+        if is_rest_dispatch(innermost):
+            changes = changes | _attributes_set(cls, run_before_permissions(cls))
+            steps += [Step(guard, guard) for guard in guards_of_permissions(cls, given, changes)]
+            return tuple(steps), only_guards and not changes
+        changes = changes | _attributes_set(cls, [vars(owner)["dispatch"]])
+        is_guard = _is_of(decorators, innermost, "inherited")
+        if innermost is vars(ProtectedResourceMixin)["dispatch"]:
+            steps[-1] = Step(innermost, _guard_of_mixin(cls, given, changes))
+        elif not is_guard and not _calls_super(innermost, owner):
+            return tuple(steps), only_guards and innermost is View.dispatch
+        only_guards = only_guards and is_guard
+    return tuple(steps), False
 
 
 def _guard_of_mixin(cls: type, given: Mapping[str, Any], changes: Set[str]) -> ViewGuard | None:
