@@ -11,13 +11,9 @@ from ..guard.rest_permissions import alternatives, has_requirements, is_oauth_au
 from .code_analysis import cells_of
 from .rest_framework_views import listed_classes
 from .routes import Route, dotted_path, is_excused
-from .view_analysis import class_behind, guard_of_authenticator, guarding_of_callback, layers_of
+from .view_analysis import class_behind, guard_of_authenticator, guarding_of_callback, innermost_of
 
 __all__ = ["check_operations", "check_rest_views"]
-
-
-def _innermost(view: Any) -> Any:
-    return list(layers_of(view))[-1]
 
 
 # --- Django Ninja ---
@@ -28,7 +24,7 @@ def check_operations(routes: Sequence[Route], allowed: Collection[str]) -> Itera
 
     ``allowed``: see `is_allowed`.
     """
-    found = [(route, operation) for route in routes for operation in operations_of(_innermost(route.callback))]
+    found = [(route, operation) for route in routes for operation in operations_of(innermost_of(route.callback))]
     yield from _open_messages(found, allowed)
     yield from _installation_messages([operation for _, operation in found])
 
@@ -37,10 +33,10 @@ def _open_messages(found: Collection[tuple[Route, Any]], allowed: Collection[str
     guarded: dict[Any, str] = {}
     for route, operation in found:
         if guarding_of_callback(operation.run).guards:
-            guarded.setdefault(_innermost(operation.view_func), route.path)
+            guarded.setdefault(innermost_of(operation.view_func), route.path)
     open_paths: dict[Any, dict[str, None]] = {}
     for route, operation in found:
-        function = _innermost(operation.view_func)
+        function = innermost_of(operation.view_func)
         if function in guarded and _is_open(route, operation) and not is_excused(route, allowed):
             open_paths.setdefault(function, {})[route.path] = None
     for function, paths in open_paths.items():
@@ -86,7 +82,7 @@ def check_rest_views(routes: Iterable[Route]) -> Iterator[CheckMessage]:
 
 
 def _class_of(callback: Any) -> tuple[Any, Mapping[str, Any]]:
-    innermost = _innermost(callback)
+    innermost = innermost_of(callback)
     cls = class_behind(innermost)
     if cls is None or cls is innermost:
         return None, {}

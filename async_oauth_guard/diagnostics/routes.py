@@ -24,7 +24,7 @@ from ..guard.ninja_operations import operations_of
 from ..guard.view_guard import ViewGuard
 from ..runtime.run import is_async
 from .validator_names import describe_validators
-from .view_analysis import ViewGuards, class_behind, guarding_of, guarding_of_callback, layers_of
+from .view_analysis import ViewGuards, class_behind, guarding_of, guarding_of_callback, innermost_of, layers_of
 
 __all__ = [
     "TO_GUARD",
@@ -159,8 +159,8 @@ def iter_routes(urlconf: Any = None) -> Iterator[Route]:
     Raises:
         ImproperlyConfigured: the URL configuration cannot be loaded.
     """
-    for found in _walk(_resolver(urlconf), _Trail()):
-        yield found.route()
+    for trail, pattern in _walk(_resolver(urlconf), _Trail()):
+        yield _route_at(trail, pattern)
 
 
 def import_urls() -> int:
@@ -186,11 +186,11 @@ def route_of(path: str, urlconf: Any = None) -> Route:
         match = resolver.resolve(_path_of(path))
     except Resolver404:
         raise LookupError(f"no route matches {path!r}") from None
-    for found in patterns:
-        if found.written == match.route and found.callback is match.func:
-            return found.route()
+    for trail, pattern in patterns:
+        if trail.written == match.route and pattern.callback is match.func:
+            return _route_at(trail, pattern)
     # A custom resolver found the view in another way.
-    return _Found(match.route, f"/{match.route}", match.view_name if match.url_name else None, match.func).route()
+    return _route(f"/{match.route}", match.view_name if match.url_name else None, match.func)
 
 
 def _path_of(url: str) -> str:
@@ -227,7 +227,7 @@ def is_excused(route: Route, patterns: Iterable[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Trail:
-    """What leads to a pattern: the route as Django writes it, its readable form, namespaces and URL configurations."""
+    """The way to a pattern: the route as Django writes it, its readable form, namespaces and URL configurations."""
 
     written: str = ""
     path: str = ""
@@ -243,29 +243,24 @@ class _Trail:
         return replace(self, written=written, path=self.path + _readable(pattern.pattern), namespaces=namespaces)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A URL pattern that was found. Its view has not been examined yet."""
+def _route_at(trail: _Trail, pattern: URLPattern) -> Route:
+    name = ":".join((*trail.namespaces, pattern.name)) if pattern.name else None
+    return _route(f"/{trail.path}", name, pattern.callback)
 
-    written: str
-    path: str
-    name: str | None
-    callback: Any
 
-    def route(self) -> Route:
-        callback = self.callback
-        guarding = guarding_of_callback(callback)
-        view, kind = _describe_view(callback)
-        return Route(
-            path=self.path,
-            name=self.name,
-            view=view,
-            callback=callback,
-            is_async=is_async(callback),
-            kind=kind,
-            csrf_exempt=_is_csrf_exempt(callback, guarding),
-            guarding=guarding,
-        )
+def _route(path: str, name: str | None, callback: Any) -> Route:
+    guarding = guarding_of_callback(callback)
+    view, kind = _describe_view(callback)
+    return Route(
+        path=path,
+        name=name,
+        view=view,
+        callback=callback,
+        is_async=is_async(callback),
+        kind=kind,
+        csrf_exempt=_is_csrf_exempt(callback, guarding),
+        guarding=guarding,
+    )
 
 
 def _resolver(urlconf: Any) -> URLResolver:
@@ -274,7 +269,8 @@ def _resolver(urlconf: Any) -> URLResolver:
     return get_resolver(urlconf)
 
 
-def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[_Found]:
+def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[tuple[_Trail, URLPattern]]:
+    """The URL patterns, each with what leads to its view. The views are not examined here."""
     patterns = _patterns(resolver)
     if any(resolver.urlconf_module is each for each in trail.within):
         raise ImproperlyConfigured(f"the URL configuration {_name_of_urlconf(resolver)} includes itself")
@@ -284,8 +280,7 @@ def _walk(resolver: URLResolver, trail: _Trail) -> Iterator[_Found]:
         if isinstance(pattern, URLResolver):
             yield from _walk(pattern, there)
         else:
-            name = ":".join((*there.namespaces, pattern.name)) if pattern.name else None
-            yield _Found(there.written, f"/{there.path}", name, pattern.callback)
+            yield there, pattern
 
 
 def _patterns(resolver: URLResolver) -> Sequence[URLPattern | URLResolver]:
@@ -351,7 +346,7 @@ def _describe_view(callback: Any) -> tuple[str, str]:
     layers = list(layers_of(callback))
     innermost = layers[-1]
     if operations := operations_of(innermost):
-        views = [list(layers_of(operation.view_func))[-1] for operation in operations]
+        views = [innermost_of(operation.view_func) for operation in operations]
         return ", ".join(dict.fromkeys(map(dotted_path, views))), "operation"
     if (cls := class_behind(innermost)) is not None:
         return dotted_path(cls), "class"

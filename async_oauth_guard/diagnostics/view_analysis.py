@@ -48,6 +48,7 @@ __all__ = [
     "guard_of_authenticator",
     "guarding_of",
     "guarding_of_callback",
+    "innermost_of",
     "layers_of",
 ]
 
@@ -159,6 +160,11 @@ def layers_of(view: Any) -> Iterator[Any]:
         view = None if class_behind(view) is not None else _next_layer(view)
         if view is None:
             return
+
+
+def innermost_of(view: Any) -> Any:
+    """The last of `layers_of`."""
+    return list(layers_of(view))[-1]
 
 
 def class_behind(layer: Any) -> type | None:
