@@ -21,6 +21,7 @@ __all__ = [
     "is_of_super",
     "keeps_self",
     "members_named",
+    "module_of",
     "name_of_self",
 ]
 
@@ -114,6 +115,11 @@ def instructions(code: CodeType) -> Sequence[_Instruction]:
         start, end = (line, column), (end_line, end_column)
         found += [_Instruction(kind, name, start, end) for kind, name in zip(kinds, names, strict=True)]
     return [each for each in found if each.kind not in _FILLERS]
+
+
+def module_of(function: Any) -> str:
+    """The name of the module that defines a function; empty for other objects. Decorators copy ``__module__``."""
+    return str(getattr(function, "__globals__", {}).get("__name__", ""))
 
 
 def cells_of(function: Any) -> Mapping[str, Any]:

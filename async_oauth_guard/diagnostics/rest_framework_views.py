@@ -11,7 +11,7 @@ from typing import Any
 
 from ..guard.rest_permissions import alternatives, is_oauth_authentication, make_guard
 from ..guard.view_guard import ViewGuard
-from .code_analysis import ANY, attribute_of, cells_of, members_named
+from .code_analysis import ANY, attribute_of, cells_of, members_named, module_of
 
 __all__ = [
     "describes_nothing",
@@ -59,12 +59,7 @@ def is_rest_dispatch(function: Any) -> bool:
 
 
 def _is_function_of(function: Any, modules: Sequence[str], names: Sequence[str]) -> bool:
-    # The module of its globals, because decorators copy `__module__`.
-    return (
-        isinstance(function, FunctionType)
-        and function.__globals__.get("__name__") in modules
-        and function.__code__.co_name in names
-    )
+    return isinstance(function, FunctionType) and module_of(function) in modules and function.__code__.co_name in names
 
 
 def function_behind(layer: Any) -> Any:
@@ -75,7 +70,7 @@ def function_behind(layer: Any) -> Any:
 
 def is_of_framework(function: Any) -> bool:
     """Whether one of the frameworks defines ``function``."""
-    return isinstance(function, FunctionType) and _module_of(function).startswith(_FRAMEWORKS)
+    return isinstance(function, FunctionType) and module_of(function).startswith(_FRAMEWORKS)
 
 
 def handlers_of_set(actions: Mapping[str, str]) -> dict[str, str]:
@@ -135,13 +130,9 @@ def _is_checked(cls: type, name: str) -> bool:
     return method is None or is_of_framework(method)
 
 
-def _module_of(function: Any) -> str:
-    return str(getattr(function, "__globals__", {}).get("__name__", ""))
-
-
 def requires_scopes(permission: Any) -> bool:
     """Whether this is a `HasScopes` whose decision no subclass overrides."""
     if type(permission).__module__ != f"{_CONTRIB}.permissions":
         return False
     methods = (attribute_of(permission, name) for name in ("__init__", "has_permission", "_decide", "_refusal_of"))
-    return all(_module_of(method) == f"{_CONTRIB}.permissions" for method in methods)
+    return all(module_of(method) == f"{_CONTRIB}.permissions" for method in methods)

@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ..guard.csrf import ExemptByGuard, exemptions_by_guard, kinds_of_checks
 from ..guard.keywords import UnenforceableError
+from .code_analysis import module_of
 from .framework_checks import check_operations, check_rest_views
 from .routes import TO_GUARD, Route, is_allowed, is_excused, iter_routes, patterns_of_allowed
 from .view_analysis import Step
@@ -227,7 +228,7 @@ def _may_skip_guard(route: Route) -> bool:
 
 def _may_skip(wrapper: Any, wrapped: Any) -> bool:
     """Whether a function of the site may return before it uses the name of what it wraps."""
-    if not isinstance(wrapper, FunctionType) or wrapper.__globals__["__name__"].startswith("django."):
+    if not isinstance(wrapper, FunctionType) or module_of(wrapper).startswith("django."):
         return False
     try:
         names = inspect.getclosurevars(wrapper)

@@ -26,6 +26,7 @@ from .code_analysis import (
     is_of_super,
     keeps_self,
     members_named,
+    module_of,
     name_of_self,
 )
 from .rest_framework_views import (
@@ -281,9 +282,7 @@ def _auth_step(callbacks: Sequence[Any]) -> Step:
 def guard_of_authenticator(callback: Any) -> ViewGuard | None:
     """The guard of an ``OAuth``, or ``None`` for any other authenticator, and for a subclass that overrides methods."""
     methods = (attribute_of(type(callback), name) for name in ("__call__", "_flow"))
-    # Not `__module__`, which decorators copy.
-    modules = {getattr(method, "__globals__", {}).get("__name__") for method in methods}
-    if modules != {"async_oauth_guard.contrib.ninja.auth"}:
+    if {module_of(method) for method in methods} != {"async_oauth_guard.contrib.ninja.auth"}:
         return None
     guard: ViewGuard = callback._oauth_guard
     return guard
