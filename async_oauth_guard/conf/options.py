@@ -13,16 +13,24 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
+from ..authorization_server.metadata import check_url
 from ..errors import GuardError
 from ..protocol.challenges import UnfitParameterError, check_parameters
 from ..protocol.dpop import DPoP
-from ..protocol.resource_metadata import PARAMETER
+from ..protocol.resource_metadata import PARAMETER, check_members, metadata_url
 from ..protocol.scopes import ImpliedScopes, ImpliedScopesLike, parse_implied_scopes
 from ..validators.client_certificates import MutualTLS
 from ..validators.hooks import attributes_of, realm_of
-from ..validators.options import check_metadata, document_url
 
-__all__ = ["Options", "RenderError", "check_dpop", "check_option", "check_validator"]
+__all__ = [
+    "Options",
+    "RenderError",
+    "check_dpop",
+    "check_option",
+    "check_validator",
+    "document_url",
+    "has_metadata",
+]
 
 # RFC 6454 §6.2, with a host as RFC 3986 §3.2.2 writes it in ASCII
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -117,10 +125,35 @@ def check_dpop(dpop: DPoP | None, compat: str | None, cache: str | None) -> None
         )
 
 
-def check_validator(
-    validator: Any, get_resource: Callable[[], str | None], has_metadata: Callable[[], bool] = lambda: False
-) -> None:
-    """Check that ``validator`` can be a protector's token validator. ``get_resource`` returns the protector's resource.
+def has_metadata(metadata: Any) -> bool:
+    """Whether a protector with this option has a document. An empty mapping overrides nothing, but there is one."""
+    return metadata is not None and metadata is not False
+
+
+def document_url(metadata: Any, resource: str | None) -> str | None:
+    """The URL of the document, or ``None`` without metadata.
+
+    Raises:
+        ImproperlyConfigured: ``resource`` cannot have a document.
+    """
+    if not has_metadata(metadata):
+        return None
+    if resource is None:
+        raise ImproperlyConfigured("metadata requires resource, because the document describes it")
+    try:
+        # RFC 9728 §1.2: the resource identifier uses the https scheme.
+        check_url(resource, allow_insecure_http=False)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"metadata requires a resource with https, or with http on a loopback address, got {resource!r}"
+        ) from None
+    return metadata_url(resource)
+
+
+def check_validator(validator: Any, get_resource: Callable[[], str | None], has_document: Callable[[], bool]) -> None:
+    """Check that ``validator`` can be a protector's token validator.
+
+    ``get_resource`` returns the protector's resource. ``has_document`` returns whether it has metadata.
 
     Raises:
         TypeError: ``validator`` is a class, has no ``authenticate_token`` or ``TOKEN_TYPE``, or did not call
@@ -136,11 +169,16 @@ def check_validator(
         raise TypeError(f"{type(validator).__name__}.__init__() must call super().__init__()")
     attributes = attributes_of(validator)
     check_parameters(realm_of(validator), attributes)
-    if PARAMETER in map(str.lower, attributes) and has_metadata():
+    if PARAMETER in map(str.lower, attributes) and has_document():
         raise UnfitParameterError(f"{PARAMETER!r} would appear in the challenge twice, because metadata is configured")
     join_protector = getattr(validator, "join_protector", None)
     if join_protector is not None:
         join_protector(get_resource)
+
+
+def _check_metadata(value: bool | Mapping[Any, Any]) -> None:
+    if not isinstance(value, bool):
+        check_members(value)
 
 
 def _check_compat(value: str) -> None:
@@ -186,6 +224,6 @@ _CHECKS: Mapping[str, tuple[Any, str, Callable[[Any], Any] | None]] = {
     "cache": (str, "the alias of a Django cache", _check_alias),
     "render_error": (callable, "a callable (request, error)", None),
     "mtls": (MutualTLS, "a MutualTLS", None),
-    "metadata": ((bool, Mapping), "True, or a mapping of members", check_metadata),
+    "metadata": ((bool, Mapping), "True, or a mapping of members", _check_metadata),
     "implied_scopes": (Mapping, "a mapping of scopes", parse_implied_scopes),
 }

@@ -13,8 +13,7 @@ from django.utils.functional import cached_property
 from ..protocol.dpop import DPoP, read_dpop
 from ..protocol.scopes import ImpliedScopesLike
 from ..validators.client_certificates import MutualTLS
-from ..validators.options import document_url, has_metadata
-from .options import Options, RenderError, check_dpop, check_option, check_validator
+from .options import Options, RenderError, check_dpop, check_option, check_validator, document_url, has_metadata
 
 __all__ = ["SETTING", "GuardSettings"]
 
@@ -229,7 +228,7 @@ def _build_mtls(where: str, options: Mapping[str, Any]) -> MutualTLS:
         raise ImproperlyConfigured(f"{where}: {error}") from error
 
 
-def _build(where: str, entry: Any, get_resource: Callable[[], str | None], has_metadata: Callable[[], bool]) -> Any:
+def _build(where: str, entry: Any, get_resource: Callable[[], str | None], has_document: Callable[[], bool]) -> Any:
     if not isinstance(entry, Mapping):
         raise ImproperlyConfigured(
             f"{where} must be a dictionary with 'BACKEND' and 'OPTIONS', got {type(entry).__name__}"
@@ -244,7 +243,7 @@ def _build(where: str, entry: Any, get_resource: Callable[[], str | None], has_m
     _check_options(f"{where}['OPTIONS']", backend, options)
     try:
         validator = backend(**options)
-        check_validator(validator, get_resource, has_metadata)
+        check_validator(validator, get_resource, has_document)
     except (TypeError, ValueError, ImproperlyConfigured) as error:
         raise ImproperlyConfigured(f"{where}['OPTIONS']: {error}") from error
     return validator

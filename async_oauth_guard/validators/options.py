@@ -14,11 +14,8 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final, TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
-
 from ..authorization_server.jwks import KeySource, StaticKeySource
 from ..authorization_server.metadata import check_url
-from ..protocol.resource_metadata import check_members, metadata_url
 
 __all__ = [
     "argument_context",
@@ -29,15 +26,12 @@ __all__ = [
     "check_max_concurrency",
     "check_endpoint",
     "check_optional_text",
-    "check_metadata",
     "check_seconds",
     "check_signed_responses",
     "check_text",
     "check_timeout",
     "check_verify",
-    "document_url",
     "fixed_keys",
-    "has_metadata",
     "known_options",
     "resolve_http_client",
 ]
@@ -185,36 +179,6 @@ def check_key_options(keys: KeySource | None, jwks: Any, jwks_uri: str | None) -
         raise ValueError("jwks and jwks_uri must not both be given")
     if isinstance(keys, StaticKeySource) and not keys.keys:
         raise ValueError("jwks must contain a key that can verify a signature")
-
-
-def check_metadata(metadata: bool | Mapping[Any, Any]) -> None:
-    if not isinstance(metadata, bool):
-        check_members(metadata)
-
-
-def has_metadata(metadata: Any) -> bool:
-    """Whether a protector with this option has a document. An empty mapping overrides nothing, but there is one."""
-    return metadata is not None and metadata is not False
-
-
-def document_url(metadata: Any, resource: str | None) -> str | None:
-    """The URL of the document, or ``None`` without metadata.
-
-    Raises:
-        ImproperlyConfigured: ``resource`` cannot have a document.
-    """
-    if not has_metadata(metadata):
-        return None
-    if resource is None:
-        raise ImproperlyConfigured("metadata requires resource, because the document describes it")
-    try:
-        # RFC 9728 §1.2: the resource identifier uses the https scheme.
-        check_url(resource, allow_insecure_http=False)
-    except ValueError:
-        raise ImproperlyConfigured(
-            f"metadata requires a resource with https, or with http on a loopback address, got {resource!r}"
-        ) from None
-    return metadata_url(resource)
 
 
 def check_endpoint(url: Any, allow_insecure_http: bool) -> None:

@@ -15,7 +15,7 @@ from async_oauth_guard import (
     render_problem,
 )
 from async_oauth_guard.conf import SETTING, GuardSettings, Options, check_option
-from async_oauth_guard.conf.options import check_dpop
+from async_oauth_guard.conf.options import check_dpop, document_url
 
 MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
 JWT_VALIDATOR = "async_oauth_guard.JWTBearerTokenValidator"
@@ -473,3 +473,23 @@ def test_dpop_with_a_cache_that_cannot_remember(cache: str, backend: str) -> Non
     message = rf"^cache must be able to .* but '{cache}' is a {backend}; use Redis$"
     with override_settings(CACHES=CACHES), pytest.raises(ImproperlyConfigured, match=message):
         ResourceProtector(dpop=True, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        ("https://api.example.com", "https://api.example.com/.well-known/oauth-protected-resource"),
+        ("http://127.0.0.1:8000/r", "http://127.0.0.1:8000/.well-known/oauth-protected-resource/r"),
+    ],
+)
+def test_url_of_the_metadata(resource: str, expected: str) -> None:
+    """R112: the document of a resource with https, or with http on a loopback address, has a URL."""
+    assert document_url(True, resource) == document_url({}, resource) == expected
+    assert document_url(None, resource) is document_url(False, None) is None
+
+
+@pytest.mark.parametrize("resource", ["http://api.example.com", "ftp://api.example.com", "https://u:p@h", "urn:api"])
+def test_metadata_of_another_resource(resource: str) -> None:
+    """R112: any other resource has no document, and the error names it."""
+    with pytest.raises(ImproperlyConfigured, match=rf"^metadata requires a resource with https, .* got '{resource}'$"):
+        document_url(True, resource)

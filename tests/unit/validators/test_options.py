@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import ImproperlyConfigured
 
 from async_oauth_guard import (
     JWTBearerTokenValidator,
 )
 from async_oauth_guard.runtime.effects import ClientOptions
-from async_oauth_guard.validators.options import document_url
 from tests.unit.driving import ISSUER
 from tests.unit.validators.remote_validators import API, SECRET, Make, both, introspection, jwt, make_client
 
@@ -171,23 +169,3 @@ def test_http_client_and_verify(make: Make, ca_file: Path) -> None:
     """R74: ``http_client`` and ``verify`` exclude each other, because ``verify`` would have no effect."""
     with pytest.raises(ValueError, match=r"^http_client and verify must not both be given; "):
         make(API, http_client=make_client, verify=str(ca_file))
-
-
-@pytest.mark.parametrize(
-    ("resource", "expected"),
-    [
-        ("https://api.example.com", "https://api.example.com/.well-known/oauth-protected-resource"),
-        ("http://127.0.0.1:8000/r", "http://127.0.0.1:8000/.well-known/oauth-protected-resource/r"),
-    ],
-)
-def test_url_of_the_metadata(resource: str, expected: str) -> None:
-    """R112: the document of a resource with https, or with http on a loopback address, has a URL."""
-    assert document_url(True, resource) == document_url({}, resource) == expected
-    assert document_url(None, resource) is document_url(False, None) is None
-
-
-@pytest.mark.parametrize("resource", ["http://api.example.com", "ftp://api.example.com", "https://u:p@h", "urn:api"])
-def test_metadata_of_another_resource(resource: str) -> None:
-    """R112: any other resource has no document, and the error names it."""
-    with pytest.raises(ImproperlyConfigured, match=rf"^metadata requires a resource with https, .* got '{resource}'$"):
-        document_url(True, resource)
