@@ -38,7 +38,7 @@ from async_oauth_guard.guard import proofs
 from async_oauth_guard.runtime import replay_store
 from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.testing import FakeAuthorizationServer, override_oauth
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.answers import Answer, bearer
 from tests.bound_tokens import SOURCES, SOURCES_OF_KEYS, commit_rows
 from tests.conftest import Committed

@@ -21,7 +21,7 @@ from ..protocol.uris import normalize_uri
 from ..validators.authorization import AuthorizationContext
 from ..validators.binding import POSSESSION
 from ..validators.client_certificates import certified_possession
-from ..validators.remote import CLOCK
+from ..validators.clock import CLOCK
 from .context import target_uri
 from .handover import handovers_of
 from .overrides import TOKEN_OVERRIDE

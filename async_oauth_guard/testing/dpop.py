@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..validators.remote import CLOCK
+from ..validators.clock import CLOCK
 from .arguments import choose, kind_of, read_members
 from .server.tokens import ALGORITHMS, encode_base64url, generate_key, sign_jwt, without_none
 

@@ -10,7 +10,8 @@ from django.test import utils
 from ..diagnostics.validator_names import readable, validators_of
 from ..guard.protector import ALL_PROTECTORS
 from ..runtime import event_loop
-from ..validators.remote import CLOCK, RemoteTokenValidator
+from ..validators.clock import CLOCK
+from ..validators.remote import RemoteTokenValidator
 
 __all__ = ["ServerClock", "check_test_environment", "forget_all", "is_test_environment"]
 

@@ -24,8 +24,8 @@ from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
 from ..validators.authorization import AuthorizationContext
 from ..validators.base import TokenValidator
+from ..validators.clock import CLOCK
 from ..validators.django_oauth_toolkit import ToolkitTokenValidator
-from ..validators.remote import CLOCK
 from .arguments import in_order, kind_of
 from .environment import check_test_environment
 

@@ -42,7 +42,7 @@ from .remembering import RememberingValidator
 from .token_table import RowSource
 from .users import UserLookup, call_for_user_flow, check_email, find_user_flow
 
-__all__ = ["CLOCK", "USER", "RemoteTokenValidator", "issuers_of"]
+__all__ = ["USER", "RemoteTokenValidator", "issuers_of"]
 
 USER: Rule[Any, Any] = Rule("user", applies=lambda validator: validator.user_lookup is not None)
 """The user that the claims name exists here."""

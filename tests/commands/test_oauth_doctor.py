@@ -32,7 +32,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.diagnostics import checks
 from async_oauth_guard.diagnostics.doctor import site
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.faults import FaultServer, Hang, HangUp, Json, Redirect, Status
 from tests.remote.authority import (
     AUDIENCE,

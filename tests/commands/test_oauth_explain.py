@@ -40,7 +40,7 @@ from async_oauth_guard.diagnostics.remedies import REMEDIES
 from async_oauth_guard.errors import error_of
 from async_oauth_guard.management.commands.oauth_explain import Command
 from async_oauth_guard.runtime import event_loop
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.conftest import create_token, make_user
 from tests.faults import FaultServer, Hang, Json, Reset, Status
 from tests.remote.authority import (

@@ -18,7 +18,7 @@ from async_oauth_guard.diagnostics.explain import aexplain, explain
 from async_oauth_guard.diagnostics.remedies import REMEDIES
 from async_oauth_guard.protocol.certificates import thumbprint
 from async_oauth_guard.testing import DPoPKey, FakeAuthorizationServer
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.certificates import der, pem
 from tests.commands.test_oauth_explain import OF_PROOFS, PAGE, Told, run
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, introspecting, verifying

@@ -42,7 +42,7 @@ from async_oauth_guard.testing import (
     SigningKey,
 )
 from async_oauth_guard.testing.server import tokens
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.kit.guarded_sites import AUDIENCE, CLIENTS, ISSUER, SECRET, introspecting, site, verifying
 from tests.sites import MODES
 

@@ -17,7 +17,7 @@ from async_oauth_guard import DPoP, Reason, ResourceProtector, require_oauth
 from async_oauth_guard.protocol.dpop import PresentedProof, Proof, check_proof
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.testing import AsyncOAuthClient, DPoPKey, OAuthClient, override_oauth
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.kit.asking import alice, answer_of, sync_and_async, token_seen
 from tests.kit.urls import async_view, model_validator, sync_view
 from tests.proofs import forget_proofs

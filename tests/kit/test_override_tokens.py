@@ -17,7 +17,7 @@ from oauth2_provider.models import Application
 
 from async_oauth_guard import AccessToken, GuardError, Reason, token_rejected
 from async_oauth_guard.testing import AsyncOAuthClient, OAuthClient, override_oauth, token_overrides
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.kit.asking import alice, answer_of, reason_of, sync_and_async, token_seen
 from tests.kit.urls import rows
 from tests.site.models import OAuth2Token

@@ -10,7 +10,7 @@ from django.urls import path
 
 from async_oauth_guard import JWTBearerTokenValidator, ResourceProtector
 from async_oauth_guard.runtime import django_cache
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.remote.authority import make_key
 
 # Before any cache is used: the settings of the tests name none.

@@ -28,7 +28,7 @@ from async_oauth_guard.guard.handover import presented_by
 from async_oauth_guard.runtime.run import run
 from async_oauth_guard.testing import FakeAuthorizationServer, override_oauth
 from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 
 API, OTHER_API = "https://api.example.test", "https://other.example.test"
 SCOPES: Mapping[str, Any] = {"any": None, "a": "a", "by method": {"GET": "a", "POST": ["b", "c"]}}

@@ -17,7 +17,7 @@ from django.core.cache.backends.redis import RedisCache
 from ...runtime.django_cache import ADD_DEADLINE, DONE_WITHOUT, REFUSED_WITHOUT
 from ...runtime.effects import CacheAdd, CacheDelete, CacheRead, CacheWrite, Flow, SingleFlight
 from ...runtime.run import run
-from ...validators.remote import CLOCK
+from ...validators.clock import CLOCK
 from .examination import Finding, captured_logs, not_applicable, ok, problem, warning
 
 __all__ = ["examine_cache", "examine_replay_store"]

@@ -14,7 +14,7 @@ from django.db.models import Field, Model
 from ...errors import TemporarilyUnavailableError
 from ...protocol.secrets import Secret
 from ...runtime.run import run
-from ...validators.remote import CLOCK
+from ...validators.clock import CLOCK
 from ...validators.token_lookup import find_row_flow, lookup_key
 from ...validators.token_table import RowSource, is_indexed
 from .examination import Finding, ok, problem, warning

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...validators.remote import CLOCK
+from ...validators.clock import CLOCK
 
 __all__ = [
     "SITE",

@@ -12,7 +12,7 @@ from ...guard.protector import ResourceProtector
 from ...protocol.secrets import Secret
 from ...protocol.strict_json import read_json
 from ...runtime.effects import ClientOptions, ConcurrencyLimit, Flow, OutboundRequest, OutboundResponse, SingleFlight
-from ...validators.remote import CLOCK
+from ...validators.clock import CLOCK
 from .clock import examine_clock
 from .examination import Finding, ok, problem, warning
 from .faults import fault_of

@@ -17,9 +17,10 @@ from ...protocol.secrets import Secret
 from ...protocol.strict_json import read_json
 from ...runtime.effects import ConcurrencyLimit
 from ...runtime.lru_cache import SizedLRU
+from ...validators.clock import CLOCK
 from ...validators.introspection import IntrospectTokenValidator
 from ...validators.jwt import JWTBearerTokenValidator
-from ...validators.remote import CLOCK, RemoteTokenValidator
+from ...validators.remote import RemoteTokenValidator
 from .clock import NOTICEABLE_SKEW, examine_clock
 from .examination import Finding, Severity, not_applicable, ok, problem
 from .faults import fault_of

@@ -48,7 +48,7 @@ from async_oauth_guard.errors import Reason, TemporarilyUnavailableError
 from async_oauth_guard.protocol.jwk import DEFAULT_ALGORITHMS
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import OutboundResponse, RequestFailedError
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from async_oauth_guard.validators.token_table import RowSource
 from tests.faults import FaultServer, HangUp, Json, Status
 from tests.remote.authority import AUDIENCE, INTROSPECTION, KEYS, METADATA, OPENID_METADATA, Authority, make_key

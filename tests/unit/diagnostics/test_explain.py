@@ -43,7 +43,7 @@ from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE, TokenOverride
 from async_oauth_guard.protocol.credentials import AUTHLIB_CREDENTIALS, Credentials
 from async_oauth_guard.protocol.requirements import parse_requirements
 from async_oauth_guard.protocol.secrets import Secret
-from async_oauth_guard.validators.remote import CLOCK
+from async_oauth_guard.validators.clock import CLOCK
 from tests.conftest import create_token, make_user
 from tests.remote.authority import make_key
 from tests.site.models import OAuth2Token
