@@ -28,7 +28,7 @@ def make_context(
     options: Options,
     requirements: Requirements,
     request: HttpRequest | None,
-    uri: Callable[[], str | None] | None,
+    uri: Callable[[], str | None] | None = None,
 ) -> AuthorizationContext:
     """The context in which to validate the token of ``request``, or, without one, a token that is used for ``uri``."""
     make_lazy = CompatRequest if options.as_authlib else SimpleLazyObject

@@ -9,7 +9,7 @@ from ..conf import Options
 from ..errors import GuardError
 from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements
-from ..runtime.effects import Call, Flow
+from ..runtime.effects import Flow
 from ..validators.authorization import Authorization
 
 __all__ = ["Protector"]
@@ -29,7 +29,4 @@ class Protector(Protocol):
     def read_credentials(self, request: HttpRequest) -> Credentials | GuardError: ...
     def authorize_flow(
         self, request: HttpRequest, requirements: Requirements, credentials: Credentials | GuardError
-    ) -> Flow[Authorization]: ...
-    def adopt_token_flow(
-        self, acquire: Call, request: HttpRequest, requirements: Requirements
     ) -> Flow[Authorization]: ...

@@ -14,10 +14,10 @@ from ..protocol.credentials import Credentials, read_authlib_credentials, read_c
 from ..protocol.dpop import DPoP, read_dpop
 from ..protocol.requirements import Requirements, parse_requirements
 from ..protocol.scopes import ImpliedScopesLike, ScopesLike
-from ..runtime.effects import Call, Flow
+from ..runtime.effects import Flow
 from ..runtime.observer import watch_validation
 from ..runtime.run import arun, run_outside_loop
-from ..validators.authorization import TRACE, Authorization, AuthorizationContext, adopt_token_flow, authorize_flow
+from ..validators.authorization import TRACE, Authorization, authorize_flow
 from ..validators.client_certificates import MutualTLS
 from ..validators.hooks import overridden
 from .application_guard import ApplicationGuard
@@ -360,7 +360,7 @@ class ResourceProtector(TokenChecks):
             self.check_keywords(requirements)
         if isinstance(credentials, GuardError):
             raise credentials
-        context = self.authorization_context(requirements, request)
+        context = make_context(self.options, requirements, request)
         validators = credentials.validators or self.by_scheme()[credentials.scheme]
         if context.trace is None and reuse_handover(request, self, context):
             # A guard before this one has checked the proof.
@@ -372,22 +372,6 @@ class ResourceProtector(TokenChecks):
         if token_authenticated.receivers and context.trace is None:
             yield from notify_flow(token_authenticated, type(self), token=authorization.token)
         return authorization
-
-    def adopt_token_flow(self, acquire: Call, request: HttpRequest, requirements: Requirements) -> Flow[Authorization]:
-        """Authorize the request with the token that an overridden `acquire_token` returns.
-
-        Raises: what `acquire_token` raises. The caller must pass the error to `refusals.refuse_flow`.
-        """
-        return adopt_token_flow(acquire, self.authorization_context(requirements, request))
-
-    def authorization_context(
-        self,
-        requirements: Requirements,
-        request: HttpRequest | None = None,
-        uri: Callable[[], str | None] | None = None,
-    ) -> AuthorizationContext:
-        """The context in which to validate the token of ``request``, or, without one, a token used for ``uri``."""
-        return make_context(self.options, requirements, request, uri)
 
 
 def _reload_settings(*, setting: str, **kwargs: Any) -> None:

@@ -15,9 +15,10 @@ from ..protocol.copies import own_copy
 from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements, describe_requirements
 from ..runtime.effects import Call, Flow
-from ..validators.authorization import Authorization
+from ..validators.authorization import Authorization, adopt_token_flow
 from ..validators.clock import CLOCK
 from ..validators.hooks import keywords_taken, overridden
+from .context import make_context
 from .csrf import session_checks_flow
 from .handover import Handover, handover_of, leave_handover, presented_by
 from .interface import Protector
@@ -212,7 +213,8 @@ class ViewGuard:
         keywords = own_copy({name: value for name, value in self.keywords.items() if name in taken})
         try:
             acquire = Call(acquire_token, (request,), keywords)
-            return (yield from self.protector.adopt_token_flow(acquire, request, self.requirements))
+            context = make_context(self.protector.options, self.requirements, request)
+            return (yield from adopt_token_flow(acquire, context))
         except OAuth2Error as caught:
             refusal = caught
         # Outside the handler, as in the protector.

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
 from ...errors import GuardError, MissingAuthorizationError, OAuth2Error, Reason, TemporarilyUnavailableError, reason_of
+from ...guard.context import make_context
 from ...guard.protector import ResourceProtector
 from ...guard.view_guard import ViewGuard
 from ...protocol.credentials import (
@@ -200,7 +201,7 @@ def _explain_flow(
     validators: Sequence[ValidatorExplanation] = ()
     if isinstance(credentials, Credentials):
         of_proof = proof_steps(protector.options, request, credentials, trace, error)
-        context = protector.authorization_context(view_guard.requirements, request)
+        context = make_context(protector.options, view_guard.requirements, request)
         context.possession = getattr(request, POSSESSION, context.possession)
         trace.is_guard, trace.is_over = False, is_refused_for_proof(error)
         validators = yield from _validators_flow(serving[credentials.scheme], credentials, context, trace)

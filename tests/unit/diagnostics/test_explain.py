@@ -39,6 +39,7 @@ from async_oauth_guard import (
 from async_oauth_guard.diagnostics.explain import Explanation, aexplain, explain
 from async_oauth_guard.diagnostics.explain.notes import shown_claims
 from async_oauth_guard.diagnostics.remedies import REMEDIES
+from async_oauth_guard.guard.context import make_context
 from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE, TokenOverride
 from async_oauth_guard.protocol.credentials import AUTHLIB_CREDENTIALS, Credentials
 from async_oauth_guard.protocol.requirements import parse_requirements
@@ -608,7 +609,7 @@ RULES_OF_JWTS = [*list(BROKEN)[:SIGNED], "issuer, by validate_iss()", *list(BROK
 )
 def test_ladder_of_a_class(validator: Any, rules: list[str]) -> None:
     """A subclass has the rules of its kind, each under a unique name, unless it finds or validates tokens itself."""
-    context = ResourceProtector(validator).authorization_context(parse_requirements())
+    context = make_context(ResourceProtector(validator).options, parse_requirements(), None)
     names = [rule.name for table, _ in validator._rule_tables(context) for rule in table]
     # A good token of this module is not bound. The explanation of a request uses up no proof.
     unlisted = {"sender-constrained", "proof was not used before"}
