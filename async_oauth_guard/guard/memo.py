@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from ..conf import Options
 from ..protocol.access_token import TokenState
 from ..protocol.credentials import Credentials
-from ..protocol.requirements import Requirements, parse_requirements
+from ..protocol.requirements import NOTHING, Requirements
 from ..protocol.secrets import Secret
 from ..runtime.observer import is_watched
 from ..validators.authorization import TRACE, Authorization
@@ -164,7 +164,7 @@ def _make_plan(protector: Any, requirements: Requirements) -> Plan:
     serving = schemes.get("bearer", ())
     validator = serving[0] if len(serving) == 1 else None
     is_plain = (
-        replace(requirements, scopes=_NOTHING.scopes) == _NOTHING
+        replace(requirements, scopes=NOTHING.scopes) == NOTHING
         and {field.name for field in fields(options)} <= {*_OPTIONS, *_parameters(type(protector)), *_DERIVED_OPTIONS}
         and _has_defaults(options, type(protector), _OPTIONS)
         and overridden(protector, "acquire_token") is None
@@ -176,9 +176,6 @@ def _make_plan(protector: Any, requirements: Requirements) -> Plan:
     return Plan(
         options, schemes, protector.acquire_token, validator, _METHODS_OF[cls](cls), _OPTIONS_OF[cls](validator)
     )
-
-
-_NOTHING: Final = parse_requirements()
 
 
 def _is_plain(validator: Any) -> bool:

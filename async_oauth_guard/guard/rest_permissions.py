@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, product
-from typing import Any, Final
+from typing import Any
 
-from ..protocol.requirements import Requirements, parse_requirements
+from ..protocol.requirements import NOTHING, Requirements
 from ..protocol.scopes import Requirement, RequirementByMethod
 from .view_guard import ViewGuard
 
 __all__ = [
-    "NOTHING",
     "alternatives",
     "guards_named_by",
     "has_requirements",
@@ -20,9 +19,6 @@ __all__ = [
     "required_scopes",
     "scopes_of_way",
 ]
-
-NOTHING: Final = parse_requirements()
-"""The requirements that every valid token meets."""
 
 _MODULE = "rest_framework.permissions"
 _AUTHENTICATION = ("async_oauth_guard.contrib.rest_framework.authentication", "OAuthAuthentication")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ..errors import Reason
 from .authorization_details import Detail, describe_details, parse_details
@@ -10,7 +10,7 @@ from .copies import own_copy
 from .scopes import Requirement, RequirementByMethod, ScopesLike, parse_requirement, parse_scopes
 from .step_up import StepUp, parse_step_up
 
-__all__ = ["ATTRIBUTES", "Check", "Requirements", "describe_requirements", "parse_requirements"]
+__all__ = ["ATTRIBUTES", "NOTHING", "Check", "Requirements", "describe_requirements", "parse_requirements"]
 
 Check = Callable[..., Any]
 
@@ -113,6 +113,10 @@ def _parse_checks(check: Any) -> tuple[Check, ...]:
         if not callable(candidate):
             raise TypeError(f"check must be a callable (request, token) -> bool, got {type(candidate).__name__}")
     return checks
+
+
+NOTHING: Final = parse_requirements()
+"""The requirements that every valid token meets."""
 
 
 def describe_requirements(requirements: Requirements) -> str:

@@ -11,9 +11,10 @@ from ...guard.decorators import django_request
 from ...guard.mixins import require_oauth
 from ...guard.protector import ResourceProtector
 from ...guard.refusals import complete_error
-from ...guard.rest_permissions import NOTHING, required_scopes
+from ...guard.rest_permissions import required_scopes
 from ...guard.view_guard import ViewGuard
 from ...protocol.attributes import is_user
+from ...protocol.requirements import NOTHING
 from ...runtime.run import run_outside_loop
 from ...validators.authorization import Authorization
 from ...validators.hooks import overridden

@@ -13,8 +13,8 @@ from ...errors import AccessDeniedError, GuardError, OAuth2Error, adopt_error
 from ...guard.handover import Handover, handover_of, handovers_of
 from ...guard.protector import ResourceProtector
 from ...guard.refusals import refuse_flow
-from ...guard.rest_permissions import NOTHING, naming, required_scopes
-from ...protocol.requirements import Requirements, parse_requirements
+from ...guard.rest_permissions import naming, required_scopes
+from ...protocol.requirements import NOTHING, Requirements, parse_requirements
 from ...protocol.scopes import RequirementByMethod
 from ...runtime.run import run_outside_loop
 from .authentication import IN_A_THREAD, OAuthAuthentication, any_token_guard, refuse

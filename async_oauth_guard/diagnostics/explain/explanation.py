@@ -29,7 +29,7 @@ from ...protocol.credentials import (
     read_credentials,
 )
 from ...protocol.jwt import Jwt, parse_jwt
-from ...protocol.requirements import parse_requirements
+from ...protocol.requirements import NOTHING
 from ...protocol.rules import Rule, rules_for
 from ...protocol.secrets import Secret
 from ...runtime.effects import Flow
@@ -185,7 +185,7 @@ def _explain_flow(
     method: str,
     uri: str | None,
 ) -> Flow[Explanation]:
-    without_requirements = ViewGuard(protector, {}, parse_requirements(), optional=False)
+    without_requirements = ViewGuard(protector, {}, NOTHING, optional=False)
     view_guard = without_requirements if guard is None else replace(guard, protector=protector)
     trace, authorization = Trace(presented.certificate), presented.authorization
     request = _request(presented, method, uri)
