@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from ..errors import Reason
 from ..protocol.clock import Clock
 from ..protocol.strict_json import read_json
+from ..protocol.uris import origin_of
 from ..runtime.effects import (
     ClientOptions,
     ConcurrencyLimit,
@@ -72,10 +73,9 @@ def _is_loopback(host: str | None) -> bool:
 
 def well_known_urls(issuer: str) -> tuple[str, ...]:
     """Return the URLs where the metadata of ``issuer`` may be, in the order in which they are tried."""
-    parts = urlsplit(issuer)
-    origin = f"{parts.scheme}://{parts.netloc}"
+    origin = origin_of(issuer)
     # RFC 8414 §3.1: "any terminating "/" MUST be removed before inserting "/.well-known/""
-    path = parts.path.removesuffix("/")
+    path = urlsplit(issuer).path.removesuffix("/")
     urls = (
         f"{origin}/.well-known/oauth-authorization-server{path}",
         # RFC 8414 §5: OpenID Connect's suffix, first inserted before the path as in this RFC, then appended to it.

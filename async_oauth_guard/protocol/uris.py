@@ -1,10 +1,11 @@
-"""Compares URIs as RFC 3986 §6.2 describes, for the ``htu`` of DPoP proofs."""
+"""Compares URIs as RFC 3986 §6.2 describes, for the ``htu`` of DPoP proofs, and reads the origin of a URL."""
 
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
-__all__ = ["MAX_URI_LENGTH", "normalize_uri"]
+__all__ = ["MAX_URI_LENGTH", "normalize_uri", "origin_of"]
 
 MAX_URI_LENGTH: Final = 4096
 """Maximum characters of a URI. A longer one equals no other."""
@@ -65,3 +66,9 @@ def _remove_dot_segments(path: str) -> str:
         # What remains is a directory.
         kept.append("")
     return "/" + "/".join(kept)
+
+
+def origin_of(url: str) -> str:
+    """The scheme, host and port of ``url``, as they are written there."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

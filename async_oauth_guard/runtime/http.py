@@ -9,11 +9,12 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from weakref import WeakValueDictionary
 
 from ..errors import Reason
 from ..protocol.secrets import Secret
+from ..protocol.uris import origin_of
 from .effects import ClientOptions, ConcurrencyLimit, OutboundRequest, OutboundResponse, RequestFailedError
 from .http_clients import Response, SiteClient, tls_context
 from .observer import watch_call
@@ -112,13 +113,8 @@ def _make_client(options: ClientOptions) -> _Client:
 
 
 def _options_for(call: OutboundRequest) -> ClientOptions:
-    factory = TRANSPORT_OVERRIDES.get(_origin_of(call.url)) if TRANSPORT_OVERRIDES else None
+    factory = TRANSPORT_OVERRIDES.get(origin_of(call.url)) if TRANSPORT_OVERRIDES else None
     return call.client if factory is None else ClientOptions(factory)
-
-
-def _origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 class _Queue(asyncio.Semaphore):

@@ -17,10 +17,11 @@ from ...protocol.jwk import import_signing_key
 from ...protocol.jwt import sign_jwt
 from ...protocol.resource_metadata import PARAMETER
 from ...protocol.secrets import Secret
+from ...protocol.uris import origin_of
 from ...validators.clock import CLOCK
 from .examination import Finding, not_applicable, ok, problem
 from .probe import ProbeResult
-from .public import PublicAddress, fault_of_address, fault_of_status, origin_of
+from .public import PublicAddress, fault_of_address, fault_of_status
 
 __all__ = ["GuardedUrl", "ProofMaker"]
 

@@ -11,6 +11,7 @@ from ...guard.metadata import make_document
 from ...guard.protector import ResourceProtector
 from ...protocol.secrets import Secret
 from ...protocol.strict_json import read_json
+from ...protocol.uris import origin_of
 from ...runtime.effects import ClientOptions, ConcurrencyLimit, Flow, OutboundRequest, OutboundResponse, SingleFlight
 from ...validators.clock import CLOCK
 from .clock import examine_clock
@@ -18,7 +19,7 @@ from .examination import Finding, ok, problem, warning
 from .faults import fault_of
 from .probe import Exchange, ProbeResult, probe
 
-__all__ = ["PublicAddress", "fault_of_address", "fault_of_status", "origin_of"]
+__all__ = ["PublicAddress", "fault_of_address", "fault_of_status"]
 
 # Seconds and bytes for one response.
 _TIMEOUT = 5.0
@@ -80,12 +81,6 @@ class PublicAddress:
                 yield fault_of_address(result)
                 return
         yield from examine_clock(self._exchanges, min(self._leeways), "DPoP proofs")
-
-
-def origin_of(url: str) -> str:
-    """The scheme, host and port of ``url``, as they are written there."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 _HERE = "If this machine cannot reach the public address, run the command where it can be reached, or with --local."

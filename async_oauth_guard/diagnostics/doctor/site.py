@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ...conf import SETTING
 from ...guard.protector import ALL_PROTECTORS, ResourceProtector
+from ...protocol.uris import origin_of
 from ...validators.database import BearerTokenValidator
 from ...validators.remote import RemoteTokenValidator
 from ..routes import import_urls
@@ -21,7 +22,7 @@ from .cache import examine_cache, examine_replay_store
 from .database import examine_rows
 from .examination import SITE, Examination, Finding, Severity, examine, not_applicable, ok, problem, warning
 from .guarded_url import GuardedUrl
-from .public import PublicAddress, origin_of
+from .public import PublicAddress
 from .servers import ServerExaminer
 
 __all__ = [
