@@ -1530,6 +1530,50 @@ class AskingForTheSetter(Entries, View):
         getattr(self, "__setattr__")("get", self.entry)  # noqa: B009
 
 
+def everybody(*args: Any, **kwargs: Any) -> HttpResponse:
+    """A handler that lets everybody in. Code that uses it names no attribute of the class."""
+    return HttpResponse("open")
+
+
+def put_in_place_of_get(view: Any) -> None:
+    view.get = everybody
+
+
+@parent
+class UsingTheDictionary(View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        self.__dict__["get"] = everybody
+
+
+@parent
+class UsingTheSetter(View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        self.__setattr__("get", everybody)
+
+
+@parent
+class SettingOnItsClass(View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        setattr(self.__class__, "get", everybody)  # noqa: B010
+
+
+@parent
+class FindingItselfInAMethod(View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        put_in_place_of_get(self.dispatch.__self__)  # type: ignore[attr-defined]
+
+
+@parent
+class FindingItselfAmongVariables(View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        put_in_place_of_get(next(iter(locals().values())))
+
+
 @parent
 class Executing(Entries, View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
