@@ -1,9 +1,9 @@
 """Guards an ASGI application with the same decision as a view's guard, before Django has made a request."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.handlers.exception import response_for_exception
@@ -12,8 +12,14 @@ from django.http.response import HttpResponseBase, ResponseHeaders
 
 from ..errors import GuardError, TemporarilyUnavailableError
 from ..runtime.effects import Call, Flow
+from ..runtime.request_thread import RequestThread
+from ..runtime.run import arun
+from ..validators.clock import CLOCK
 from ..validators.hooks import overridden
-from .asgi.application import Admission
+from .asgi.handshake import read_handshake, refuse_handshake
+from .asgi.lifetime import Lifetime, run_until_expiry
+from .asgi.messages import Refuse, completing, respond
+from .asgi.options import ApplicationOptions
 from .asgi.request import ScopeRequest
 from .handover import hand_over, handovers_of
 from .keywords import check_acquire_token
@@ -22,13 +28,30 @@ from .responses import Marks, complete_response
 from .streaming import end_of_claims, end_of_tokens_flow
 from .view_guard import ViewGuard
 
-__all__ = ["ApplicationGuard"]
+__all__ = ["Admission", "Application", "ApplicationGuard", "GuardedApplication"]
+
+Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application: ``await application(scope, receive, send)``."""
 
 # Raised by hooks and by Django to refuse a request. Django's handler does the same with them for a view.
 _REFUSALS = (BadRequest, PermissionDenied, SuspiciousOperation, Http404)
 
 # The headers that a guard changes, in lower case.
 _COMPLETED = frozenset({b"vary", b"cache-control", b"dpop-nonce"})
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Lets a connection in.
+
+    Attributes:
+        state: what the application finds in its scope, besides what the server put there. Without a token, its
+            ``oauth_token`` is ``None``.
+        expires_at: when the token expires, in seconds since the epoch, or ``None`` if that is not known.
+    """
+
+    state: Mapping[str, Any] = field(repr=False)
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +133,65 @@ class ApplicationGuard:
         except (GuardError, *_REFUSALS):
             return False
         return True
+
+
+class GuardedApplication:
+    """Calls ``app`` for connections that ``guard`` lets in, and responds to the others."""
+
+    def __init__(self, app: Application, guard: ApplicationGuard, options: ApplicationOptions) -> None:
+        if not callable(app):
+            raise TypeError(f"app must be an ASGI application, got {type(app).__name__}")
+        self.app = app
+        self._guard = guard
+        self._options = options
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection.
+
+        Raises:
+            ValueError: the type of the scope is not ``http``, ``websocket`` or ``lifespan``.
+        """
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, send)
+        elif kind == "http":
+            await self._serve(scope, ScopeRequest(scope), receive, send, respond)
+        elif kind == "websocket":
+            scope, handshake, send = read_handshake(scope, self._options.subprotocol, send)
+            await self._serve(scope, ScopeRequest(handshake), receive, send, refuse_handshake)
+        else:
+            raise ValueError(f"an application can be guarded for http and websocket, got a scope of type {kind!r}")
+
+    async def _serve(self, scope: Any, request: ScopeRequest, receive: Any, send: Any, refuse: Refuse) -> None:
+        outcome = self._guard.recall(request)
+        if outcome is None:
+            async with RequestThread():
+                outcome = await arun(self._guard.admit_flow(request))
+        if isinstance(outcome, HttpResponseBase):
+            await refuse(outcome, scope, receive, send)
+            return
+        # A recheck reads the headers again, so the application must not change the same list.
+        scope = {**scope, "headers": [*(scope.get("headers") or ())], **outcome.state}
+        send = completing(send, partial(self._guard.complete, request))
+        if outcome.state["oauth_token"] is not None:
+            await run_until_expiry(self.app, scope, receive, send, self._lifetime(request, outcome))
+        else:
+            await self.app(scope, receive, send)
+
+    def _lifetime(self, request: ScopeRequest, admission: Admission) -> Lifetime:
+        options = self._options
+
+        async def still_valid() -> bool:
+            async with RequestThread():
+                return await arun(self._guard.still_valid_flow(request))
+
+        return Lifetime(
+            expires_at=admission.expires_at if options.until_expiry else None,
+            clock=lambda: CLOCK.wall(),
+            recheck=options.recheck,
+            still_valid=still_valid,
+            close_code=options.close_code,
+        )
 
 
 # An application sends only few different ones.

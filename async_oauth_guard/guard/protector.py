@@ -20,8 +20,7 @@ from ..runtime.run import arun, run_outside_loop
 from ..validators.authorization import TRACE, Authorization, authorize_flow
 from ..validators.client_certificates import MutualTLS
 from ..validators.hooks import overridden
-from .application_guard import ApplicationGuard
-from .asgi.application import Application, GuardedApplication
+from .application_guard import Application, ApplicationGuard, GuardedApplication
 from .asgi.options import ApplicationOptions
 from .asgi.request import read_header
 from .context import make_context

@@ -20,7 +20,7 @@ from async_oauth_guard import (
     TemporarilyUnavailableError,
     TokenValidator,
 )
-from async_oauth_guard.guard.asgi import application
+from async_oauth_guard.guard import application_guard
 from async_oauth_guard.guard.asgi.lifetime import Lifetime
 from async_oauth_guard.testing import FakeAuthorizationServer
 from async_oauth_guard.validators.clock import CLOCK
@@ -72,7 +72,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(application, "run_until_expiry", recorder)
+    monkeypatch.setattr(application_guard, "run_until_expiry", recorder)
     return recorder
 
 
