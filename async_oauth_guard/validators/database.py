@@ -16,12 +16,12 @@ from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
 from .authorization import AuthorizationContext
 from .base import USER_IS_ACTIVE, TokenValidator
-from .options import check_attributes, check_text, known_options
+from .options import check_attributes, check_text, compile_format, known_options
 from .routing import RECOGNISED
 from .token_lookup import LOOKUP, LookupColumn, find_row_flow
 from .token_table import RowSource
 
-__all__ = ["BearerTokenValidator", "compile_format"]
+__all__ = ["BearerTokenValidator"]
 
 
 @known_options
@@ -149,16 +149,6 @@ class BearerTokenValidator(TokenValidator):
         yield LOOKUP, self.rows.column
         yield self._state_rules, context
         yield (USER_IS_ACTIVE,), None
-
-
-def compile_format(token_format: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
-    """The compiled pattern that the whole token must match, or ``None``."""
-    try:
-        return None if token_format is None else re.compile(token_format)
-    except re.error as error:
-        raise ValueError(f"token_format must be a valid regular expression: {error}") from error
-    except TypeError:
-        raise TypeError(f"token_format must be a regular expression, got {type(token_format).__name__}") from None
 
 
 def _check_digest(digest: str | None) -> None:

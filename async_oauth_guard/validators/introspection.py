@@ -27,7 +27,6 @@ from .audience_option import FROM_PROTECTOR, Audience
 from .authorization import AuthorizationContext
 from .cache_identity import digest_of, repr_of_keys, setdefault_bounded
 from .client_authentication import ClientAuth, ClientAuthentication
-from .database import compile_format
 from .fresh import call_hook_flow, is_fresh
 from .hooks import overridden
 from .introspection_rules import (
@@ -45,6 +44,7 @@ from .options import (
     check_seconds,
     check_signed_responses,
     check_text,
+    compile_format,
     fixed_keys,
     known_options,
 )

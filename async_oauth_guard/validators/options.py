@@ -31,6 +31,7 @@ __all__ = [
     "check_text",
     "check_timeout",
     "check_verify",
+    "compile_format",
     "fixed_keys",
     "known_options",
     "resolve_http_client",
@@ -129,6 +130,16 @@ def check_max_concurrency(max_concurrency: Any) -> None:
     """Refuse a limit that is not a whole number of requests."""
     if type(max_concurrency) is not int or max_concurrency < 1:
         raise ValueError(f"max_concurrency must be a whole number, 1 or more, got {max_concurrency!r}")
+
+
+def compile_format(token_format: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
+    """The compiled pattern that the whole token must match, or ``None``."""
+    try:
+        return None if token_format is None else re.compile(token_format)
+    except re.error as error:
+        raise ValueError(f"token_format must be a valid regular expression: {error}") from error
+    except TypeError:
+        raise TypeError(f"token_format must be a regular expression, got {type(token_format).__name__}") from None
 
 
 def check_hashable(name: str, value: Any) -> None:
