@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise, takewhile
-from types import CellType, CodeType
+from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from django.views import View
@@ -15,14 +15,11 @@ __all__ = [
     "ANY",
     "attribute_of",
     "attributes_stored",
+    "calls_super_dispatch",
     "cells_of",
-    "instructions",
-    "is_called",
-    "is_of_super",
     "keeps_self",
     "members_named",
     "module_of",
-    "name_of_self",
 ]
 
 ANY = "*"
@@ -48,7 +45,7 @@ class _Instruction(NamedTuple):
 @lru_cache(maxsize=4096)
 def attributes_stored(code: CodeType) -> Set[str]:
     """The names of attributes that code sets on any object; `ANY` if the code does not show the names."""
-    names = {each.name for each in instructions(code) if each.kind == "STORE_ATTR"}
+    names = {each.name for each in _instructions(code) if each.kind == "STORE_ATTR"}
     # A list can be changed without an assignment.
     names |= {"http_method_names"}.intersection(code.co_names)
     return names | ({ANY} if _OBSCURE.intersection(code.co_names) else set())
@@ -57,9 +54,9 @@ def attributes_stored(code: CodeType) -> Set[str]:
 @lru_cache(maxsize=4096)
 def keeps_self(code: CodeType) -> bool:
     """Whether a method uses ``self`` only for attributes, and adds no keywords for ``super().__init__()``."""
-    found = instructions(code)
-    me = name_of_self(code)
-    of_super = [index for index in range(len(found)) if is_of_super(found, index, me)]
+    found = _instructions(code)
+    me = _name_of_self(code)
+    of_super = [index for index in range(len(found)) if _is_of_super(found, index, me)]
     return (
         bool(me)
         and all(after.kind in ("LOAD_ATTR", "STORE_ATTR") for before, after in pairwise(found) if before.name == me)
@@ -70,7 +67,7 @@ def keeps_self(code: CodeType) -> bool:
 
 def _adds_no_keywords(code: CodeType, index: int) -> bool:
     """Whether the ``__init__`` at this instruction is called only with the ``*args, **kwargs`` of the method itself."""
-    found = instructions(code)
+    found = _instructions(code)
     first = code.co_argcount + code.co_kwonlyargcount
     count = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
     own = ("", *code.co_varnames[first : first + count])
@@ -81,14 +78,26 @@ def _adds_no_keywords(code: CodeType, index: int) -> bool:
     is_alike = len(uses) == len(reads) + len(handed_on) and all(
         each.name in (None, (), 0, 1, *own) for each in arguments
     )
-    return is_alike and is_called(found, index)
+    return is_alike and _is_called(found, index)
 
 
-def name_of_self(code: CodeType) -> str:
+def calls_super_dispatch(function: Any, owner: type) -> bool:
+    """Whether the ``dispatch`` of a class calls ``super().dispatch(...)``, and names no other ``dispatch``."""
+    if not isinstance(function, FunctionType) or "super" in function.__globals__:
+        return False
+    code = function.__code__
+    found = _instructions(code)
+    named = [index for index, each in enumerate(found) if each.name == "dispatch"]
+    calls = [_is_of_super(found, index, _name_of_self(code)) and _is_called(found, index) for index in named]
+    within = any("dispatch" in each.co_names for each in code.co_consts if isinstance(each, CodeType))
+    return any(calls) and all(calls) and not within and cells_of(function).get("__class__") is owner
+
+
+def _name_of_self(code: CodeType) -> str:
     return code.co_varnames[0] if code.co_argcount else ""
 
 
-def is_of_super(found: Sequence[_Instruction], index: int, me: str) -> bool:
+def _is_of_super(found: Sequence[_Instruction], index: int, me: str) -> bool:
     """Whether an instruction looks up an attribute of ``super()``. Python 3.11 does not show its arguments."""
     before = [(each.kind, each.name) for each in found[max(index - 3, 0) : index]]
     is_bare = before[-2:] == [("LOAD_GLOBAL", "super"), ("CALL", 0)]
@@ -96,7 +105,7 @@ def is_of_super(found: Sequence[_Instruction], index: int, me: str) -> bool:
     return found[index].kind == "LOAD_ATTR" and (is_bare or is_shown)
 
 
-def is_called(found: Sequence[_Instruction], index: int) -> bool:
+def _is_called(found: Sequence[_Instruction], index: int) -> bool:
     """Whether the value of an instruction is called at once: the next larger expression with its start is a call."""
     longer = [each for each in found if each.start == found[index].start and each.end > found[index].end]
     shortest = min((each.end for each in longer), default=None)
@@ -104,7 +113,7 @@ def is_called(found: Sequence[_Instruction], index: int) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def instructions(code: CodeType) -> Sequence[_Instruction]:
+def _instructions(code: CodeType) -> Sequence[_Instruction]:
     """The instructions of code, in one form for all versions of Python."""
     found = []
     for each in dis.get_instructions(code):

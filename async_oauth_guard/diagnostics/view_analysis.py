@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from django.utils import decorators as django_decorators
@@ -20,14 +20,11 @@ from .code_analysis import (
     ANY,
     attribute_of,
     attributes_stored,
+    calls_super_dispatch,
     cells_of,
-    instructions,
-    is_called,
-    is_of_super,
     keeps_self,
     members_named,
     module_of,
-    name_of_self,
 )
 from .rest_framework_views import (
     describes_nothing,
@@ -358,7 +355,7 @@ def _passage(cls: Any, given: Mapping[str, Any], changes: Set[str]) -> tuple[tup
         is_guard = _is_of(decorators, innermost, "inherited")
         if innermost is vars(ProtectedResourceMixin)["dispatch"]:
             steps[-1] = Step(innermost, _guard_of_mixin(cls, given, changes))
-        elif not is_guard and not _calls_super(innermost, owner):
+        elif not is_guard and not calls_super_dispatch(innermost, owner):
             return tuple(steps), only_guards and innermost is View.dispatch
         only_guards = only_guards and is_guard
     return tuple(steps), False
@@ -397,15 +394,3 @@ def _attributes_set(cls: type, members: Iterable[Any]) -> Set[str]:
         followed |= names
         waiting += [each for name in names for each in members_named(cls, name)]
     return found
-
-
-def _calls_super(function: Any, owner: type) -> bool:
-    """Whether the ``dispatch`` of a class calls ``super().dispatch(...)``, and names no other ``dispatch``."""
-    if not isinstance(function, FunctionType) or "super" in function.__globals__:
-        return False
-    code = function.__code__
-    found = instructions(code)
-    named = [index for index, each in enumerate(found) if each.name == "dispatch"]
-    calls = [is_of_super(found, index, name_of_self(code)) and is_called(found, index) for index in named]
-    within = any("dispatch" in each.co_names for each in code.co_consts if isinstance(each, CodeType))
-    return any(calls) and all(calls) and not within and cells_of(function).get("__class__") is owner
