@@ -3,7 +3,7 @@
 import dis
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from types import CellType, CodeType, FunctionType
@@ -18,6 +18,7 @@ __all__ = [
     "calls_super_dispatch",
     "cells_of",
     "keeps_self",
+    "may_skip",
     "members_named",
     "module_of",
 ]
@@ -124,6 +125,48 @@ def _instructions(code: CodeType) -> Sequence[_Instruction]:
         start, end = (line, column), (end_line, end_column)
         found += [_Instruction(kind, name, start, end) for kind, name in zip(kinds, names, strict=True)]
     return [each for each in found if each.kind not in _FILLERS]
+
+
+def may_skip(wrapper: Any, wrapped: Any) -> bool:
+    """Whether a function of the site may return before it uses the name of what it wraps."""
+    if not isinstance(wrapper, FunctionType) or module_of(wrapper).startswith("django."):
+        return False
+    try:
+        names = inspect.getclosurevars(wrapper)
+    except ValueError:
+        # A variable is not assigned yet, so we cannot know.
+        return True
+    known = {**names.globals, **names.nonlocals}
+    return _returns_without(wrapper.__code__, {name for name, value in known.items() if value is wrapped})
+
+
+def _returns_without(code: CodeType, names: Collection[str]) -> bool:
+    """Whether a path through ``code`` returns before it uses one of ``names``. Exceptions do not count as returns."""
+    instructions = list(dis.get_instructions(code))
+    numbers = {each.offset: number for number, each in enumerate(instructions)}
+    seen: set[int] = set()
+    waiting = [0]
+    while waiting:
+        number = waiting.pop()
+        each = instructions[number]
+        if number in seen or (each.opcode in _NAMING and each.argval in names) or each.opname in _RAISES:
+            continue
+        seen.add(number)
+        if each.opname in _RETURNS:
+            return True
+        if each.opcode in _JUMPING:
+            waiting.append(numbers[each.argval])
+        if each.opname not in _JUMPS:
+            waiting.append(number + 1)
+    return False
+
+
+_NAMING = frozenset({*dis.hasname, *dis.hasfree, *dis.haslocal})
+_JUMPING = frozenset({*dis.hasjrel, *dis.hasjabs})
+# The unconditional jumps, by their names in several versions of Python.
+_JUMPS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
+_RETURNS = frozenset({"RETURN_VALUE", "RETURN_CONST"})
+_RAISES = frozenset({"RAISE_VARARGS", "RERAISE"})
 
 
 def module_of(function: Any) -> str:

@@ -1,10 +1,7 @@
 """The system checks of routes: which views have no guard, and what around a guarded view conflicts with the guard."""
 
-import dis
-import inspect
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
-from types import CodeType, FunctionType
 from typing import Any
 
 from django.apps import AppConfig
@@ -19,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ..guard.csrf import ExemptByGuard, exemptions_by_guard, kinds_of_checks
 from ..guard.keywords import UnenforceableError
-from .code_analysis import module_of
+from .code_analysis import may_skip
 from .framework_checks import check_operations, check_rest_views
 from .routes import TO_GUARD, Route, is_allowed, is_excused, iter_routes, patterns_of_allowed
 from .view_analysis import Step
@@ -222,50 +219,8 @@ def _may_skip_guard(route: Route) -> bool:
     for step in route.guarding.steps:
         layers.append(step.layer)
         if step.guard is not None:
-            return any(_may_skip(wrapper, wrapped) for wrapper, wrapped in pairwise(layers))
+            return any(may_skip(wrapper, wrapped) for wrapper, wrapped in pairwise(layers))
     return not route.is_guarded
-
-
-def _may_skip(wrapper: Any, wrapped: Any) -> bool:
-    """Whether a function of the site may return before it uses the name of what it wraps."""
-    if not isinstance(wrapper, FunctionType) or module_of(wrapper).startswith("django."):
-        return False
-    try:
-        names = inspect.getclosurevars(wrapper)
-    except ValueError:
-        # A variable is not assigned yet, so we cannot know.
-        return True
-    known = {**names.globals, **names.nonlocals}
-    return _returns_without(wrapper.__code__, {name for name, value in known.items() if value is wrapped})
-
-
-def _returns_without(code: CodeType, names: Collection[str]) -> bool:
-    """Whether a path through ``code`` returns before it uses one of ``names``. Exceptions do not count as returns."""
-    instructions = list(dis.get_instructions(code))
-    numbers = {each.offset: number for number, each in enumerate(instructions)}
-    seen: set[int] = set()
-    waiting = [0]
-    while waiting:
-        number = waiting.pop()
-        each = instructions[number]
-        if number in seen or (each.opcode in _NAMING and each.argval in names) or each.opname in _RAISES:
-            continue
-        seen.add(number)
-        if each.opname in _RETURNS:
-            return True
-        if each.opcode in _JUMPING:
-            waiting.append(numbers[each.argval])
-        if each.opname not in _JUMPS:
-            waiting.append(number + 1)
-    return False
-
-
-_NAMING = frozenset({*dis.hasname, *dis.hasfree, *dis.haslocal})
-_JUMPING = frozenset({*dis.hasjrel, *dis.hasjabs})
-# The unconditional jumps, by their names in several versions of Python.
-_JUMPS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
-_RETURNS = frozenset({"RETURN_VALUE", "RETURN_CONST"})
-_RAISES = frozenset({"RAISE_VARARGS", "RERAISE"})
 
 
 def _listed(names: Iterable[str]) -> str:
