@@ -34,7 +34,6 @@ class Overrides:
     """Which hooks a class overrides."""
 
     authenticate_token: bool
-    validate_token: bool
     get_jwks: bool
     validate_iss: bool
     introspect_token: bool
