@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 
 from ..protocol.dpop import DPoP, read_dpop
 from ..protocol.scopes import ImpliedScopesLike
+from ..protocol.secrets import Secret
 from ..validators.client_certificates import MutualTLS
 from .options import Options, RenderError, check_dpop, check_option, check_validator, document_url, has_metadata
 
@@ -81,7 +82,17 @@ class GuardSettings:
 
     def options(self) -> Options:
         """All options of a protector. Raises at first use if any of them is invalid."""
-        return Options(**{key.lower(): getattr(self, key.lower()) for key in self.OPTIONS})
+        options = self._read_options()
+        if isinstance(options, ImproperlyConfigured):
+            raise options
+        return options
+
+    def _read_options(self) -> Options | ImproperlyConfigured:
+        try:
+            return Options(**{key.lower(): getattr(self, key.lower()) for key in self.OPTIONS})
+        except ImproperlyConfigured as error:
+            # A copy without frames. Error reports show the local variables of frames, which contain client secrets.
+            return ImproperlyConfigured(*error.args)
 
     @cached_property
     def realm(self) -> str | None:
@@ -163,12 +174,12 @@ class GuardSettings:
         return tuple(_build(where, entry, lambda: self.resource, self._has_metadata) for where, entry in entries)
 
     @property
-    def _entries(self) -> list[tuple[str, Any]]:
-        """Each entry of ``VALIDATORS``, with its place in the setting for messages."""
+    def _entries(self) -> list[tuple[str, Secret[Any]]]:
+        """Each entry of ``VALIDATORS``, which may contain a secret, with its place in the setting for messages."""
         where, value = f"{SETTING}['VALIDATORS']", self._values.get("VALIDATORS", ())
         if not isinstance(value, list | tuple):
             raise ImproperlyConfigured(f"{where} must be a list of dictionaries, got {type(value).__name__}")
-        return [(f"{where}[{index}]", entry) for index, entry in enumerate(value)]
+        return [(f"{where}[{index}]", Secret(entry)) for index, entry in enumerate(value)]
 
     @cached_property
     def unguarded(self) -> tuple[str, ...] | None:
@@ -228,7 +239,21 @@ def _build_mtls(where: str, options: Mapping[str, Any]) -> MutualTLS:
         raise ImproperlyConfigured(f"{where}: {error}") from error
 
 
-def _build(where: str, entry: Any, get_resource: Callable[[], str | None], has_document: Callable[[], bool]) -> Any:
+def _build(
+    where: str, entry: Secret[Any], get_resource: Callable[[], str | None], has_document: Callable[[], bool]
+) -> Any:
+    backend = _check_entry(where, entry.reveal())
+    try:
+        # If the backend raises another error, the frame of this function must not show the options.
+        validator = backend(**entry.reveal().get("OPTIONS", {}))
+        check_validator(validator, get_resource, has_document)
+    except (TypeError, ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(f"{where}['OPTIONS']: {error}") from error
+    return validator
+
+
+def _check_entry(where: str, entry: Any) -> Any:
+    """Return the backend that ``entry`` names."""
     if not isinstance(entry, Mapping):
         raise ImproperlyConfigured(
             f"{where} must be a dictionary with 'BACKEND' and 'OPTIONS', got {type(entry).__name__}"
@@ -239,14 +264,8 @@ def _build(where: str, entry: Any, get_resource: Callable[[], str | None], has_d
             f"{where}['BACKEND'] must be a dotted path, got {type(entry.get('BACKEND')).__name__}"
         )
     backend = _resolve(f"{where}['BACKEND']", entry["BACKEND"])
-    options = entry.get("OPTIONS", {})
-    _check_options(f"{where}['OPTIONS']", backend, options)
-    try:
-        validator = backend(**options)
-        check_validator(validator, get_resource, has_document)
-    except (TypeError, ValueError, ImproperlyConfigured) as error:
-        raise ImproperlyConfigured(f"{where}['OPTIONS']: {error}") from error
-    return validator
+    _check_options(f"{where}['OPTIONS']", backend, entry.get("OPTIONS", {}))
+    return backend
 
 
 def _check_options(where: str, backend: Any, options: Any) -> None:

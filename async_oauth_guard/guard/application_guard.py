@@ -20,7 +20,7 @@ from .asgi.handshake import read_handshake, refuse_handshake
 from .asgi.lifetime import Lifetime, run_until_expiry
 from .asgi.messages import Refuse, completing, respond
 from .asgi.options import ApplicationOptions
-from .asgi.request import ScopeRequest
+from .asgi.request import HiddenScope, ScopeRequest
 from .handover import hand_over, handovers_of
 from .keywords import check_acquire_token
 from .refusal_memo import RefusalMemo
@@ -155,9 +155,10 @@ class GuardedApplication:
         if kind == "lifespan":
             await self.app(scope, receive, send)
         elif kind == "http":
+            scope = HiddenScope(scope)
             await self._serve(scope, ScopeRequest(scope), receive, send, respond)
         elif kind == "websocket":
-            scope, handshake, send = read_handshake(scope, self._options.subprotocol, send)
+            scope, handshake, send = read_handshake(HiddenScope(scope), self._options.subprotocol, send)
             await self._serve(scope, ScopeRequest(handshake), receive, send, refuse_handshake)
         else:
             raise ValueError(f"an application can be guarded for http and websocket, got a scope of type {kind!r}")
@@ -171,7 +172,7 @@ class GuardedApplication:
             await refuse(outcome, scope, receive, send)
             return
         # A recheck reads the headers again, so the application must not change the same list.
-        scope = {**scope, "headers": [*(scope.get("headers") or ())], **outcome.state}
+        scope = HiddenScope({**scope, "headers": [*(scope.get("headers") or ())], **outcome.state})
         send = completing(send, partial(self._guard.complete, request))
         if outcome.state["oauth_token"] is not None:
             await run_until_expiry(self.app, scope, receive, send, self._lifetime(request, outcome))

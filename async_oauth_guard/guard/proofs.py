@@ -26,7 +26,7 @@ from .context import target_uri
 from .handover import handovers_of
 from .overrides import TOKEN_OVERRIDE
 
-__all__ = ["NONCE", "Presentation", "possession_of"]
+__all__ = ["NONCE", "Presentation", "hide_proof", "possession_of"]
 
 NONCE: Final = "_oauth_dpop_nonce"
 """The attribute of a request that holds the nonce for its response."""
@@ -55,13 +55,19 @@ def possession_of(
     return possession
 
 
+def hide_proof(request: HttpRequest) -> Secret[str] | None:
+    """Replace the header ``DPoP`` by a string whose ``repr`` hides it, and return it.
+
+    Error reports show the ``repr`` of each header. Django hides ``Authorization``, but not this one.
+    """
+    if _HEADER not in request.META:
+        return None
+    request.META[_HEADER] = PresentedToken(request.META[_HEADER])
+    return Secret(request.META[_HEADER])
+
+
 def _proof_of(request: HttpRequest, token: Secret[Any], dpop: DPoP, options: Options, trace: Trace | None) -> Proof:
-    presented = request.META.get(_HEADER)
-    if presented is not None:
-        # Error reports show the repr of each value. Django hides the other header, but not this one.
-        presented = request.META[_HEADER] = PresentedToken(presented)
-    value = None if presented is None else Secret(presented)
-    proof = _prove(dpop, value, token, request.method, target_uri(options, request), trace)
+    proof = _prove(dpop, hide_proof(request), token, request.method, target_uri(options, request), trace)
     if proof.is_nonce_old:
         setattr(request, NONCE, _new_nonce())
     # An outer guard may have used it for this request.

@@ -30,7 +30,7 @@ from .keywords import check_acquire_token, check_flags, check_requirements
 from .memo import Memo
 from .metadata import metadata_patterns
 from .overrides import TOKEN_OVERRIDE
-from .proofs import possession_of
+from .proofs import hide_proof, possession_of
 from .refusals import refuse_flow
 from .schemes import sort_by_scheme
 from .signals import notify_flow, token_authenticated
@@ -362,8 +362,8 @@ class ResourceProtector(TokenChecks):
         context = make_context(self.options, requirements, request)
         validators = credentials.validators or self.by_scheme()[credentials.scheme]
         if context.trace is None and reuse_handover(request, self, context):
-            # A guard before this one has checked the proof.
-            pass
+            # A guard before this one has checked the proof, perhaps on another object for the same request.
+            hide_proof(request)
         elif credentials.scheme != "bearer" or credentials.validators:
             context.possession = possession_of(request, credentials, self.options, context)
         authorization = yield from authorize_flow(validators, credentials.token, context)

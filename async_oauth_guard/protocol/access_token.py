@@ -3,7 +3,6 @@
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,7 +11,7 @@ from django.http.response import HttpResponseBase
 from ..errors import InvalidTokenError, Reason
 from .attributes import read_confirmation, read_member
 from .authorization_details import read_details
-from .claims import check_times, is_time
+from .claims import check_times, is_time, read_seconds
 from .confirmation import is_bound_to_key
 from .provider_profiles import Profile, read_attribute_values
 from .scopes import read_values
@@ -116,7 +115,7 @@ class AccessToken(dict[str, Any]):
             "exp": _expiry_of(row),
             "aud": getattr(row, "resource", None),
             **{name: _field_of(row, state, name) for name in ("acr", "authorization_details")},
-            "auth_time": _seconds(_field_of(row, state, "auth_time")),
+            "auth_time": read_seconds(_field_of(row, state, "auth_time")),
             "cnf": read_confirmation(row) if state is None else state.confirmation,
         }
         known = {name: value for name, value in claims.items() if value is not None}
@@ -265,23 +264,13 @@ def _expiry_of(token: Any) -> float | None:
     Methods of a model are called, which may run queries.
     """
     if isinstance(token, Mapping):
-        return _seconds(token.get("exp"))
+        return read_seconds(token.get("exp"))
     for name in ("get_expires_at", "expires_at", "expires"):
         value = getattr(token, name, None)
-        seconds = _seconds(value() if callable(value) else value)
+        seconds = read_seconds(value() if callable(value) else value)
         if seconds is not None:
             return seconds
     return None
-
-
-def _seconds(value: Any) -> float | None:
-    if isinstance(value, datetime):
-        try:
-            return value.timestamp()
-        except (OverflowError, ValueError):
-            # A local time at the end of the calendar, for a row that never expires, is later than any time in UTC.
-            return None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _field_of(row: Any, state: TokenState | None, name: str) -> Any:

@@ -37,6 +37,7 @@ __all__ = [
     "lifetime_under",
     "media_subtype",
     "read_lifetime",
+    "read_seconds",
 ]
 
 # How many seconds the server's clock may be ahead of the clock here. This does not depend on `leeway`, because with a
@@ -248,6 +249,18 @@ def _has_type(detail: Any) -> bool:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value != ""
+
+
+def read_seconds(value: Any) -> float | None:
+    """A time of a token in seconds since the epoch. A row may have it as a ``datetime``. ``None`` if it is no time."""
+    if isinstance(value, datetime):
+        try:
+            return value.timestamp()
+        except (OverflowError, ValueError):
+            # A local time at the end of the calendar, for a row that never expires, is later than any time in UTC. One
+            # at the beginning is earlier.
+            return None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def is_time(value: Any) -> bool:

@@ -14,11 +14,14 @@ def changeable_members(claims: Mapping[str, Any]) -> list[str]:
 
 
 def own_copy(value: Any) -> Any:
-    """A deep copy of the lists and dictionaries in ``value``, so that a hook cannot change what later requests get."""
+    """A deep copy of the collections in ``value``, so that a hook cannot change what later requests get."""
     if type(value) in _UNCHANGEABLE:
         return value
     if isinstance(value, dict):
         if _UNCHANGEABLE.issuperset(map(type, value.values())):
             return dict(value)
         return {name: part if type(part) in _UNCHANGEABLE else own_copy(part) for name, part in value.items()}
-    return type(value)(map(own_copy, value)) if isinstance(value, list | tuple | set | frozenset) else value
+    for collection in (list, tuple, set, frozenset):
+        if isinstance(value, collection):
+            return collection(map(own_copy, value))
+    return value

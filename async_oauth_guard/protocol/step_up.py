@@ -4,10 +4,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from .claims import LARGEST_LEAD
+from .claims import LARGEST_LEAD, read_seconds
 
 __all__ = ["StepUp", "parse_step_up"]
 
@@ -40,11 +39,9 @@ class StepUp:
         """
         if self.max_age is None:
             return True
-        at = auth_time.timestamp() if isinstance(auth_time, datetime) else auth_time
-        if isinstance(at, bool) or not isinstance(at, int | float):
-            return False
+        at = read_seconds(auth_time)
         # Whole seconds, so that an authentication in the current second satisfies `max_age=0`. NaN satisfies nothing.
-        return math.floor(now) - self.max_age <= at <= now + LARGEST_LEAD
+        return at is not None and math.floor(now) - self.max_age <= at <= now + LARGEST_LEAD
 
     def unmet(self, acr: Any, auth_time: Any, now: float) -> "StepUp":
         """The part that the token does not meet, for the challenge."""

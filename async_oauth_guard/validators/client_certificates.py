@@ -155,4 +155,6 @@ def _from_scope(scope: Mapping[str, Any], header: str) -> tuple[str | None, Sequ
     """The same under ASGI. Middleware may have changed ``REMOTE_ADDR``, and ``META`` may confuse ``_`` with ``-``."""
     name = header.lower().encode("ascii")
     client = scope.get("client")
-    return client[0] if client else None, [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return client[0] if client else None, [
+        value.decode("latin-1") for key, value in scope.get("headers") or () if key == name
+    ]

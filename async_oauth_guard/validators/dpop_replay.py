@@ -8,6 +8,7 @@ from ..protocol.dpop import Proof
 from ..protocol.rules import Rule
 from ..runtime.effects import CacheAdd, Flow, SingleFlight
 from ..runtime.replay_store import REPLAYS, Memory
+from .clock import CLOCK
 
 __all__ = ["REPLAY"]
 
@@ -25,6 +26,9 @@ def _spend_flow(binding: Binding) -> Flow[Reason | None]:
     proof: Any = getattr(binding.possession, "proof", None)
     if proof.is_spent:
         return None
+    if CLOCK.wall() > proof.expires_at:
+        # Since its `iat` was checked, so much time has passed that an earlier use may have been forgotten.
+        return Reason.EXPIRED_PROOF
     memory = REPLAYS.remember(proof.thumbprint, proof.digest, expires_at=proof.expires_at, now=proof.checked_at)
     if memory is not Memory.NEW:
         return Reason.REPLAYED_PROOF if memory is Memory.KNOWN else Reason.REPLAY_STORE_FULL

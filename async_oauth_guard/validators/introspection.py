@@ -139,6 +139,9 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         realm: str | None = None,
         **extra_attributes: Any,
     ) -> None:
+        check_encodable(client_id=client_id, client_secret=client_secret)
+        self._client_secret = Secret(client_secret)
+        del client_secret  # if an option is invalid, error reports show the local variables
         super().__init__(
             realm,
             extra_attributes,
@@ -156,7 +159,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         )
         check_text(scope_claim=scope_claim)
         check_optional_text(issuer=issuer, client_id=client_id)
-        check_encodable(client_id=client_id, client_secret=client_secret)
         check_seconds(cache_ttl=cache_ttl, negative_ttl=negative_ttl, stale_if_error=stale_if_error)
         self.introspection_endpoint = introspection_endpoint
         self.client_id = client_id
@@ -165,7 +167,6 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self.signed_responses = signed_responses
         self.jwks_uri = jwks_uri
         self._jwks = jwks
-        self._client_secret = Secret(client_secret)
         self._client = ClientAuthentication(
             method=client_auth, client_id=client_id, secret=self._client_secret, issuer=issuer
         )

@@ -167,6 +167,23 @@ def test_proofs(mode: str, counts: Counts, authority: FakeAuthorizationServer) -
 
 
 @sync_and_async
+def test_reports_do_not_show_the_proof(mode: str, authority: FakeAuthorizationServer) -> None:
+    """R133: Django's error reports print the values of META, also if the guard in front has checked the proof."""
+    shown: list[str] = []
+
+    def remember(request: HttpRequest, token: Any) -> bool:
+        shown.append(repr(request.META["HTTP_DPOP"]))
+        return True
+
+    protector = ResourceProtector(verifying(), dpop=True)
+    token = authority.jwt("profile", claims=BOUND)
+    proof = make_proof(token)
+    assert get(protector, dpop(token, proof), mode=mode, view={"check": remember}).status == 200
+    assert len(shown) == 1
+    assert proof not in shown[0]
+
+
+@sync_and_async
 def test_proofs_of_another_protector(mode: str, counts: Counts, authority: FakeAuthorizationServer) -> None:
     """Another protector checks the proof itself, and does not take it for a replayed one."""
     protector, behind = (ResourceProtector(verifying(), dpop=True) for _ in range(2))

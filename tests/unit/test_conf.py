@@ -1,5 +1,6 @@
 """The setting ``OAUTH_GUARD``."""
 
+import traceback
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.test import override_settings
 from async_oauth_guard import (
     BearerTokenValidator,
     DPoP,
+    IntrospectTokenValidator,
     JWTBearerTokenValidator,
     ResourceProtector,
     TokenValidator,
@@ -21,6 +23,7 @@ MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
 JWT_VALIDATOR = "async_oauth_guard.JWTBearerTokenValidator"
 INTROSPECTION_VALIDATOR = "async_oauth_guard.IntrospectTokenValidator"
 ISSUER = "https://as.example.com"
+PACKAGE = "async_oauth_guard"
 
 DEFAULTS = {
     "realm": None,
@@ -228,6 +231,53 @@ def test_all_at_once() -> None:
     wrong = {**values, "RESOURCE": 7}
     with override_settings(OAUTH_GUARD=wrong), pytest.raises(ImproperlyConfigured, match="RESOURCE"):
         GuardSettings().options()
+
+
+SECRET = "for the server only"
+
+
+class Failing(IntrospectTokenValidator):
+    """Has a bug."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        raise LookupError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("changes", "entry", "error"),
+    [
+        ({}, {"OPTIONS": {"cache_ttl": -1}}, ImproperlyConfigured),
+        ({}, {"OPTIONS": {"client_auth": "private_key_jwt"}}, ImproperlyConfigured),
+        ({}, {"OPTIONS": {"isuer": "x"}}, ImproperlyConfigured),
+        ({}, {"OPTION": {}}, ImproperlyConfigured),
+        ({}, {"BACKEND": "missing.Validator"}, ImproperlyConfigured),
+        ({}, {"BACKEND": f"{__name__}.Failing"}, LookupError),
+        ({"RELM": "x"}, {}, ImproperlyConfigured),
+        ({"REALM": 7}, {}, ImproperlyConfigured),
+    ],
+)
+def test_reports_of_a_wrong_setting(changes: Any, entry: Any, error: type[Exception]) -> None:
+    """Error reports print the local variables of each frame. None of them shows a client secret."""
+    usual = {"issuer": ISSUER, "audience": "api", "client_id": "api", "client_secret": SECRET}
+    options = {**usual, **entry.get("OPTIONS", {})}
+    validators = [{"BACKEND": INTROSPECTION_VALIDATOR, **entry, "OPTIONS": options}]
+    with override_settings(OAUTH_GUARD={"VALIDATORS": validators, **changes}), pytest.raises(error) as caught:
+        _ = ResourceProtector.from_settings().validators
+    assert caught.value.__context__ is None
+    ours = [frame for frame, _ in traceback.walk_tb(caught.tb) if frame.f_globals["__name__"].startswith(PACKAGE)]
+    assert ours
+    for frame in ours:
+        assert SECRET not in repr(frame.f_locals), frame.f_code
+
+
+def test_reports_of_a_wrong_option() -> None:
+    """The same applies to a validator that is built in code."""
+    with pytest.raises(ValueError, match="cache_ttl") as caught:
+        IntrospectTokenValidator(issuer=ISSUER, audience="api", client_id="api", client_secret=SECRET, cache_ttl=-1)
+    for frame, _ in traceback.walk_tb(caught.tb):
+        if frame.f_globals["__name__"].startswith(PACKAGE):
+            assert SECRET not in repr(frame.f_locals), frame.f_code
 
 
 def jwt(**options: Any) -> dict[str, Any]:

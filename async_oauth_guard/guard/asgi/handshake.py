@@ -7,6 +7,7 @@ from django.http.response import HttpResponseBase
 
 from ...protocol.subprotocols import BEARER, split_subprotocols
 from .messages import respond
+from .request import HiddenScope
 
 __all__ = ["read_handshake", "refuse_handshake"]
 
@@ -15,7 +16,7 @@ _SCHEMES: Mapping[str, str] = {"ws": "http", "wss": "https"}
 _RESPONSE = "websocket.http.response"
 
 
-def read_handshake(scope: Any, subprotocol: str | None, send: Any) -> tuple[Any, dict[str, Any], Any]:
+def read_handshake(scope: HiddenScope, subprotocol: str | None, send: Any) -> tuple[HiddenScope, HiddenScope, Any]:
     """What the application gets as scope, the scope of the handshake as an HTTP request, and the application's send.
 
     With a ``subprotocol``, a token after it counts as one in ``Authorization``, and the application does not see it.
@@ -26,13 +27,14 @@ def read_handshake(scope: Any, subprotocol: str | None, send: Any) -> tuple[Any,
         headers = [(name, value) for name, value in headers if name.lower() != b"sec-websocket-protocol"]
         if offered:
             headers.append((b"sec-websocket-protocol", ", ".join(offered).encode("latin-1", "replace")))
-        scope = {**scope, "subprotocols": offered, "headers": headers}
+        scope = HiddenScope({**scope, "subprotocols": offered, "headers": headers})
         # Next to an `Authorization` header, they are refused like a repeated one.
         headers = [*headers, *((b"authorization", value) for value in credentials)]
         send = _choosing(send) if BEARER in offered else send
     # RFC 6455 §4.1: "The method of the request MUST be GET".
     scheme = scope.get("scheme") or "ws"
-    return scope, {**scope, "method": "GET", "scheme": _SCHEMES.get(scheme, scheme), "headers": headers}, send
+    handshake = {**scope, "method": "GET", "scheme": _SCHEMES.get(scheme, scheme), "headers": headers}
+    return scope, HiddenScope(handshake), send
 
 
 def _choosing(send: Any) -> Any:

@@ -10,10 +10,17 @@ from django.http import HttpRequest
 from django.urls import set_script_prefix
 from django.utils.functional import cached_property
 
-__all__ = ["ScopeRequest", "read_credential_fields", "read_header"]
+__all__ = ["HiddenScope", "ScopeRequest", "read_credential_fields", "read_header"]
 
 _CREDENTIALS: Mapping[bytes, str] = {b"authorization": "HTTP_AUTHORIZATION", b"dpop": "HTTP_DPOP"}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class HiddenScope(dict[str, Any]):
+    """A scope whose ``repr``, which error reports show, hides the token in its headers."""
+
+    def __repr__(self) -> str:
+        return f"<scope {self.get('type')} {self.get('path')!r}>"
 
 
 class ScopeRequest(ASGIRequest):

@@ -1,8 +1,15 @@
 """Copies that share nothing with what they were made from."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from async_oauth_guard.protocol.copies import changeable_members, own_copy
+
+
+class Range(NamedTuple):
+    """A tuple that is not made of an iterable."""
+
+    lowest: Any
+    highest: Any
 
 
 def test_copy_is_deep() -> None:
@@ -13,6 +20,14 @@ def test_copy_is_deep() -> None:
     copied["a"].append("changed")
     copied.clear()
     assert given == {"a": ["x"], "b": ({"y"}, "z")}
+
+
+def test_copy_of_other_collections() -> None:
+    """A subclass may take other arguments than its base class, so the copy is one of the base class."""
+    assert own_copy({"range": Range("low", ["high"]), "sets": [{1}, frozenset({2})]}) == {
+        "range": ("low", ["high"]),
+        "sets": [{1}, frozenset({2})],
+    }
 
 
 def test_changeable_members() -> None:

@@ -83,6 +83,8 @@ TIMES: list[tuple[int, Any, bool]] = [
     (10, float("-inf"), False),
     (10, datetime.fromtimestamp(NOW, UTC), True),
     (10, datetime.fromtimestamp(NOW, UTC) - timedelta(seconds=11), False),
+    (10, datetime.min, False),
+    (10, datetime.max, False),
 ]
 
 

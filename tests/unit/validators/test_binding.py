@@ -20,6 +20,7 @@ from async_oauth_guard.protocol.provider_profiles import get_profile
 from async_oauth_guard.runtime.effects import CacheAdd, SingleFlight
 from async_oauth_guard.runtime.replay_store import REPLAYS
 from async_oauth_guard.validators.binding import BINDING, bind_flow, check_before_hook_flow
+from async_oauth_guard.validators.clock import CLOCK
 from tests.proofs import forget_proofs
 from tests.unit.driving import PERFORM, drive
 
@@ -91,6 +92,15 @@ def test_used_by_this_request() -> None:
     assert outcome(presented, True)[0] is None
     assert outcome(presented) == (None, [])
     assert len(REPLAYS._expiries) == 1
+
+
+def test_used_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R96: after the time for which proofs are remembered, nobody can say whether this one was used."""
+    monkeypatch.setattr(CLOCK, "wall", lambda: NOW + 69.5)
+    assert outcome(context(cache=None)) == (None, [])
+    forget_proofs()
+    monkeypatch.setattr(CLOCK, "wall", lambda: NOW + 69.6)
+    assert outcome(context(cache=None)) == (Reason.EXPIRED_PROOF, [])
 
 
 def test_applies_to_proofs_only() -> None:
