@@ -625,6 +625,27 @@ def test_one_open_method() -> None:
         assert guarding_of(cls.as_view(http_method_names=["get"])).is_complete
 
 
+def test_methods_without_a_handler() -> None:
+    """A method that is named but has no handler needs no guard: Django refuses it. Only HEAD falls back to ``get``."""
+    attributes = {"get": answer, "post": protector("write")(answer), "http_method_names": ["post", "put"]}
+    guarding = guarding_of(type("Page", (View,), attributes))
+    assert guarding.is_complete
+    assert guarding.methods == ("POST",)
+
+
+def test_objects_as_handlers() -> None:
+    """An object that is no descriptor is called as it is, so it is seen through like a view."""
+
+    class Logged:
+        def __init__(self, view: Any) -> None:
+            self.view = functools.update_wrapper(self, view).__wrapped__
+
+        def __call__(self, request: HttpRequest) -> Any:
+            return self.view(request)
+
+    assert words(type("Page", (View,), {"get": Logged(protector("read")(answer))}), "GET") == ["read"]
+
+
 def test_inherited_methods() -> None:
     """A guarded method is inherited. A child's own is open: it may answer before it comes to its parent's, if ever."""
 
