@@ -75,6 +75,7 @@ class Reason(enum.StrEnum):
     INSUFFICIENT_ENTITLEMENTS = "insufficient_entitlements"
     NO_USER = "no_user"
     CHECK_FAILED = "check_failed"
+    AUTHENTICATED_OTHERWISE = "authenticated_otherwise"
     REFUSED_BY_HOOK = "refused_by_hook"
     MALFORMED_JWT = "malformed_jwt"
     WRONG_TYPE = "wrong_type"
@@ -322,7 +323,7 @@ _CLASSES: Mapping[Reason, type[GuardError]] = {
             AccessDeniedError,
             {
                 Reason.METHOD_NOT_NAMED, Reason.INSUFFICIENT_GROUPS, Reason.INSUFFICIENT_ROLES,
-                Reason.INSUFFICIENT_ENTITLEMENTS, Reason.NO_USER, Reason.CHECK_FAILED,
+                Reason.INSUFFICIENT_ENTITLEMENTS, Reason.NO_USER, Reason.CHECK_FAILED, Reason.AUTHENTICATED_OTHERWISE,
             },
         ),
         (

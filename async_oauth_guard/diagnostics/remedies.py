@@ -61,7 +61,7 @@ REMEDIES: Mapping[Reason, str] = {
     ),
     Reason.INSUFFICIENT_SCOPE: (
         "At the authorization server, request a token with the scopes that the challenge names. Or change the scopes "
-        "that the view requires: `require_oauth(scopes)`. If the token has them in another claim, see `profile` and "
+        "that the view requires. If a JWT or an introspected token has them in another claim, see `profile` and "
         "`scope_claim`."
     ),
     Reason.INSUFFICIENT_ACR: (
@@ -97,6 +97,11 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.NO_USER: (
         "The view has `require_user=True`, and the token has no user. Use a token that was issued for a user, not one "
         "that a client got for itself. For JWTs and introspection, set `user_lookup`."
+    ),
+    Reason.AUTHENTICATED_OTHERWISE: (
+        "Another authentication class of Django REST framework has authenticated the request, so its token was not "
+        "checked. Put `OAuthAuthentication` first in `authentication_classes`. In tests, do not use "
+        "`force_authenticate()` together with `override_oauth`."
     ),
     Reason.CHECK_FAILED: "The view's `check` returned False. Read that function to see why.",
     Reason.REFUSED_BY_HOOK: (

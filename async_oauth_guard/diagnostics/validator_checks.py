@@ -123,7 +123,8 @@ def _remote_messages(validator: RemoteTokenValidator, name: str) -> Iterator[Che
     if validator.audience is None:
         yield checks.Warning(
             f"{name} does not check the audience, so tokens for other APIs are let in.",
-            hint="Set audience= or resource_server= to your identifier, or omit it and give the protector a resource.",
+            hint="Set audience= or resource_server= to your identifier, or omit it and give the protector a resource. "
+            "If the server sends no aud, silence this check.",
             id="async_oauth_guard.W005",
         )
     if validator.audience is FROM_PROTECTOR and not validator.takes_audience_from_protector:

@@ -381,8 +381,8 @@ OF_PROOFS = {
 
 
 def test_each_reason_has_a_case() -> None:
-    """No reason is without its case here, except those that need a proof."""
-    assert set(CASES) == set(Reason) - OF_PROOFS
+    """No reason is without its case here, except those that need a proof, or a view of Django REST framework."""
+    assert set(CASES) == set(Reason) - OF_PROOFS - {Reason.AUTHENTICATED_OTHERWISE}
 
 
 @pytest.mark.parametrize("reason", CASES)
@@ -448,6 +448,16 @@ def test_nested_guards(authority: Authority) -> None:
     assert (told.status, told.guards[1]["reason"]) == (1, Reason.INSUFFICIENT_SCOPE)
     assert "Guard 1 of 2 requires: profile\n" in shown
     assert "Guard 2 of 2 requires: email\n" in shown
+
+
+def test_advice_for_each_validator(authority: Authority) -> None:
+    """The response is that of the first validator. The token may be meant for another, so its advice is shown too."""
+    validators = [each for one in (in_model(), introspecting(authority)) for each in one["VALIDATORS"]]
+    with override_settings(OAUTH_GUARD={"VALIDATORS": validators}):
+        shown = run("unknown-4bF7", as_json=False).out
+    assert "Status 401: invalid_token, for unknown_token\n" in shown
+    assert f"What to do: {REMEDIES[Reason.UNKNOWN_TOKEN]}\n" in shown
+    assert shown.endswith(f"What to do for IntrospectTokenValidator: {REMEDIES[Reason.INACTIVE_TOKEN]}\n")
 
 
 def test_sends_no_signal(authority: Authority) -> None:

@@ -130,6 +130,14 @@ def test_site_without_routes() -> None:
         assert run() == run("--unguarded") == (0, "There are no routes.\n", "")
 
 
+def test_allowed() -> None:
+    """The table says which routes need no guard."""
+    with serving([*CLOSED.urlpatterns, *PLANTED], OAUTH_GUARD={"UNGUARDED": ["/plain"]}):
+        _, output, _ = run()
+    allowed = [line.split()[0] for line in output.splitlines() if "(allowed)" in line]
+    assert allowed == ["/plain"]
+
+
 def test_json() -> None:
     """Machines get each route as an object, and whether the setting allows it."""
     with serving([*CLOSED.urlpatterns, *PLANTED], OAUTH_GUARD={"UNGUARDED": ["/plain"]}):

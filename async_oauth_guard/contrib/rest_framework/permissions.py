@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 
-from ...errors import AccessDeniedError, GuardError, OAuth2Error, adopt_error
+from ...errors import AccessDeniedError, GuardError, OAuth2Error, Reason, adopt_error
 from ...guard.handover import Handover, handover_of, handovers_of
 from ...guard.protector import ResourceProtector
 from ...guard.refusals import refuse_flow
@@ -106,7 +106,7 @@ class HasScopes(BasePermission, metaclass=_PermissionType):  # type: ignore[misc
         credentials = protector.read_credentials(http)
         if handover is None:
             # With a token, another class has authenticated the request.
-            return credentials if isinstance(credentials, GuardError) else AccessDeniedError()
+            return credentials if isinstance(credentials, GuardError) else _authenticated_otherwise()
         required = self.oauth_requirements
         if request.method != http.method:
             # The framework asks what other methods would be allowed to do.
@@ -117,6 +117,13 @@ class HasScopes(BasePermission, metaclass=_PermissionType):  # type: ignore[misc
         except OAuth2Error as error:
             return error.with_traceback(None)
         return None
+
+
+def _authenticated_otherwise() -> GuardError:
+    return AccessDeniedError(
+        description="The request was authenticated in another way than with its access token.",
+        reason=Reason.AUTHENTICATED_OTHERWISE,
+    )
 
 
 def _protector_of(request: Any, view: Any, http: HttpRequest) -> ResourceProtector:

@@ -9,6 +9,7 @@ from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.core.management.base import CommandParser
 
 from ...diagnostics.explain import Explanation, Step, ValidatorExplanation, explain
+from ...diagnostics.remedies import REMEDIES
 from ...diagnostics.routes import route_of
 from ...guard.mixins import require_oauth
 from ...guard.protector import ResourceProtector
@@ -206,6 +207,10 @@ def _show_one(printer: Printer, explanation: Explanation) -> None:
     if explanation.challenge is not None:
         printer.line(f"WWW-Authenticate: {explanation.challenge}")
     printer.line(f"What to do: {explanation.remedy}")
+    for validator in explanation.validators:
+        # The response says why the first one refuses the token. The token may be meant for another.
+        if validator.asked and validator.reason is not None and validator.reason != explanation.reason:
+            printer.line(f"What to do for {validator.validator}: {REMEDIES[validator.reason]}")
 
 
 def _show_proof(printer: Printer, explanation: Explanation) -> None:

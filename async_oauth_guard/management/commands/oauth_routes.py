@@ -44,7 +44,7 @@ class Command(ReportCommand):
             error = f"Unguarded routes: {len(unguarded)} of {len(routes)}. {TO_GUARD}" if unguarded else None
             return Report(document, lambda printer: _show_unguarded(printer, unguarded, routes), error)
         error = _error_of_validators(routes)
-        return Report(document, lambda printer: _show(printer, routes, unguarded), error, CANNOT_LOOK)
+        return Report(document, lambda printer: _show(printer, routes, unguarded, allowed), error, CANNOT_LOOK)
 
 
 def _error_of_validators(routes: Iterable[Route]) -> str | None:
@@ -72,9 +72,9 @@ def _show_unguarded(printer: Printer, unguarded: Sequence[Route], routes: Sequen
         printer.line("Every route is guarded, reviewed or allowed.", "good")
 
 
-def _show(printer: Printer, routes: Sequence[Route], unguarded: Sequence[Route]) -> None:
+def _show(printer: Printer, routes: Sequence[Route], unguarded: Sequence[Route], allowed: Sequence[str] = ()) -> None:
     if routes:
-        printer.table(_HEADINGS, [(_tone(route, unguarded), _row(route)) for route in routes])
+        printer.table(_HEADINGS, [(_tone(route, unguarded), _row(route, allowed)) for route in routes])
     else:
         printer.line(_NO_ROUTES)
 
@@ -85,7 +85,8 @@ def _tone(route: Route, unguarded: Sequence[Route]) -> Tone:
     return "bad" if any(route is each for each in unguarded) else "plain"
 
 
-def _row(route: Route) -> list[str]:
+def _row(route: Route, allowed: Sequence[str]) -> list[str]:
     csrf = "exempt" if route.csrf_exempt else "checked"
     called = "async" if route.is_async else "sync"
-    return [route.path, route.view, called, route.kind, route.requirement, route.validators, csrf]
+    requirement = f"{route.requirement} (allowed)" if is_allowed(route, allowed) else route.requirement
+    return [route.path, route.view, called, route.kind, requirement, route.validators, csrf]

@@ -20,6 +20,7 @@ OTHER_CODE = {
     "IntrospectTokenValidator", "iss", "nbf", "iat", "kid", "alg", "crit", "b64", "cnf", "jkt",
     "token_type", "dpop", "mtls", "acr", "acr_values", "auth_time", "max_age", "authorization_details", "DPoP", "jti",
     "htm", "htu", "ath", "typ", "algs", "nonce", "jwk",
+    "OAuthAuthentication", "authentication_classes", "force_authenticate()", "override_oauth",
 }  # fmt: skip
 
 
