@@ -1,4 +1,4 @@
-"""Which rows of the tables in ``docs/frameworks.md`` a test shows."""
+"""Which rows of the tables about a framework a test shows."""
 
 from collections.abc import Callable
 from types import ModuleType
