@@ -5,17 +5,29 @@ import hashlib
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, JsonResponse
 from django.test import RequestFactory, override_settings
+from django.urls import path
 from django.utils import timezone
+from oauth2_provider.decorators import protected_resource
 from oauth2_provider.models import AbstractAccessToken, AccessToken, Application
+from oauth2_provider.views import IntrospectTokenView
 
 import async_oauth_guard
-from async_oauth_guard import BearerTokenValidator, InsufficientScopeError, InvalidTokenError, ResourceProtector
+from async_oauth_guard import (
+    BearerTokenValidator,
+    InsufficientScopeError,
+    IntrospectTokenValidator,
+    InvalidTokenError,
+    ResourceProtector,
+)
 from async_oauth_guard.errors import Reason
 from async_oauth_guard.protocol.access_token import TokenState
 from async_oauth_guard.protocol.secrets import Secret
@@ -332,3 +344,109 @@ def test_views(mode: str, protector: ResourceProtector, send: Send, alice: User)
         "user": "alice",
         "client": "the-client",
     }
+
+
+# Sites before and after the move. Each name is that of a row of `docs/moving-from-django-oauth-toolkit.md`.
+
+SESSIONS = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+
+
+def greet(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"user": request.user.username})  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("cookie", [[], [(b"cookie", b"sessionid=of-nobody")]], ids=["no session", "session"])
+def test_post_without_a_token(cookie: Any, protector: ResourceProtector, send: Send) -> None:
+    """The guard asks for a token before Django's check can refuse the request, unless the token is optional."""
+    statuses = []
+    for guarded in (protected_resource()(greet), protector(greet), protector(optional=True)(greet)):
+        with serving(guarded, MIDDLEWARE=SESSIONS):
+            answer = send("/", cookie, method="POST")
+            statuses.append((answer.status, bool(answer.challenges), b"CSRF verification failed" in answer.body))
+    assert statuses == [(403, False, True), (401, True, False), (403, False, True)]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("alice")
+def test_user_of_the_middleware(send: Send) -> None:
+    """Only a guarded view gets the token's user, also if `login_required` is above the guard."""
+    setting_user = ResourceProtector(validator(), set_user=True)
+    middleware = [*SESSIONS, "oauth2_provider.middleware.OAuth2TokenMiddleware"]
+    backends = ["oauth2_provider.backends.OAuth2Backend"]
+    with serving(login_required(greet), MIDDLEWARE=middleware, AUTHENTICATION_BACKENDS=backends):
+        assert send("/", bearer("seen-by-all")).json == {"user": "alice"}
+    for view, status in ((login_required(greet), 302), (login_required(setting_user(greet)), 302)):
+        with serving(view, MIDDLEWARE=SESSIONS):
+            assert send("/", bearer("seen-by-all")).status == status
+    with serving(setting_user(greet), MIDDLEWARE=SESSIONS):
+        assert send("/", bearer("seen-by-all")).json == {"user": "alice"}
+
+
+def toolkit_client() -> httpx.AsyncClient:
+    """Sends what the guard asks to the toolkit's own endpoint."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(ASGIHandler()))
+
+
+INTROSPECTED: list[tuple[str, dict[str, Any], int]] = [
+    ("seen-by-all", {}, 200),
+    ("seen-by-all", {"audience": API}, 401),
+    ("for-the-api", {"audience": API}, 200),
+    ("for-another", {"audience": API}, 401),
+    ("for-another", {}, 200),
+    ("of-a-client", {}, 200),
+    ("unknown", {}, 401),
+    ("seen-by-all", {"client_auth": "bearer", "client_id": None, "client_secret": "may-introspect"}, 200),
+    ("seen-by-all", {"client_auth": "bearer", "client_id": None, "client_secret": "of-a-client"}, 503),
+]
+
+
+@pytest.fixture(scope="module")
+def _introspected(committed: Committed, alice: User) -> None:
+    kind = {"client_type": "confidential", "authorization_grant_type": "client-credentials"}
+    client = committed.row(Application(client_id="rs", client_secret="a secret: of rs", name="rs", **kind))
+    for token, values in {
+        "for-the-api": {"user": alice, "resource": [API]},
+        "for-another": {"user": alice, "resource": ["https://other.example.com"]},
+        "of-a-client": {"application": client},
+        "may-introspect": {"application": client, "scope": "introspection"},
+    }.items():
+        committed.row(row(token=token, **values))
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_introspected")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("token", "options", "status"), INTROSPECTED)
+def test_introspection_at_the_toolkit(
+    token: str, options: dict[str, Any], status: int, mode: str, send: Send, settings: Any
+) -> None:
+    """The options that the page shows are right for the toolkit's endpoint. It sends ``aud`` for ``resource`` only."""
+    settings.ALLOWED_HOSTS = ["testserver", "as.example.com"]
+    shown = {"client_id": "rs", "client_secret": "a secret: of rs", "audience": None, **options}
+    introspecting = IntrospectTokenValidator(
+        "https://as.example.com/o/introspect/",
+        user_lookup=("username", "username"),
+        http_client=toolkit_client,
+        cache_ttl=0,
+        **shown,
+    )
+    seen: list[Any] = []
+
+    def view(request: HttpRequest) -> JsonResponse:
+        found = request.oauth_token  # type: ignore[attr-defined]
+        seen.append((type(found), found.user and found.user.username))
+        return JsonResponse({})
+
+    async def aview(request: HttpRequest) -> JsonResponse:
+        return view(request)
+
+    guarded = ResourceProtector(introspecting)("read")(view if mode == "def" else aview)
+    with serving([path("", guarded), path("o/introspect/", IntrospectTokenView.as_view())]):
+        assert send("/", bearer(token)).status == status
+    user = None if token == "of-a-client" else "alice"
+    assert seen == ([(async_oauth_guard.AccessToken, user)] if status == 200 else [])
