@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 from authlib.integrations import django_oauth2 as authlib_django
+from authlib.integrations.django_oauth2.resource_protector import return_error_response
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from django.db import OperationalError, connection
@@ -427,6 +428,67 @@ def test_receivers_may_be_sync_or_async(mode: str, send: Send) -> None:
     finally:
         async_oauth_guard.token_authenticated.disconnect(receiver)
     assert heard == [GOOD]
+
+
+class Own(async_oauth_guard.ResourceProtector):
+    """Hands on to ours."""
+
+    def acquire_token(self, request: Any, scopes: Any = None, **requirements: Any) -> Any:
+        return super().acquire_token(request, scopes, **requirements)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("header", [bearer(GOOD), bearer("unknown"), []], ids=["good", "unknown", "no header"])
+def test_own_acquire_token(header: RawHeaders, mode: str, send: Send) -> None:
+    """A response to a token that may not be in the header is marked as private. All else is as Authlib sends it."""
+    case = Case("own acquire_token", header)
+    theirs = authlib_outcome(case, send)
+    protector = Own(*case.make(async_oauth_guard.BearerTokenValidator), compat="authlib")
+    # The sender is the class of the protector, as with Authlib.
+    ours = outcome(case, send, protector, mode)
+    assert (ours.answer.status, ours.answer.body) == (theirs.answer.status, theirs.answer.body)
+    added = [("cache-control", "private")] if theirs.answer.status == 200 else []
+    assert without_vary(ours.answer) == sorted([*without_vary(theirs.answer), *added])
+    assert ours.heard == theirs.heard
+
+
+@pytest.mark.parametrize("compat", [None, "authlib"])
+@pytest.mark.parametrize("mode", MODES)
+def test_post_without_a_token(mode: str, compat: Any, send: Send) -> None:
+    """Django's CSRF check refuses the request before Authlib's guard. Ours asks for a token, unless it is optional."""
+    protector = async_oauth_guard.ResourceProtector(*plain(async_oauth_guard.BearerTokenValidator), compat=compat)
+    theirs = authlib_django.ResourceProtector()
+    theirs.register_token_validator(*plain(authlib_django.BearerTokenValidator))
+    statuses = []
+    for guarded in (
+        theirs()(Witness().view("def")),
+        protector(Witness().view(mode)),
+        protector(optional=True)(Witness().view(mode)),
+    ):
+        with serving(guarded, MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"]):
+            answer = send("/", method="POST")
+            statuses.append((answer.status, b"CSRF verification failed" in answer.body))
+    assert statuses == [(403, True), (401, False), (403, True)]
+
+
+@pytest.mark.parametrize("token", ["unknown", NARROW])
+def test_return_error_response(token: str, send: Send) -> None:
+    """Authlib's function turns our errors into responses with a challenge, but without ``Vary``."""
+    protector = async_oauth_guard.ResourceProtector(*plain(async_oauth_guard.BearerTokenValidator))
+
+    def view(request: Any) -> Any:
+        try:
+            return protector.acquire_token(request, "email")
+        except OAuth2Error as error:
+            return return_error_response(error)
+
+    with serving(view):
+        answer = send("/", bearer(token))
+    with serving(protector("email")(Witness().view("def"))):
+        guarded = send("/", bearer(token))
+    assert guarded.members("Vary") == {"authorization"}
+    assert (answer.status, answer.body) == (guarded.status, guarded.body)
+    assert answer.headers == [(name, value) for name, value in guarded.headers if name != "Vary"]
 
 
 def test_the_signal_is_authlibs() -> None:
