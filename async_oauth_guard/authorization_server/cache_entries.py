@@ -9,11 +9,12 @@ from sys import getsizeof
 from types import MappingProxyType
 from typing import Any, Final
 
+from ..protocol.claims import Lifetime
 from ..protocol.copies import own_copy
 from ..protocol.credentials import is_encodable
 from ..protocol.secrets import Secret
 
-__all__ = ["CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]
+__all__ = ["Admission", "CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]
 
 _VERSION = "1"
 
@@ -85,10 +86,22 @@ def size_of_entry(*parts: Any) -> int:
     return size
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What it depended on that a token was let in, besides its cached result and what the caller compares.
+
+    ``policy`` is what the claims had to fulfil.
+    """
+
+    lifetime: Lifetime
+    audiences: Collection[str]
+    policy: Any
+
+
 # Bytes of one member of `Remembered.admissions`.
 _ADMISSION = 400
 _MOST_ADMISSIONS = 16
-_NO_ADMISSIONS: Final[Mapping[Any, Any]] = MappingProxyType({})
+_NO_ADMISSIONS: Final[Mapping[Any, Admission]] = MappingProxyType({})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,9 +116,11 @@ class Remembered:
 
     size: int = field(default=0, init=False)
     changeable: Sequence[str] = field(default=(), init=False, repr=False, compare=False)
-    admissions: Mapping[Any, Any] = field(default_factory=lambda: _NO_ADMISSIONS, init=False, repr=False, compare=False)
+    admissions: Mapping[Any, Admission] = field(
+        default_factory=lambda: _NO_ADMISSIONS, init=False, repr=False, compare=False
+    )
 
-    def admit(self, circumstances: Any, admission: Any) -> None:
+    def admit(self, circumstances: Any, admission: Admission) -> None:
         """Add an admission. Nobody depends on earlier ones, so if there are too many, they are dropped."""
         earlier = self.admissions if len(self.admissions) < _MOST_ADMISSIONS else _NO_ADMISSIONS
         admissions = {**earlier, circumstances: admission}

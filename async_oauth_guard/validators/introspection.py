@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from ..authorization_server.cache_entries import CacheSigner
+from ..authorization_server.cache_entries import Admission, CacheSigner
 from ..authorization_server.introspection import BAD_RESPONSES, Introspection, SignedResponses
 from ..authorization_server.introspection_cache import CachePolicy, IntrospectionCache, IntrospectionResult
 from ..authorization_server.jwks import KeySource, RefreshPolicy, RemoteKeySource
@@ -48,7 +48,6 @@ from .options import (
     fixed_keys,
     known_options,
 )
-from .remembering import Admission
 from .remote import USER, RemoteTokenValidator
 from .routing import RECOGNISED
 from .users import UserLookup

@@ -6,6 +6,7 @@ from typing import Any
 
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
 
+from ..authorization_server.cache_entries import Admission
 from ..authorization_server.jwks import CallableKeySource, KeySource, RefreshPolicy, RemoteKeySource
 from ..authorization_server.metadata import Metadata
 from ..errors import InvalidTokenError, Reason
@@ -26,7 +27,6 @@ from .cache_identity import repr_of_keys, setdefault_bounded
 from .hooks import overridden
 from .jwt_verification import JWT, JwtPolicy, VerifiedJwt, find_verified_flow, verify_flow
 from .options import check_hashable, check_seconds, fixed_keys, known_options
-from .remembering import Admission
 from .remote import USER, RemoteTokenValidator
 from .routing import RECOGNISED
 from .users import UserLookup

@@ -7,26 +7,27 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 
 from ..authorization_server.backoff import Backoff
-from ..authorization_server.cache_entries import CacheSigner
+from ..authorization_server.cache_entries import Admission, CacheSigner
 from ..authorization_server.jwks import KeySource
 from ..authorization_server.metadata import Server, check_url
 from ..errors import Reason
-from ..protocol.access_token import TokenState
+from ..protocol.access_token import AccessToken, TokenState
 from ..protocol.attributes import is_active, read_user
-from ..protocol.claims import CLAIMS, TIMES, CheckedClaims, ClaimPolicy
+from ..protocol.claims import CLAIMS, TIMES, CheckedClaims, ClaimPolicy, Lifetime, lifetime_under
 from ..protocol.provider_profiles import Profile, is_client_token
 from ..protocol.rules import Rule, first_failure, rules_for
 from ..protocol.secrets import Secret
 from ..runtime.effects import ClientOptions, ConcurrencyLimit, Flow
 from .audience_option import Audience, FromProtector, read_audience
 from .authorization import AuthorizationContext
+from .base import TokenValidator
 from .cache_identity import has_stable_name, repr_of, repr_of_issuer, setdefault_bounded
 from .clock import CLOCK
+from .found_token import FoundToken
 from .fresh import is_fresh
 from .hooks import check_returned
 from .options import (
@@ -38,9 +39,7 @@ from .options import (
     check_verify,
     resolve_http_client,
 )
-from .remembering import RememberingValidator
-from .token_table import RowSource
-from .users import UserLookup, call_for_user_flow, check_email, find_user_flow
+from .users import UserLookup, call_for_user_flow, check_email, find_user_flow, user_source
 
 __all__ = ["USER", "RemoteTokenValidator", "issuers_of"]
 
@@ -48,7 +47,7 @@ USER: Rule[Any, Any] = Rule("user", applies=lambda validator: validator.user_loo
 """The user that the claims name exists here."""
 
 
-class RemoteTokenValidator(RememberingValidator):
+class RemoteTokenValidator(TokenValidator):
     """The base of `JWTBearerTokenValidator` and `IntrospectTokenValidator`. Do not create instances of it."""
 
     # Whether the claims must contain ``iss`` and ``exp``.
@@ -95,8 +94,7 @@ class RemoteTokenValidator(RememberingValidator):
         self._has_state_at_hand = not self._overrides.find_tokens
         self._audience_argument = audience_argument
         self._profile = profile
-        # The rows that users are looked up in; ``None`` without a lookup in the database.
-        self.user_rows = _user_source(user_lookup)
+        self.user_rows = user_source(user_lookup)
         self._resources: set[str] = set()
         self._signers: dict[str | None, tuple[Secret[Any], CacheSigner]] = {}
         self._generation = ""
@@ -252,6 +250,48 @@ class RemoteTokenValidator(RememberingValidator):
             return identity, self._audiences(None), signer, None, is_fresh()
         return identity, self._audiences(context), signer, self._cache_for(context.cache), context.requirements.fresh
 
+    # --- admissions, for `guard.memo` ---
+
+    def recall(self, token: Secret[str], circumstances: Any) -> tuple[FoundToken, TokenState] | None:
+        """The token of a request, if `keep` remembers it for the same ``circumstances``, and it is still valid."""
+        known = self._remembered(self.signer().digest(token))
+        admission: Admission | None = None if known is None else known.admissions.get(circumstances)
+        if known is None or admission is None or admission.lifetime.check(self._server.clock.wall()) is not None:
+            return None
+        token_of_request = self._present(known, admission.audiences)
+        # A guard behind this one may remember the token too.
+        found = FoundToken(self, token_of_request, (known, admission.policy))
+        return found, self._read_grant_of(token_of_request, None)
+
+    def keep(self, token: Secret[str], circumstances: Any, found: Any, state: TokenState) -> None:
+        """Remember that ``token`` was let in, unless more than its cached result and the time decided about it."""
+        if state.remembered is None or type(found) is not AccessToken:
+            return
+        known, policy = state.remembered
+        if found != known.claims:
+            # Code of the site has changed the token, for this request only.
+            return
+        lifetime = lifetime_under(policy, found)
+        if isinstance(lifetime, Lifetime) and found.user is None and found.get("cnf") is None:
+            admission = Admission(lifetime, found._audiences, policy)
+            self._admit(self.signer().digest(token), known, circumstances, admission)
+
+    def _remembered(self, key: bytes) -> Any:
+        """The cached result for a token, if it may be used now without I/O."""
+        raise NotImplementedError
+
+    def _admit(self, key: bytes, known: Any, circumstances: Any, admission: Admission) -> None:
+        """Store an admission with the cached result."""
+        raise NotImplementedError
+
+    def _present(self, known: Any, audiences: Collection[str]) -> AccessToken:
+        """The token of one request, made from a cached result."""
+        raise NotImplementedError
+
+    def _read_grant_of(self, token: Any, user: Any) -> TokenState:
+        """The scopes and the user of a valid token."""
+        raise NotImplementedError
+
     # --- users ---
 
     @property
@@ -339,15 +379,6 @@ class RemoteTokenValidator(RememberingValidator):
     def _reset_state(self) -> None:
         """Create the attributes that change in use."""
         raise NotImplementedError
-
-
-def _user_source(lookup: Any) -> RowSource | None:
-    if lookup is None or (callable(lookup) and not isinstance(lookup, type)):
-        return None
-    pair = lookup if isinstance(lookup, tuple | list) else (lookup, "sub")
-    if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
-        raise TypeError("user_lookup must be the name of a field, a pair (field, claim) or a callable")
-    return RowSource(get_user_model, cast("str", pair[0]), argument="user_lookup", select_related=())
 
 
 def issuers_of(validator: Any) -> set[str]:

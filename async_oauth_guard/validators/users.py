@@ -1,8 +1,9 @@
 """Finds the Django user of a remote token."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
+from django.contrib.auth import get_user_model
 from django.db.models import EmailField, Field
 
 from ..errors import InvalidTokenError, Reason
@@ -11,10 +12,25 @@ from ..protocol.copies import own_copy
 from ..protocol.secrets import Secret
 from ..runtime.effects import Call, Flow, ReadModel, Row
 from .token_lookup import LookupColumn, lookup_key
+from .token_table import RowSource
 
-__all__ = ["UserLookup", "call_for_user_flow", "check_email", "compares_email", "find_user_flow"]
+__all__ = ["UserLookup", "call_for_user_flow", "check_email", "compares_email", "find_user_flow", "user_source"]
 
 UserLookup: TypeAlias = str | tuple[str, str] | Callable[..., Any]
+
+
+def user_source(lookup: Any) -> RowSource | None:
+    """The rows that users are looked up in; ``None`` without a lookup in the database.
+
+    Raises:
+        TypeError: ``lookup`` is not a `UserLookup`.
+    """
+    if lookup is None or (callable(lookup) and not isinstance(lookup, type)):
+        return None
+    pair = lookup if isinstance(lookup, tuple | list) else (lookup, "sub")
+    if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
+        raise TypeError("user_lookup must be the name of a field, a pair (field, claim) or a callable")
+    return RowSource(get_user_model, cast("str", pair[0]), argument="user_lookup", select_related=())
 
 
 def find_user_flow(value: Any, column: LookupColumn, ask_for: Callable[[Secret[Any]], Row]) -> Flow[Any]:

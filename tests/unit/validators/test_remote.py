@@ -14,7 +14,6 @@ from async_oauth_guard import (
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import ClientOptions, Row
 from async_oauth_guard.validators.authorization import validate_flow
-from async_oauth_guard.validators.remembering import RememberingValidator
 from async_oauth_guard.validators.remote import RemoteTokenValidator, issuers_of
 from async_oauth_guard.validators.users import UserLookup
 from tests.unit.driving import ISSUER, PERFORM, World, authorization_context, drive
@@ -71,7 +70,6 @@ def test_base_class_cannot_invalidate() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("signer", ()),
         ("_remembered", (b"",)),
         ("_admit", (b"", None, None, None)),
         ("_present", (None, ())),
@@ -81,7 +79,7 @@ def test_base_class_cannot_invalidate() -> None:
 def test_base_class_remembers_nothing(name: str, arguments: Any) -> None:
     """A subclass must define how cached results are found and used."""
     with pytest.raises(NotImplementedError):
-        getattr(RememberingValidator, name)(jwt(API), *arguments)
+        getattr(RemoteTokenValidator, name)(jwt(API), *arguments)
 
 
 def find_again(validator: Any, world: World, token: Secret[str]) -> Any:
