@@ -18,10 +18,10 @@ from ..protocol.dpop_nonces import make_nonce
 from ..protocol.rules import Trace
 from ..protocol.secrets import PresentedToken, Secret
 from ..protocol.uris import normalize_uri
-from ..validators.authorization import AuthorizationContext
 from ..validators.binding import POSSESSION
 from ..validators.client_certificates import certified_possession
 from ..validators.clock import CLOCK
+from ..validators.context import AuthorizationContext
 from .context import target_uri
 from .handover import handovers_of
 from .overrides import TOKEN_OVERRIDE

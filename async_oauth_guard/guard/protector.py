@@ -17,8 +17,9 @@ from ..protocol.scopes import ImpliedScopesLike, ScopesLike
 from ..runtime.effects import Flow
 from ..runtime.observer import watch_validation
 from ..runtime.run import arun, run_outside_loop
-from ..validators.authorization import TRACE, Authorization, authorize_flow
+from ..validators.authorization import authorize_flow
 from ..validators.client_certificates import MutualTLS
+from ..validators.context import TRACE, Authorization
 from ..validators.hooks import overridden
 from .application_guard import Application, ApplicationGuard, GuardedApplication
 from .asgi.options import ApplicationOptions

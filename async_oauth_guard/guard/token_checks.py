@@ -10,7 +10,8 @@ from ..protocol.secrets import PresentedToken, Secret, present_token
 from ..runtime.effects import Flow
 from ..runtime.observer import watch_validation
 from ..runtime.run import arun, run_outside_loop
-from ..validators.authorization import Authorization, authorize_flow
+from ..validators.authorization import authorize_flow
+from ..validators.context import Authorization
 from .context import make_context
 from .interface import Protector
 from .proofs import Presentation

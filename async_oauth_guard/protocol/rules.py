@@ -11,9 +11,8 @@ from ..errors import Reason
 
 __all__ = ["Rule", "Trace", "first_failure", "reported", "rules_for", "walk_flow"]
 
-# A rule for the part of a subject that a protocol describes is a rule for the whole subject.
-S = TypeVar("S", contravariant=True)
-P = TypeVar("P", contravariant=True)
+S = TypeVar("S")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

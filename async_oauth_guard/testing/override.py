@@ -14,7 +14,7 @@ from ..protocol.credentials import Credentials
 from ..protocol.secrets import PresentedToken, Secret
 from ..protocol.step_up import StepUp
 from ..runtime.run import is_async
-from ..validators.authorization import AuthorizationContext
+from ..validators.context import AuthorizationContext
 from ..validators.token_requirements import names_scope
 from .environment import check_test_environment, is_test_environment
 from .token_overrides import (

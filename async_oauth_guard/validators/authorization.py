@@ -1,11 +1,8 @@
 """Authorizes one request: a validator accepts the token, then the token is checked against the view's requirements."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
-
-from django.http import HttpRequest
+from typing import Any
 
 from ..errors import (
     GuardError,
@@ -17,15 +14,14 @@ from ..errors import (
     error_of,
 )
 from ..protocol.access_token import TokenState, check_token
-from ..protocol.clock import Clock
-from ..protocol.confirmation import NO_POSSESSION, Possession
-from ..protocol.requirements import ATTRIBUTES, Requirements
-from ..protocol.rules import Rule, Trace, rules_for, walk_flow
-from ..protocol.scopes import ImpliedScopes, Requirement, read_values, with_implied
+from ..protocol.confirmation import NO_POSSESSION
+from ..protocol.requirements import ATTRIBUTES
+from ..protocol.rules import Rule, reported, rules_for, walk_flow
+from ..protocol.scopes import with_implied
 from ..protocol.secrets import Secret
 from ..runtime.effects import OUTAGES, Call, Flow, ReadModel
 from .binding import BINDING, POSSESSION, bind_flow, check_before_hook_flow, presenting, read_trusted_state
-from .clock import CLOCK
+from .context import Authorization, AuthorizationContext
 from .found_token import FoundToken
 from .fresh import call_hook_flow
 from .hooks import Hooks, check_returned, hooks_of, keywords_named, keywords_taken
@@ -44,115 +40,11 @@ from .token_requirements import (
 __all__ = [
     "OWN",
     "REQUIREMENTS",
-    "TRACE",
-    "AuthorizationContext",
-    "ValidationTrace",
-    "Authorization",
     "adopt_token_flow",
     "authorize_flow",
     "validate_flow",
     "require_flow",
 ]
-
-T = TypeVar("T")
-
-
-class ValidationTrace(Trace, Protocol):
-    """Records how a token is validated.
-
-    Attributes:
-        certificate: the certificate, as DER, that counts as that of the client. ``None``: the usual source says.
-    """
-
-    certificate: bytes | None
-
-    def watch_flow(self, flow: Flow[T], validator: Any = None) -> Flow[T]:
-        """Watch ``flow``, in which ``validator`` validates a token. Without a validator, it checks the requirements."""
-        ...
-
-
-TRACE = "_oauth_trace"
-"""The attribute of a request that holds a `ValidationTrace`. If it is set, no signal is sent and nothing is logged."""
-
-
-# Not frozen, because one is created for each request, and a frozen one takes four times as long.
-@dataclass(slots=True, kw_only=True, eq=False)
-class AuthorizationContext:
-    """What a token is presented for.
-
-    Attributes:
-        request: the request; ``None`` for a token from elsewhere, such as a background job.
-        hook_request: creates the request that Authlib passes to hooks.
-        uri: returns the requested URI, if there is one.
-        resource: the protector's ``resource``, which identifies this API.
-        cache: the protector's ``cache``: the alias of the cache that workers share.
-        as_authlib: whether any white space separates the scopes of a token, as with Authlib.
-        trace: records how the token is validated, if it is given.
-        implied_scopes: the scopes that other scopes of a token imply.
-        clock: tells how long ago the user authenticated.
-        found: the token, if a guard of the same protector has found it for this request.
-        possession: what the request proves to possess; ``None`` if a test's override presents the token.
-    """
-
-    requirements: Requirements
-    request: HttpRequest | None
-    hook_request: Callable[[], Any]
-    uri: Callable[[], str | None]
-    resource: str | None = None
-    cache: str | None = None
-    as_authlib: bool = False
-    trace: ValidationTrace | None = None
-    possession: Possession | None = NO_POSSESSION
-    implied_scopes: ImpliedScopes | None = None
-    clock: Clock = CLOCK
-    found: FoundToken | None = None
-
-    @property
-    def scopes(self) -> Requirement | None:
-        """The required scopes, or ``None`` if the guard does not allow the request's method."""
-        return self.requirements.scopes.for_method(self.request.method if self.request is not None else None)
-
-    def reach(self, rule: Rule[Any, Any]) -> None:
-        """Record that ``rule`` is checked now."""
-        if self.trace is not None:
-            self.trace.reach(rule)
-
-    def read_values(self, held: Any) -> frozenset[str]:
-        """The values that a token holds. Raises the errors of `scopes.read_values`."""
-        return read_values(held, any_space=self.as_authlib)
-
-    def readable_values(self, held: Any) -> frozenset[str]:
-        """The same, but empty if the values are malformed."""
-        try:
-            return self.read_values(held)
-        except ValueError:
-            return frozenset()
-
-
-@dataclass(slots=True)
-class Authorization:
-    """Lets a request in.
-
-    ``state`` is ``None`` if a hook validated the token. ``checked`` names the attributes that a hook has checked.
-    ``context`` is what the token was presented for, and ``required`` are the required scopes. ``confirmation`` is the
-    token's ``cnf``, which the request satisfies. ``found`` is the token as a validator found it.
-    """
-
-    # Do not show it: error pages print the repr, and a model's ``__str__`` may show the token.
-    token: Any = field(repr=False)
-    user: Any = field(repr=False)
-    attributes: Mapping[str, Any] = field(repr=False)
-    state: TokenState | None = field(default=None, repr=False)
-    checked: frozenset[str] = frozenset()
-    context: AuthorizationContext = field(kw_only=True, repr=False, compare=False)
-    required: Requirement | None = field(kw_only=True, default=None, compare=False)
-    confirmation: Any = field(kw_only=True, default=None, repr=False)
-    found: FoundToken | None = field(kw_only=True, default=None, compare=False)
-
-    @property
-    def scope(self) -> Any:
-        """The scopes as the token holds them, unless a hook checked them."""
-        return None if self.state is None else self.state.scope
 
 
 def authorize_flow(validators: Sequence[Any], token: Secret[str], context: AuthorizationContext) -> Flow[Authorization]:
@@ -296,7 +188,7 @@ def validate_flow(
     if state.confirmation is not None or context.possession is not NO_POSSESSION or state.token_type is not None:
         yield from bind_flow(state.confirmation, state.token_type, context)
     authorization = Authorization(found, state.user, state.attributes, state, context=context, required=context.scopes)
-    authorization.confirmation = state.confirmation
+    authorization.confirmation, authorization.scope = state.confirmation, state.scope
     scope_insufficient = (hooks or hooks_of(validator)).scope_insufficient
     if scope_insufficient is None:
         _require(rules_for(context, _GRANT) if context.requirements.narrow_tokens else _SCOPES_ALONE, authorization)
@@ -345,8 +237,8 @@ def _has_met(token: Any, context: AuthorizationContext) -> bool:
 
 
 def _require(rules: Sequence[Rule[Authorization, AuthorizationContext]], authorization: Authorization) -> None:
-    for rule in rules:
-        authorization.context.reach(rule)
+    trace = authorization.context.trace
+    for rule in rules if trace is None else reported(rules, trace):
         reason = rule.check(authorization)
         if reason is not None:
             raise _refusal(reason, authorization)

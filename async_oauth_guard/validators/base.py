@@ -16,8 +16,9 @@ from ..protocol.rules import Rule, reported
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.run import arun, is_async, run_outside_loop
-from .authorization import OWN, REQUIREMENTS, AuthorizationContext, require_flow, validate_flow
+from .authorization import OWN, REQUIREMENTS, require_flow, validate_flow
 from .binding import presented
+from .context import AuthorizationContext
 from .hooks import CompatRequest, overridden
 from .routing import recognises_format
 from .token_requirements import implied_scopes

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..errors import Reason, error_of
 from ..protocol.access_token import TokenState, read_attribute
@@ -18,14 +18,14 @@ from ..protocol.confirmation import (
     check_possession,
     check_presentation,
 )
-from ..protocol.rules import Rule, Trace, walk_flow
+from ..protocol.rules import Rule, walk_flow
 from ..runtime.effects import Flow, ReadModel
+from .context import AuthorizationContext
 from .dpop_replay import REPLAY
 
 __all__ = [
     "BINDING",
     "POSSESSION",
-    "BindingContext",
     "bind_flow",
     "check_before_hook_flow",
     "presented",
@@ -38,16 +38,6 @@ POSSESSION: Final = "_oauth_possession"
 
 # What the request of the current hook proves to possess.
 _PRESENTED: ContextVar[Possession | None] = ContextVar("async_oauth_guard.possession", default=NO_POSSESSION)
-
-
-class BindingContext(Protocol):
-    """The part of an `AuthorizationContext` that the rules read."""
-
-    possession: Possession | None
-    cache: str | None
-
-    @property
-    def trace(self) -> Trace | None: ...
 
 
 def presented() -> Possession | None:
@@ -65,7 +55,7 @@ def presenting(possession: Possession | None) -> Iterator[None]:
         _PRESENTED.reset(earlier)
 
 
-def bind_flow(confirmation: Any, token_type: Any, context: BindingContext) -> Flow[None]:
+def bind_flow(confirmation: Any, token_type: Any, context: AuthorizationContext) -> Flow[None]:
     """Check that the request of ``context`` may present a token with this ``cnf`` and ``token_type``.
 
     Raises:
@@ -93,7 +83,7 @@ def _check_possession_flow(binding: Binding) -> Flow[Reason | None]:
     return check_possession(binding)
 
 
-def check_before_hook_flow(validator: Any, token: Any, context: BindingContext) -> Flow[None]:
+def check_before_hook_flow(validator: Any, token: Any, context: AuthorizationContext) -> Flow[None]:
     """Check a token that ``validator`` found, of which nothing was read yet, before a custom ``validate_token``.
 
     If the request proves anything, its proof is spent here, even if the hook then refuses the token.

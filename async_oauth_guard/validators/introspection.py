@@ -24,9 +24,9 @@ from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
 from ..runtime.run import arun, run_outside_loop
 from .audience_option import FROM_PROTECTOR, Audience
-from .authorization import AuthorizationContext
 from .cache_identity import digest_of, repr_of_keys, setdefault_bounded
 from .client_authentication import ClientAuth, ClientAuthentication
+from .context import AuthorizationContext
 from .fresh import call_hook_flow, is_fresh
 from .hooks import overridden
 from .introspection_rules import (

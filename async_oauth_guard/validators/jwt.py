@@ -22,8 +22,8 @@ from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
 from ..runtime.run import arun, run_outside_loop
 from .audience_option import FROM_PROTECTOR, Audience
-from .authorization import AuthorizationContext
 from .cache_identity import repr_of_keys, setdefault_bounded
+from .context import AuthorizationContext
 from .hooks import overridden
 from .jwt_verification import JWT, JwtPolicy, VerifiedJwt, find_verified_flow, verify_flow
 from .options import check_hashable, check_seconds, fixed_keys, known_options

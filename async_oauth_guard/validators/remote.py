@@ -23,10 +23,10 @@ from ..protocol.rules import Rule, first_failure, rules_for
 from ..protocol.secrets import Secret
 from ..runtime.effects import ClientOptions, ConcurrencyLimit, Flow
 from .audience_option import Audience, FromProtector, read_audience
-from .authorization import AuthorizationContext
 from .base import TokenValidator
 from .cache_identity import has_stable_name, repr_of, repr_of_issuer, setdefault_bounded
 from .clock import CLOCK
+from .context import AuthorizationContext
 from .found_token import FoundToken
 from .fresh import is_fresh
 from .hooks import check_returned

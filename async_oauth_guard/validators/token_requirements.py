@@ -3,19 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
-
-from django.http import HttpRequest
+from typing import Any
 
 from ..errors import GuardError, InsufficientUserAuthenticationError, Reason
 from ..protocol.attributes import is_user
 from ..protocol.authorization_details import are_granted, describe_details
-from ..protocol.clock import Clock
-from ..protocol.requirements import ATTRIBUTES, Requirements
+from ..protocol.requirements import ATTRIBUTES
 from ..protocol.rules import Rule
 from ..protocol.scopes import ImpliedScopes, Requirement
 from ..protocol.step_up import StepUp
 from ..runtime.effects import Call, Flow
+from .context import Authorization, AuthorizationContext
 from .hooks import check_returned
 
 __all__ = [
@@ -23,8 +21,6 @@ __all__ = [
     "ATTRIBUTE_RULES",
     "BEFORE_SCOPES",
     "BEYOND_SCOPES",
-    "RequirementsContext",
-    "ValidToken",
     "format_requirement",
     "implied_scopes",
     "implying",
@@ -34,29 +30,6 @@ __all__ = [
 
 # The implied scopes of the protector that calls a hook.
 _IMPLIED: ContextVar[ImpliedScopes | None] = ContextVar("async_oauth_guard.implied_scopes", default=None)
-
-
-class RequirementsContext(Protocol):
-    """The part of an `AuthorizationContext` that the rules read."""
-
-    requirements: Requirements
-    request: HttpRequest | None
-    clock: Clock
-
-    def readable_values(self, held: Any) -> frozenset[str]: ...
-
-
-class ValidToken(Protocol):
-    """The part of an `Authorization` that the rules read."""
-
-    token: Any
-    user: Any
-    attributes: Mapping[str, Any]
-    checked: frozenset[str]
-    confirmation: Any
-
-    @property
-    def context(self) -> RequirementsContext: ...
 
 
 def implied_scopes() -> ImpliedScopes | None:
@@ -79,7 +52,7 @@ def names_scope(reason: Reason) -> bool:
     return reason in (Reason.INSUFFICIENT_SCOPE, Reason.INSUFFICIENT_ACR, Reason.AUTHENTICATION_TOO_OLD)
 
 
-def name_step_up(error: GuardError, authorization: ValidToken) -> None:
+def name_step_up(error: GuardError, authorization: Authorization) -> None:
     """Write into ``error`` what the token's user does not meet. RFC 9470 §3: both parameters may be needed."""
     if isinstance(error, InsufficientUserAuthenticationError):
         acr, auth_time = _held(authorization, "acr"), _held(authorization, "auth_time")
@@ -87,42 +60,42 @@ def name_step_up(error: GuardError, authorization: ValidToken) -> None:
         error.acr_values, error.max_age = unmet.acr_values, unmet.max_age
 
 
-def _held(authorization: ValidToken, name: str) -> Any:
+def _held(authorization: Authorization, name: str) -> Any:
     """A claim of the token, or the attribute of a row that was read with its state."""
     token = authorization.token
     return token.get(name) if isinstance(token, Mapping) else authorization.attributes.get(name)
 
 
-def _step_up(context: RequirementsContext) -> StepUp:
+def _step_up(context: AuthorizationContext) -> StepUp:
     return context.requirements.step_up or StepUp()
 
 
-def _check_constrained(authorization: ValidToken) -> Reason | None:
+def _check_constrained(authorization: Authorization) -> Reason | None:
     return None if authorization.confirmation is not None else Reason.BINDING_REQUIRED
 
 
-def _check_acr(authorization: ValidToken) -> Reason | None:
+def _check_acr(authorization: Authorization) -> Reason | None:
     is_accepted = _step_up(authorization.context).accepts_acr(_held(authorization, "acr"))
     return None if is_accepted else Reason.INSUFFICIENT_ACR
 
 
-def _check_auth_time(authorization: ValidToken) -> Reason | None:
+def _check_auth_time(authorization: Authorization) -> Reason | None:
     auth_time = _held(authorization, "auth_time")
     is_accepted = _step_up(authorization.context).accepts_auth_time(auth_time, authorization.context.clock.wall())
     return None if is_accepted else Reason.AUTHENTICATION_TOO_OLD
 
 
-def _check_details(authorization: ValidToken) -> Reason | None:
+def _check_details(authorization: Authorization) -> Reason | None:
     required = authorization.context.requirements.authorization_details
     is_granted = are_granted(required, _held(authorization, "authorization_details"))
     return None if is_granted else Reason.INSUFFICIENT_AUTHORIZATION_DETAILS
 
 
-def _check_user(authorization: ValidToken) -> Reason | None:
+def _check_user(authorization: Authorization) -> Reason | None:
     return None if is_user(authorization.user, f"{type(authorization.token).__name__}.user") else Reason.NO_USER
 
 
-def _check_flow(authorization: ValidToken) -> Flow[Reason | None]:
+def _check_flow(authorization: Authorization) -> Flow[Reason | None]:
     context = authorization.context
     for check in context.requirements.checks:
         passed = yield Call(check, (context.request, authorization.token))
@@ -137,8 +110,8 @@ def format_requirement(required: Requirement | None) -> str:
     return "" if required is None else " or ".join(map(" ".join, required.alternatives))
 
 
-def _attribute_rule(name: str) -> Rule[ValidToken, RequirementsContext]:
-    def check(authorization: ValidToken) -> Reason | None:
+def _attribute_rule(name: str) -> Rule[Authorization, AuthorizationContext]:
+    def check(authorization: Authorization) -> Reason | None:
         required = authorization.context.requirements.attributes[name]
         held = authorization.context.readable_values(authorization.attributes.get(name))
         return None if name in authorization.checked or required.is_met_by(held) else ATTRIBUTES[name]
@@ -151,7 +124,7 @@ def _attribute_rule(name: str) -> Rule[ValidToken, RequirementsContext]:
     )
 
 
-BEFORE_SCOPES: Sequence[Rule[ValidToken, RequirementsContext]] = (
+BEFORE_SCOPES: Sequence[Rule[Authorization, AuthorizationContext]] = (
     Rule("sender-constrained", _check_constrained, applies=lambda context: context.requirements.sender_constrained),
     Rule(
         "acr",
@@ -168,7 +141,7 @@ BEFORE_SCOPES: Sequence[Rule[ValidToken, RequirementsContext]] = (
 )
 """Checked before scopes, so that the user is sent to the server once for both (RFC 9470 §3)."""
 
-AFTER_SCOPES: Sequence[Rule[ValidToken, RequirementsContext]] = (
+AFTER_SCOPES: Sequence[Rule[Authorization, AuthorizationContext]] = (
     Rule(
         "granted details",
         _check_details,
@@ -178,10 +151,10 @@ AFTER_SCOPES: Sequence[Rule[ValidToken, RequirementsContext]] = (
 )
 """RFC 9396 §9.1: the resource server enforces what the token's ``authorization_details`` grant."""
 
-ATTRIBUTE_RULES: Mapping[str, Rule[ValidToken, RequirementsContext]] = {
+ATTRIBUTE_RULES: Mapping[str, Rule[Authorization, AuthorizationContext]] = {
     name: _attribute_rule(name) for name in ATTRIBUTES
 }
-BEYOND_SCOPES: Sequence[Rule[ValidToken, RequirementsContext]] = (
+BEYOND_SCOPES: Sequence[Rule[Authorization, AuthorizationContext]] = (
     *ATTRIBUTE_RULES.values(),
     Rule("speaks for a user", _check_user, applies=lambda context: context.requirements.require_user),
     Rule("check", _check_flow, applies=lambda context: bool(context.requirements.checks), is_flow=True),

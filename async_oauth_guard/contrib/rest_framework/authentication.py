@@ -16,7 +16,7 @@ from ...guard.view_guard import ViewGuard
 from ...protocol.attributes import is_user
 from ...protocol.requirements import NOTHING
 from ...runtime.run import run_outside_loop
-from ...validators.authorization import Authorization
+from ...validators.context import Authorization
 from ...validators.hooks import overridden
 from .errors import RefusalError
 from .responses import complete_response_of

@@ -34,9 +34,10 @@ from ...protocol.rules import Rule, rules_for
 from ...protocol.secrets import Secret
 from ...runtime.effects import Flow
 from ...runtime.run import arun, run_outside_loop
-from ...validators.authorization import OWN, REQUIREMENTS, TRACE, Authorization, AuthorizationContext, authorize_flow
+from ...validators.authorization import OWN, REQUIREMENTS, authorize_flow
 from ...validators.binding import POSSESSION
 from ...validators.client_certificates import certified_possession
+from ...validators.context import TRACE, Authorization, AuthorizationContext
 from ...validators.database import BearerTokenValidator
 from ...validators.hooks import overridden
 from ...validators.jwt import JWTBearerTokenValidator

@@ -24,7 +24,8 @@ from async_oauth_guard.protocol.access_token import TokenState
 from async_oauth_guard.protocol.requirements import parse_requirements
 from async_oauth_guard.protocol.secrets import PresentedToken, Secret
 from async_oauth_guard.runtime.effects import Call, ReadModel, Row
-from async_oauth_guard.validators.authorization import Authorization, adopt_token_flow, authorize_flow, validate_flow
+from async_oauth_guard.validators.authorization import adopt_token_flow, authorize_flow, validate_flow
+from async_oauth_guard.validators.context import Authorization
 from async_oauth_guard.validators.found_token import FoundToken
 from tests.ids import described
 from tests.site.models import OAuth2Token
