@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ..errors import GuardError, MissingAuthorizationError, OAuth2Error
-from ..protocol.attributes import is_user
 from ..protocol.confirmation import NO_POSSESSION
 from ..protocol.copies import own_copy
 from ..protocol.credentials import Credentials
@@ -258,8 +257,7 @@ def _set_user(request: Any, authorization: Authorization) -> None:
     # Import it here, because it needs the app registry.
     from django.contrib.auth.models import AnonymousUser
 
-    is_known = is_user(authorization.user, f"{type(authorization.token).__name__}.user")
-    user = authorization.user if is_known else AnonymousUser()
+    user = authorization.user if authorization.is_for_user() else AnonymousUser()
 
     async def auser() -> Any:
         return user

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from django.http import HttpRequest
 
 from ..protocol.access_token import TokenState
+from ..protocol.attributes import is_user
 from ..protocol.clock import Clock
 from ..protocol.confirmation import NO_POSSESSION, Possession
 from ..protocol.requirements import Requirements
@@ -114,3 +115,7 @@ class Authorization:
     confirmation: Any = field(kw_only=True, default=None, repr=False)
     scope: Any = field(kw_only=True, default=None, repr=False, compare=False)
     found: FoundToken | None = field(kw_only=True, default=None, compare=False)
+
+    def is_for_user(self) -> bool:
+        """Whether the token speaks for a user. Raises the errors of `is_user`."""
+        return is_user(self.user, f"{type(self.token).__name__}.user")

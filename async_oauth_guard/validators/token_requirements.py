@@ -6,7 +6,6 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..errors import GuardError, InsufficientUserAuthenticationError, Reason
-from ..protocol.attributes import is_user
 from ..protocol.authorization_details import are_granted, describe_details
 from ..protocol.requirements import ATTRIBUTES
 from ..protocol.rules import Rule
@@ -92,7 +91,7 @@ def _check_details(authorization: Authorization) -> Reason | None:
 
 
 def _check_user(authorization: Authorization) -> Reason | None:
-    return None if is_user(authorization.user, f"{type(authorization.token).__name__}.user") else Reason.NO_USER
+    return None if authorization.is_for_user() else Reason.NO_USER
 
 
 def _check_flow(authorization: Authorization) -> Flow[Reason | None]:

@@ -13,7 +13,6 @@ from ...guard.protector import ResourceProtector
 from ...guard.refusals import complete_error
 from ...guard.rest_permissions import required_scopes
 from ...guard.view_guard import ViewGuard
-from ...protocol.attributes import is_user
 from ...protocol.requirements import NOTHING
 from ...runtime.run import run_outside_loop
 from ...validators.context import Authorization
@@ -116,9 +115,8 @@ def _inner(request: Any) -> HttpRequest:
 
 
 def _log_in(http: HttpRequest, authorization: Authorization) -> Any:
-    is_known = is_user(authorization.user, f"{type(authorization.token).__name__}.user")
     anonymous: Any = api_settings.UNAUTHENTICATED_USER
-    user = authorization.user if is_known else anonymous and anonymous()
+    user = authorization.user if authorization.is_for_user() else anonymous and anonymous()
 
     async def auser() -> Any:
         return user
