@@ -1,7 +1,7 @@
 """Introspection results, and the in-process cache that keeps them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,13 +70,16 @@ class IntrospectionCache:
     """The introspection results of one validator, in this process.
 
     Active and inactive results are stored separately, so that many invalid tokens cannot push out active results.
+
+    Args:
+        max_size: the limit for active results, in bytes. Inactive results get half as many.
+        clock: returns the time on the steady clock.
+        lifetimes: how long results are used.
     """
 
-    def __init__(
-        self, active: SizedLRU[IntrospectionResult], inactive: SizedLRU[IntrospectionResult], lifetimes: CachePolicy
-    ) -> None:
-        self._active = active
-        self._inactive = inactive
+    def __init__(self, max_size: int, clock: Callable[[], float], lifetimes: CachePolicy) -> None:
+        self._active: SizedLRU[IntrospectionResult] = SizedLRU(max_size, clock)
+        self._inactive: SizedLRU[IntrospectionResult] = SizedLRU(max_size // 2, clock)
         self._lifetimes = lifetimes
         # An epoch is replaced when one of its tokens is invalidated. Until then, one object stands for all.
         self._epochs = [Epoch(-math.inf)] * _EPOCHS

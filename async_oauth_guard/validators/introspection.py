@@ -21,7 +21,6 @@ from ..protocol.provider_profiles import PROFILES, read_attribute_values, read_c
 from ..protocol.rules import Rule, first_failure
 from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
-from ..runtime.lru_cache import SizedLRU
 from ..runtime.run import arun, run_outside_loop
 from .audience_option import FROM_PROTECTOR, Audience
 from .cache_identity import digest_of, repr_of_keys, setdefault_bounded
@@ -54,7 +53,7 @@ from .users import UserLookup
 
 __all__ = ["IntrospectTokenValidator"]
 
-# Bytes in memory for results of active tokens, enough for some thousands. Inactive tokens get half as many.
+# Bytes in memory for results of active tokens, enough for some thousands.
 _MEMORY_SIZE = 16 * 1024 * 1024
 # For the keys of signed responses: the defaults of `JWTBearerTokenValidator`.
 _KEY_LIFETIMES = RefreshPolicy(ttl=600.0, cooldown=30.0, max_stale=86_400.0)
@@ -188,8 +187,7 @@ class IntrospectTokenValidator(RemoteTokenValidator):
         self._metadata = Metadata(self._server, _KEY_LIFETIMES.max_stale)
         self._own_keys = self._build_keys()  # for signed responses
         self._policies: dict[Any, IntrospectionPolicy] = {}
-        now, size = (lambda: self._server.clock.steady()), _MEMORY_SIZE
-        self._results = IntrospectionCache(SizedLRU(size, now), SizedLRU(size // 2, now), self._lifetimes)
+        self._results = IntrospectionCache(_MEMORY_SIZE, lambda: self._server.clock.steady(), self._lifetimes)
         self._introspection = Introspection(
             server=self._server,
             endpoint=self.introspection_endpoint or self._metadata,

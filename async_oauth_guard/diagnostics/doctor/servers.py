@@ -16,7 +16,6 @@ from ...protocol.jwk import DEFAULT_ALGORITHMS
 from ...protocol.secrets import Secret
 from ...protocol.strict_json import read_json
 from ...runtime.effects import ConcurrencyLimit
-from ...runtime.lru_cache import SizedLRU
 from ...validators.clock import CLOCK
 from ...validators.introspection import IntrospectTokenValidator
 from ...validators.jwt import JWTBearerTokenValidator
@@ -182,9 +181,7 @@ class ServerExaminer:
 
     def _introspection(self, url: str) -> Introspection:
         own: Introspection = self._validator._introspection  # type: ignore[attr-defined]
-        steady = self._server.clock.steady
-        no_lifetimes = CachePolicy(0, 0, 0, 0)
-        no_cache = IntrospectionCache(SizedLRU(_MEMORY_SIZE, steady), SizedLRU(_MEMORY_SIZE, steady), no_lifetimes)
+        no_cache = IntrospectionCache(_MEMORY_SIZE, self._server.clock.steady, CachePolicy(0, 0, 0, 0))
         return replace(
             own,
             server=self._server.apart(),

@@ -92,7 +92,7 @@ class Site:
         self,
         *answers: Any,
         lifetimes: tuple[float, float, float] = (30.0, 5.0, 0.0),
-        no_size: int = 1_000_000,
+        max_size: int = 1_000_000,
         world: World | None = None,
         discovers: bool = False,
         **options: Any,
@@ -107,11 +107,7 @@ class Site:
         }
         self.introspection = Introspection(
             server=self.server,
-            results=IntrospectionCache(
-                SizedLRU(1_000_000, self.world.time.clock.steady),
-                SizedLRU(no_size, self.world.time.clock.steady),
-                CachePolicy(*lifetimes, TIMEOUT),
-            ),
+            results=IntrospectionCache(max_size, self.world.time.clock.steady, CachePolicy(*lifetimes, TIMEOUT)),
             **usual | options,
         )
         if answers:
@@ -506,7 +502,7 @@ def test_tokens_apart() -> None:
 
 def test_a_flood_of_garbage() -> None:
     """Many invalid tokens do not push out active results."""
-    site = Site(YES, NO, no_size=10_000)
+    site = Site(YES, NO, max_size=20_000)
     site.ask()
     for number in range(200):
         site.ask(Secret(f"garbage-{number}"))
@@ -529,9 +525,9 @@ SIZES: dict[str, dict[str, Any]] = {
 def test_memory_that_is_used(claims: dict[str, Any], shared: bool) -> None:
     """The size limits of both caches match the memory that the process uses, whatever the responses are."""
     site = Site(ok(claims))
-    memories = [SizedLRU[IntrospectionResult](REMEMBERED, lambda: 0.0) for _ in range(2)]
-    lru = memories[not claims["active"]]
-    results = IntrospectionCache(*memories, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
+    max_size = REMEMBERED if claims["active"] else 2 * REMEMBERED
+    results = IntrospectionCache(max_size, lambda: 0.0, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
+    lru = results._active if claims["active"] else results._inactive
     reading = dataclasses.replace(site.introspection, results=results)
 
     def fill() -> None:
@@ -868,9 +864,8 @@ def test_results_that_have_had_their_time_leave_the_cache(
     """Results of tokens that are presented once do not fill the cache."""
     site = Site(lifetimes=lifetimes)
     clock = site.world.time.clock
-    lrus = [SizedLRU[IntrospectionResult](1_000_000, clock.steady) for _ in range(2)]
-    results = IntrospectionCache(lrus[0], lrus[1], CachePolicy(*lifetimes, TIMEOUT))
-    lru = lrus[not claims["active"]]
+    results = IntrospectionCache(2_000_000, clock.steady, CachePolicy(*lifetimes, TIMEOUT))
+    lru = results._active if claims["active"] else results._inactive
 
     def present(number: int) -> None:
         key, now = number.to_bytes(32), clock.steady()
@@ -903,8 +898,8 @@ class Meddling(SizedLRU[IntrospectionResult]):
 @pytest.mark.parametrize("answer", [YES, NO])
 def test_invalidated_by_another_thread_while_it_is_remembered(answer: Any) -> None:
     """A result that is stored while another thread invalidates the token is discarded at once."""
-    remembered = Meddling(), Meddling()
-    results = IntrospectionCache(*remembered, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
+    results = IntrospectionCache(1_000_000, lambda: 0.0, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
+    results._active, results._inactive = remembered = Meddling(), Meddling()
     site = Site(answer)
     site.introspection = Introspection(
         server=site.server,
@@ -1056,14 +1051,10 @@ def test_shared_no() -> None:
 
 def test_a_yes_takes_the_place_of_a_no() -> None:
     """A token is in only one of the two caches at a time."""
-    memories: tuple[SizedLRU[IntrospectionResult], SizedLRU[IntrospectionResult]] = (
-        SizedLRU(10_000, lambda: 0.0),
-        SizedLRU(10_000, lambda: 0.0),
-    )
-    results = IntrospectionCache(*memories, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
+    results = IntrospectionCache(20_000, lambda: 0.0, CachePolicy(30.0, 5.0, 0.0, TIMEOUT))
     for claims, sizes in (({"active": False}, [0, 1]), ({"active": True}, [1, 0]), ({"active": False}, [0, 1])):
         assert results.keep(b"key", results.result(claims, 0.0, 0.0, NOW), results.epoch_of(b"key"))
-        assert [len(lru._entries) for lru in memories] == sizes
+        assert [len(lru._entries) for lru in (results._active, results._inactive)] == sizes
 
 
 def test_not_shared() -> None:
