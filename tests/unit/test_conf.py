@@ -16,8 +16,8 @@ from async_oauth_guard import (
     TokenValidator,
     render_problem,
 )
-from async_oauth_guard.conf import SETTING, GuardSettings, Options, check_option
-from async_oauth_guard.conf.options import check_dpop, document_url
+from async_oauth_guard.conf import SETTING, GuardSettings, Options
+from async_oauth_guard.conf.options import check_dpop, check_option, document_url
 
 MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
 JWT_VALIDATOR = "async_oauth_guard.JWTBearerTokenValidator"
