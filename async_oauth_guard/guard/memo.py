@@ -25,7 +25,7 @@ from ..validators.introspection import IntrospectTokenValidator
 from ..validators.jwt import JWTBearerTokenValidator
 from ..validators.remote import RemoteTokenValidator
 from .handover import presented_by
-from .overrides import TOKEN_OVERRIDE
+from .overrides import current_override
 from .signals import token_authenticated
 
 __all__ = ["METHODS", "Memo", "Plan", "is_unobserved"]
@@ -150,7 +150,7 @@ class Memo:
 
 def is_unobserved() -> bool:
     """Whether nobody would notice that a flow did not run."""
-    return not (is_watched() or token_authenticated.receivers or TOKEN_OVERRIDE.get() is not None)
+    return not (is_watched() or token_authenticated.receivers or current_override() is not None)
 
 
 def _bearer_token(presented: Secret[Sequence[str | None]]) -> Secret[str] | None:

@@ -6,12 +6,12 @@ In production, the cost is one read of a context variable that is not set.
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from ..errors import GuardError
 from ..protocol.credentials import Credentials
 
-__all__ = ["TOKEN_OVERRIDE", "Layer", "TokenOverride", "TokenOverrides"]
+__all__ = ["Layer", "TokenOverride", "current_override", "put_override"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +52,26 @@ class Layer:
 _LAYER: ContextVar[Layer | None] = ContextVar("async_oauth_guard.override", default=None)
 
 
-class TokenOverrides:
-    """The overrides for the requests of a context: of a thread or a task."""
-
-    def get(self) -> TokenOverride | None:
-        """The innermost override that has not ended, or ``None``."""
-        layer = _LAYER.get()
-        while layer is not None:
-            override = layer.override
-            if override is not None:
-                return override
-            layer = layer.outer
-        return None
-
-    def put(self, override: TokenOverride) -> Layer:
-        """Apply an override in this context, and in contexts that are copied from it, until the layer ends.
-
-        A context variable can be reset only in the context that set it, and a test may end in another one. So the
-        variable is never reset; instead, layers end.
-        """
-        outer = _LAYER.get()
-        while outer is not None and outer.override is None:
-            outer = outer.outer
-        layer = Layer(override, outer)
-        _LAYER.set(layer)
-        return layer
+def current_override() -> TokenOverride | None:
+    """The innermost override of this context that has not ended, or ``None``."""
+    layer = _LAYER.get()
+    while layer is not None:
+        override = layer.override
+        if override is not None:
+            return override
+        layer = layer.outer
+    return None
 
 
-TOKEN_OVERRIDE: Final = TokenOverrides()
+def put_override(override: TokenOverride) -> Layer:
+    """Apply an override in this context, and in contexts that are copied from it, until the layer ends.
+
+    A context variable can be reset only in the context that set it, and a test may end in another one. So the variable
+    is never reset; instead, layers end.
+    """
+    outer = _LAYER.get()
+    while outer is not None and outer.override is None:
+        outer = outer.outer
+    layer = Layer(override, outer)
+    _LAYER.set(layer)
+    return layer

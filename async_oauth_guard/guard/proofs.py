@@ -24,7 +24,7 @@ from ..validators.clock import CLOCK
 from ..validators.context import AuthorizationContext
 from .context import target_uri
 from .handover import handovers_of
-from .overrides import TOKEN_OVERRIDE
+from .overrides import current_override
 
 __all__ = ["NONCE", "Presentation", "hide_proof", "possession_of"]
 
@@ -111,7 +111,7 @@ class Presentation:
             TypeError, ValueError: the certificate is not the DER of one.
             ImproperlyConfigured: there is a proof, but nothing says how to check it.
         """
-        override = TOKEN_OVERRIDE.get()
+        override = current_override()
         if override is not None:
             return None, override.validators
         certified = certified_possession(self.certificate)

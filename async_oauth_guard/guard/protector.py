@@ -30,7 +30,7 @@ from .handover import reuse_handover
 from .keywords import check_acquire_token, check_flags, check_requirements
 from .memo import Memo
 from .metadata import metadata_patterns
-from .overrides import TOKEN_OVERRIDE
+from .overrides import current_override
 from .proofs import hide_proof, possession_of
 from .refusals import refuse_flow
 from .schemes import sort_by_scheme
@@ -317,7 +317,7 @@ class ResourceProtector(TokenChecks):
 
     def read_credentials(self, request: HttpRequest) -> Credentials | GuardError:
         """Read the ``Authorization`` header. Credentials anywhere else are ignored (RFC 6750 §2.1, §5.3)."""
-        override = TOKEN_OVERRIDE.get()
+        override = current_override()
         # A trace explains the credentials of the request, so it ignores a test's override.
         if override is not None and getattr(request, TRACE, None) is None:
             return override.present(self.by_scheme())

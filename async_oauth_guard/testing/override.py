@@ -9,7 +9,7 @@ from types import FunctionType, TracebackType
 from typing import Any, Self, TypeVar
 
 from ..errors import GuardError, InsufficientUserAuthenticationError, Reason, UnsupportedTokenTypeError
-from ..guard.overrides import TOKEN_OVERRIDE, Layer, TokenOverride
+from ..guard.overrides import Layer, TokenOverride, put_override
 from ..protocol.credentials import Credentials
 from ..protocol.secrets import PresentedToken, Secret
 from ..protocol.step_up import StepUp
@@ -101,7 +101,7 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
             )
         if self._layer is not None:
             raise RuntimeError("this override_oauth() is in use already: call override_oauth(...) again for each use")
-        self._layer = TOKEN_OVERRIDE.put(self._token_override)
+        self._layer = put_override(self._token_override)
         return self
 
     def __exit__(

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client, SimpleTestCase
 
 from async_oauth_guard import AccessToken, InvalidTokenError, Reason
-from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
+from async_oauth_guard.guard.overrides import current_override
 from async_oauth_guard.testing import AsyncOAuthClient, OAuthClient, override_oauth
 from tests.kit.asking import alice
 from tests.kit.urls import VIEWS
@@ -141,7 +141,7 @@ def test_the_innermost_counts() -> None:
         assert client.oauth("profile email").get("/sync/function").json()["scope"] == "profile email"
         assert client.oauth("email").oauth("profile").get("/sync/function").status_code == 200
         assert client.oauth(error=Reason.REVOKED).get("/sync/function").status_code == 401
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 async def test_clients_at_once() -> None:
@@ -150,7 +150,7 @@ async def test_clients_at_once() -> None:
     first, second = client.oauth("profile", client_id="first"), client.oauth("profile", client_id="second")
     answers = await asyncio.gather(*(each.get(path) for path in VIEWS for each in (first, second, first)))
     assert [answer.json()["client"] for answer in answers] == ["first", "second", "first"] * len(VIEWS)
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 def test_exceptions() -> None:
@@ -158,7 +158,7 @@ def test_exceptions() -> None:
     client = OAuthClient()
     with pytest.raises(TypeError):
         client.oauth("profile").get("/sync/function", query_params=5)
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
     assert client.get("/sync/function").status_code == 401
 
 

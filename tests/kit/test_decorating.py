@@ -11,7 +11,7 @@ import pytest
 from django.test import AsyncClient, SimpleTestCase
 
 from async_oauth_guard import MissingAuthorizationError
-from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
+from async_oauth_guard.guard.overrides import current_override
 from async_oauth_guard.runtime.run import is_async
 from async_oauth_guard.testing import override_oauth
 from tests.kit.asking import alice, atoken_seen, get, token_seen
@@ -30,7 +30,7 @@ def test_functions() -> None:
 
     assert count_down(2) == ["a"] * 3
     assert (count_down.__name__, count_down.__doc__) == ("count_down", "Recurses.")
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 async def test_async_functions() -> None:
@@ -45,7 +45,7 @@ async def test_async_functions() -> None:
 
     assert is_async(look)
     assert await asyncio.gather(look(), look()) == ["a", "a"]
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 def test_decorators_nest() -> None:
@@ -87,7 +87,7 @@ class Decorated(Inherited):
         self.seen = token_seen().get_scope()
 
     def other(self) -> Any:
-        return TOKEN_OVERRIDE.get()
+        return current_override()
 
 
 def test_classes() -> None:
@@ -147,7 +147,7 @@ def test_test_cases(case: type[unittest.TestCase]) -> None:
     result = unittest.defaultTestLoader.loadTestsFromTestCase(case).run(unittest.TestResult())
     assert (result.errors, result.failures) == ([], [])
     assert result.testsRun > 0
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 @pytest.fixture
@@ -227,14 +227,14 @@ def test_asgi_applications() -> None:
 
     class Application:
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            seen.append(TOKEN_OVERRIDE.get())
+            seen.append(current_override())
 
     application: Any = override_oauth("profile")(Application())
     for _ in range(2):
         contextvars.Context().run(asyncio.run, application({}, None, None))
     assert len(seen) == 2
     assert None not in seen
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 def test_without_parentheses() -> None:

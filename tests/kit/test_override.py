@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.test import AsyncClient, AsyncRequestFactory, RequestFactory, utils
 
 from async_oauth_guard import InsufficientScopeError, MissingAuthorizationError, Reason, ResourceProtector
-from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
+from async_oauth_guard.guard.overrides import current_override, put_override
 from async_oauth_guard.testing import OAuthClient, override_oauth
 from tests.kit.asking import alice, answer_of, atoken_seen, get, reason_of, sync_and_async, token_seen
 from tests.kit.urls import VIEWS, OwnProtector, model_validator, protectors, rows
@@ -27,7 +27,7 @@ every_view = pytest.mark.parametrize("path", VIEWS)
 def _nothing_is_left() -> Iterator[None]:
     """No test of this module leaves an override active."""
     yield
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 # Who sees it
@@ -150,15 +150,15 @@ def test_ends_in_another_order() -> None:
     outer.__exit__(None, None, None)
     assert token_seen().get_scope() == "inner"
     inner.__exit__(None, None, None)
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
     outer.__exit__(None, None, None)
 
 
 def test_those_that_ended_are_not_kept() -> None:
     """What has ended is no longer held by what comes after it."""
-    ended = TOKEN_OVERRIDE.put(mock.Mock())
+    ended = put_override(mock.Mock())
     ended.end()
-    later = TOKEN_OVERRIDE.put(mock.Mock())
+    later = put_override(mock.Mock())
     assert (later.outer, ended.override) == (None, None)
     later.end()
 
@@ -175,7 +175,7 @@ def test_exceptions() -> None:
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 def test_threads() -> None:
@@ -184,7 +184,7 @@ def test_threads() -> None:
     barrier = threading.Barrier(2, timeout=30)
 
     def look() -> None:
-        override = TOKEN_OVERRIDE.get()
+        override = current_override()
         seen.append(override and token_seen().get_scope())
 
     def work(scope: str) -> None:
@@ -236,9 +236,9 @@ async def test_tasks_that_outlive_it() -> None:
     ended = asyncio.Event()
 
     async def look() -> tuple[Any, Any]:
-        before = TOKEN_OVERRIDE.get()
+        before = current_override()
         await ended.wait()
-        return before, TOKEN_OVERRIDE.get()
+        return before, current_override()
 
     with override_oauth("a"):
         task = asyncio.create_task(look())
@@ -254,10 +254,10 @@ def test_ends_in_another_context() -> None:
     override = override_oauth("a")
     context = contextvars.copy_context()
     context.run(override.__enter__)
-    assert TOKEN_OVERRIDE.get() is None
-    assert context.run(TOKEN_OVERRIDE.get) is not None
+    assert current_override() is None
+    assert context.run(current_override) is not None
     override.__exit__(None, None, None)
-    assert context.run(TOKEN_OVERRIDE.get) is None
+    assert context.run(current_override) is None
 
 
 # Bad use
@@ -296,7 +296,7 @@ async def test_outside_tests(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
         RuntimeError, match=r"`manage\.py test` or with pytest-django, or call .*setup_test_environment"
     ):
         await sync_to_async(uses[use])() if not use.startswith("async") else await uses[use]()
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 def test_entered_twice() -> None:
@@ -310,4 +310,4 @@ def test_entered_twice() -> None:
         assert override(lambda: token_seen().get_scope())() == "a"
     with override as entered:
         assert entered is override
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None

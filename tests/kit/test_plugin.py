@@ -10,7 +10,7 @@ import pytest
 from django.test import AsyncClient, Client
 
 from async_oauth_guard import Reason
-from async_oauth_guard.guard.overrides import TOKEN_OVERRIDE
+from async_oauth_guard.guard.overrides import current_override
 from async_oauth_guard.testing import AsyncOAuthClient, OAuthClient
 from tests.kit.asking import alice, get
 
@@ -22,9 +22,9 @@ GiveToken = Callable[..., None]
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Set up before the fixtures of a test and so torn down after them: none of them leaves anything."""
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
     yield
-    assert TOKEN_OVERRIDE.get() is None
+    assert current_override() is None
 
 
 def test_client(oauth_client: OAuthClient) -> None:
