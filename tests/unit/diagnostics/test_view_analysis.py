@@ -789,6 +789,21 @@ def opened() -> Any:
     return lambda *args, **kwargs: HttpResponse("open")
 
 
+def everybody(*args: Any, **kwargs: Any) -> HttpResponse:
+    """A handler that lets everybody in. Code that uses it names no attribute of the class."""
+    return HttpResponse("open")
+
+
+# Variables, so that code that uses them contains no literal.
+GET = "get"
+ENTRIES = {GET: everybody}
+
+
+def let_everybody_in(view: Any, value: Any = None) -> None:
+    """Put the handler that lets everybody in into the place of ``get``, whatever is assigned."""
+    view.get = everybody
+
+
 def answered(view: Any, method: str) -> bytes:
     """What the view says to somebody without a token."""
     return bytes(view(RequestFactory().generic(method, "/")).content)
@@ -997,7 +1012,7 @@ def handler_set_by_what_is_hidden(entry: Any) -> Any:
         @hiding
         def setup(self, *args: Any, **kwargs: Any) -> None:
             super().setup(*args, **kwargs)
-            self.get = self.entry  # type: ignore[attr-defined]
+            self.get = everybody
 
     return guarded_handlers(entry, Parent).as_view()
 
@@ -1007,12 +1022,12 @@ def handler_set_by_a_decorator_of_setup(entry: Any) -> Any:
     def opening(setup: Any) -> Any:
         @functools.wraps(setup)
         def inner(*args: Any, **kwargs: Any) -> None:
-            let_everybody_in(args[0], None)
+            let_everybody_in(args[0])
             setup(*args, **kwargs)
 
         return inner
 
-    class Parent(Entries, View):
+    class Parent(View):
         @opening
         def setup(self, *args: Any, **kwargs: Any) -> None:
             super().setup(*args, **kwargs)
@@ -1035,7 +1050,7 @@ def handler_set_by_setup(entry: Any) -> Any:
     class Parent(View):
         def setup(self, *args: Any, **kwargs: Any) -> None:
             super().setup(*args, **kwargs)
-            self.post = self.entry  # type: ignore[attr-defined]
+            self.post = everybody
 
     return guarded_handlers(entry, Parent).as_view()
 
@@ -1335,10 +1350,10 @@ def handler_set_by_a_function_within(entry: Any) -> Any:
 
 @way("GET")
 def handler_set_by_a_method_without_self(entry: Any) -> Any:
-    class Parent(Entries, View):
+    class Parent(View):
         def setup(*args: Any, **kwargs: Any) -> None:  # type: ignore[override]
             View.setup(*args, **kwargs)
-            let_everybody_in(*args[:1], None)  # type: ignore[call-arg,misc]
+            let_everybody_in(*args[:1])
 
     return guarded_handlers(entry, Parent).as_view()
 
@@ -1380,28 +1395,10 @@ def handler_in_a_mapping_of_its_own(entry: Any) -> Any:
 
 @way("GET")
 def handler_set_with_an_argument(entry: Any) -> Any:
-    class Parent(Entries):
+    class Parent:
         mode = property(lambda self: None, let_everybody_in)
 
     return guarded_handlers(entry, Parent).as_view(mode=1)
-
-
-class Entries:
-    """What ways past a guard have in common: the handler that lets everybody in, and names for it."""
-
-    entry: Any
-    get: Any
-    dispatch: Any
-    method = "get"
-
-    @property
-    def entries(self) -> dict[str, Any]:
-        return {self.method: self.entry}
-
-
-def let_everybody_in(self: Entries, value: Any) -> None:
-    """Put the handler that does in the place of ``get``, whatever is assigned."""
-    self.get = self.entry
 
 
 def parent(cls: Any) -> Any:
@@ -1415,7 +1412,7 @@ def parent(cls: Any) -> Any:
 
 
 @parent
-class SettingWithTheRequest(Entries):
+class SettingWithTheRequest:
     request = property(lambda self: None, let_everybody_in)
 
 
@@ -1427,12 +1424,12 @@ class OpenedOnAssignment:
 
 
 @parent
-class SettingADescriptorWithTheRequest(Entries):
+class SettingADescriptorWithTheRequest:
     request = OpenedOnAssignment()
 
 
 @parent
-class SettingADescriptorInSetup(Entries, View):
+class SettingADescriptorInSetup(View):
     page = OpenedOnAssignment()
 
     def setup(self, *args: Any, **kwargs: Any) -> None:
@@ -1441,123 +1438,114 @@ class SettingADescriptorInSetup(Entries, View):
 
 
 @parent
-class HandingOnAMapping(Entries):
+class HandingOnAMapping:
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**self.entries, **kwargs})
+        super().__init__(**{**ENTRIES, **kwargs})
 
 
 @parent
-class HandingOnOtherKeys(Entries):
+class HandingOnOtherKeys:
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{self.method: self.entry})  # type: ignore[call-arg]
+        super().__init__(**{GET: everybody})  # type: ignore[call-arg]
 
 
 @parent
-class HandingOnAnotherMapping(Entries):
+class HandingOnAnotherMapping:
     def __init__(self, *args: Any, option: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs, **self.entries)
+        super().__init__(**kwargs, **ENTRIES)
 
 
 @parent
-class HandingOnNothingOfItsOwn(Entries):
+class HandingOnNothingOfItsOwn:
     def __init__(self) -> None:
-        entries = self.entries
+        entries = ENTRIES
         super().__init__(**entries)  # type: ignore[call-arg]
 
 
 @parent
-class HandingOnPairs(Entries):
+class HandingOnPairs:
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.update([(self.method, self.entry)])
+        kwargs.update([(GET, everybody)])
         super().__init__(**kwargs)
 
 
 @parent
-class HandingOnAnUpdate(Entries):
+class HandingOnAnUpdate:
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.update(**self.entries)
+        kwargs.update(**ENTRIES)
         super().__init__(**kwargs)
 
 
 @parent
-class HandingOnAKey(Entries):
+class HandingOnAKey:
     def __init__(self, **kwargs: Any) -> None:
-        kwargs[self.method] = self.entry
+        kwargs[GET] = everybody
         super().__init__(**kwargs)
 
 
 @parent
-class HandingOnADefault(Entries):
+class HandingOnADefault:
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault(self.method, self.entry)
+        kwargs.setdefault(GET, everybody)
         super().__init__(**kwargs)
 
 
 @parent
-class HandingOnAnotherName(Entries):
+class HandingOnAnotherName:
     def __init__(self, **kwargs: Any) -> None:
         other = kwargs
-        other[self.method] = self.entry
+        other[GET] = everybody
         super().__init__(**kwargs)
 
 
 @parent
-class HandingOnSomethingElse(Entries):
+class HandingOnSomethingElse:
     def __init__(self, **kwargs: Any) -> None:
-        for kwargs in (self.entries,):
+        for kwargs in (ENTRIES,):
             super().__init__(**kwargs)
 
 
 @parent
-class HandingOnWithin(Entries):
+class HandingOnWithin:
     def __init__(self, **kwargs: Any) -> None:
         make = super().__init__
-        make(**self.entries)  # type: ignore[call-arg]
+        make(**ENTRIES)  # type: ignore[call-arg]
 
 
 @parent
-class HandingOnFromWithin(Entries, View):
+class HandingOnFromWithin(View):
     def __init__(self, **kwargs: Any) -> None:
         def make(**kwargs: Any) -> None:
             View.__init__(self, **kwargs)
 
-        make(**self.entries)
+        make(**ENTRIES)
 
 
 @parent
-class HandingOnByName(Entries):
+class HandingOnByName:
     def __init__(self, **kwargs: Any) -> None:
-        getattr(super(), "__init__")(**self.entries)  # noqa: B009
+        getattr(super(), "__init__")(**ENTRIES)  # noqa: B009
 
 
 @parent
-class HandingOnLater(Entries, View):
+class HandingOnLater(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        View.__init__(self, get=self.entry)
+        super().__init__(get=everybody)
 
 
 @parent
-class AskingForTheDictionary(Entries, View):
+class AskingForTheDictionary(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        getattr(self, "__dict__")["get"] = self.entry  # noqa: B009
+        getattr(self, "__dict__")["get"] = everybody  # noqa: B009
 
 
 @parent
-class AskingForTheSetter(Entries, View):
+class AskingForTheSetter(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        getattr(self, "__setattr__")("get", self.entry)  # noqa: B009
-
-
-def everybody(*args: Any, **kwargs: Any) -> HttpResponse:
-    """A handler that lets everybody in. Code that uses it names no attribute of the class."""
-    return HttpResponse("open")
-
-
-def put_in_place_of_get(view: Any) -> None:
-    view.get = everybody
+        getattr(self, "__setattr__")("get", everybody)  # noqa: B009
 
 
 @parent
@@ -1585,54 +1573,61 @@ class SettingOnItsClass(View):
 class FindingItselfInAMethod(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        put_in_place_of_get(self.dispatch.__self__)  # type: ignore[attr-defined]
+        let_everybody_in(self.dispatch.__self__)  # type: ignore[attr-defined]
 
 
 @parent
 class FindingItselfAmongVariables(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        put_in_place_of_get(next(iter(locals().values())))
+        let_everybody_in(next(iter(locals().values())))
 
 
 @parent
-class Executing(Entries, View):
+class FindingItselfAmongItsVars(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        exec("self.get = self.entry")
+        let_everybody_in(next(iter(vars().values())))
 
 
 @parent
-class Evaluating(Entries, View):
+class Executing(View):
     def setup(self, *args: Any, **kwargs: Any) -> None:
         super().setup(*args, **kwargs)
-        eval("vars(self).update(get=self.entry)")
+        exec("self.get = everybody")
 
 
 @parent
-class GivingItselfAnotherName(Entries, View):
+class Evaluating(View):
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        super().setup(*args, **kwargs)
+        eval("vars(self).update(get=everybody)")
+
+
+@parent
+class GivingItselfAnotherName(View):
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         def other(request: Any) -> None:
-            setattr(request, "get", request.entry)  # noqa: B010
+            setattr(request, "get", everybody)  # noqa: B010
 
         super().setup(request, *args, **kwargs)
         other(self)
 
 
 @parent
-class CatchingItself(Entries, View):
+class CatchingItself(View):
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
         match self:
             case object() as request:
-                setattr(request, "get", request.entry)  # noqa: B010
+                let_everybody_in(request)
 
 
 @parent
-class AnsweringItself(Entries, View):
+class AnsweringItself(View):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if request.method == "GET":
-            return self.entry(request)
+            return everybody(request)
         return super().dispatch(request, *args, **kwargs)
 
 
