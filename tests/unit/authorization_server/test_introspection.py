@@ -731,6 +731,20 @@ def test_invalidated() -> None:
     assert {effect.timeout for effect in site.world.asked(SingleFlight)} == {5.0}
 
 
+def test_invalidated_at_the_same_time() -> None:
+    """Each invalidation deletes the entry of its own token, and waits for no other invalidation."""
+    site = Site(YES)
+    for token in (TOKEN, OTHER):
+        site.ask(token, cache="default")
+    site.hold(CacheDelete)
+    runs = [site.invalidate(token, cache="default") for token in (TOKEN, OTHER)]
+    site.hold()
+    for _ in runs:
+        site.world.release()
+    assert all(run.is_done for run in runs)
+    assert site.world.cache == {}
+
+
 def test_invalidated_no() -> None:
     """An inactive result is discarded as well."""
     site = Site(NO, YES)

@@ -498,6 +498,13 @@ def test_wrong_options(options: dict[str, Any], error: type[Exception]) -> None:
         read_dpop(options)
 
 
+@pytest.mark.parametrize("name", ["max_age", "nonce_lifetime"])
+def test_times_that_must_not_be_zero(name: str) -> None:
+    """The error about a time says that zero is too little."""
+    with pytest.raises(ValueError, match=f"^{name} must be more than 0 and at most 3600 seconds, got 0$"):
+        read_dpop({name: 0})
+
+
 @pytest.mark.parametrize("value", [1, 0, "", "yes", ["ES256"]])
 def test_wrong_values(value: Any) -> None:
     """``dpop`` is ``True`` or a `DPoP`."""

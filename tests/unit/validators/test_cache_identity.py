@@ -237,6 +237,8 @@ def test_identities_of_a_cache(make: Make) -> None:
     [
         (make_client, f"{make_client.__module__}.make_client"),
         (Secret, "async_oauth_guard.protocol.secrets.Secret"),
+        # It has no module.
+        (str.lower, ".str.lower"),
         (("a", "b"), ["a", "b"]),
         ("a", "'a'"),
         (None, "None"),

@@ -179,8 +179,14 @@ def test_lazy_user() -> None:
     assert read.blocking
 
 
+def test_lookup_with_a_name() -> None:
+    """An error about the result of a lookup names the lookup."""
+    with pytest.raises(TypeError, match=r"^the result of user_lookup compares_email must be a user .* got str$"):
+        drive(call_for_user_flow(compares_email, {}), "alice", PERFORM)
+
+
 def test_lookup_without_a_name() -> None:
-    """An error about the result of a lookup names the lookup, or its type if it has no name."""
+    """An error about the result of a lookup names its type if the lookup has no name."""
     with pytest.raises(TypeError, match=r"^the result of user_lookup partial must be a user .* or None, got bool$"):
         drive(call_for_user_flow(partial(bool), {}), PERFORM, PERFORM)
 
