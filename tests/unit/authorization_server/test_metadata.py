@@ -1,5 +1,6 @@
 """Where a server's URLs are found, and which of them may be used."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -314,6 +315,14 @@ def test_insecure_address() -> None:
     assert site.address() == "http://as.example.com/keys"
 
 
+@pytest.mark.parametrize("insecure", [False, True])
+def test_request_to_an_insecure_address(insecure: bool) -> None:
+    """R65: a request is sent to an http address only if the site allows it."""
+    server = Site(allow_insecure_http=insecure).server
+    with server.backoff.attempt() as attempt, nullcontext() if insecure else pytest.raises(TemporarilyUnavailableError):
+        assert server.get("http://as.example.com/keys", attempt, "jwks").url == "http://as.example.com/keys"
+
+
 @pytest.mark.parametrize("answer", [DOWN, status(503, "60")])
 def test_down(answer: Any) -> None:
     """E17: without metadata the outage is reported. No second location is tried if the server is unreachable."""
@@ -331,7 +340,7 @@ def test_kept() -> None:
     site = Site()
     site.world.answer(PLACES[0], document(), document(jwks_uri=f"{ISSUER}/new-keys"))
     assert site.address() == JWKS_URI
-    site.world.time.advance(METADATA_TTL - 0.1)
+    site.world.time.advance(599.9)
     assert site.address() == JWKS_URI
     assert len(site.world.calls) == 1
     site.world.time.advance(0.1)
@@ -380,6 +389,19 @@ def test_old_metadata_while_it_cannot_be_had(answer: Any) -> None:
     asked = len(site.world.calls)
     site.refusal()
     assert len(site.world.calls) > asked
+
+
+def test_a_request_that_queued_while_the_server_began_to_fail() -> None:
+    """E24: a request that waits in the queue is not sent if the server has failed meanwhile."""
+    site = Site()
+    with site.server.backoff.attempt() as attempt:
+        request = site.server.get(PLACES[0], attempt, "metadata")
+        request.ready()
+        with pytest.raises(TemporarilyUnavailableError), site.server.backoff.attempt():
+            raise TemporarilyUnavailableError(reason=Reason.SERVER_UNREACHABLE)
+        with pytest.raises(TemporarilyUnavailableError) as caught:
+            request.ready()
+    assert caught.value.reason == Reason.BACKING_OFF
 
 
 def test_metadata_that_cannot_be_had_is_no_failure_of_what_it_names() -> None:

@@ -498,6 +498,13 @@ def test_wrong_options(options: dict[str, Any], error: type[Exception]) -> None:
         read_dpop(options)
 
 
+def test_options_have_names() -> None:
+    """Only the algorithms may be given without the name of the option."""
+    assert DPoP(("ES256",)).algorithms == ("ES256",)
+    with pytest.raises(TypeError, match="positional argument"):
+        DPoP(("ES256",), True)  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("name", ["max_age", "nonce_lifetime"])
 def test_times_that_must_not_be_zero(name: str) -> None:
     """The error about a time says that zero is too little."""

@@ -28,7 +28,7 @@ from async_oauth_guard.validators.authorization import adopt_token_flow, authori
 from async_oauth_guard.validators.context import Authorization
 from async_oauth_guard.validators.found_token import FoundToken
 from tests.ids import described
-from tests.site.models import OAuth2Token
+from tests.site.models import BoundToken, OAuth2Token
 from tests.unit.driving import PERFORM, authorization_context, drive, perform
 
 ALICE = User(pk=7, username="alice")
@@ -603,6 +603,19 @@ def test_user_of_a_token_that_a_hook_validated(found: Any, user: Any) -> None:
     authorization, effects = own_verdict(authorization_context("a"), found)
     assert authorization == Authorization(found, user, {}, context=authorization_context())
     assert [type(effect) for effect in effects] == [Call, Call, Call, ReadModel]
+
+
+def test_thumbprint_of_a_row_that_a_hook_validated() -> None:
+    """A row that names a key in a field of its own needs a proof, also if a hook validated it."""
+
+    class OwnVerdict(BearerTokenValidator):
+        def validate_token(self, token: Any, scopes: Any, request: Any) -> None: ...
+
+    validator, row = OwnVerdict(BoundToken, confirmation="dpop_jkt"), BoundToken(user=ALICE, dpop_jkt="k" * 43)
+    error = refusal([validator], authorization_context(), [row], None, PERFORM)
+    assert error.reason == Reason.SENDER_CONSTRAINED
+    row.dpop_jkt = ""
+    assert authorize([validator], authorization_context(), [row], None, PERFORM)[0].token is row
 
 
 def test_no_user_of_a_token_that_a_hook_validated() -> None:
