@@ -24,6 +24,7 @@ from async_oauth_guard.protocol.challenges import (
     DEFAULT_REALM,
     Protection,
     check_parameters,
+    misleading_parameters,
     quoted,
     write_challenges,
 )
@@ -141,6 +142,20 @@ def test_refused_parameters(realm: str | None, attributes: dict[str, Any], messa
 def test_accepted_parameters(realm: str | None, attributes: dict[str, Any]) -> None:
     """Any printable ASCII is accepted."""
     check_parameters(realm, attributes)
+
+
+@pytest.mark.parametrize(
+    ("realm", "attributes", "expected"),
+    [
+        (None, {}, []),
+        ("scope", {"hint": "error"}, []),
+        ("x scope=a", {"hint": "a"}, ["realm"]),
+        ("a", {"hint": "ERROR=x", "other": "resource_metadata=x"}, ["hint", "other"]),
+    ],
+)
+def test_misleading_parameters(realm: str | None, attributes: dict[str, str], expected: list[str]) -> None:
+    """A realm or an attribute that contains a parameter is named."""
+    assert misleading_parameters(realm, attributes) == expected
 
 
 @pytest.mark.parametrize(

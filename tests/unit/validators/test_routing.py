@@ -10,6 +10,8 @@ import pytest
 from async_oauth_guard import TokenValidator
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.validators.routing import route
+from tests.unit.driving import ISSUER
+from tests.unit.validators.introspecting import introspection
 
 OURS = "https://as.example.com"
 OTHERS = "https://other.example.com"
@@ -96,6 +98,15 @@ ROUTES: dict[str, tuple[Sequence[Any], str, Sequence[Any]]] = {
 def test_routes(validators: Sequence[Any], token: str, expected: Sequence[Any]) -> None:
     """R59: a JWT with a known issuer goes to its validator. Other tokens go to those without an issuer, in order."""
     assert list(route(validators, Secret(token))) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("token", "is_sent"), [(jwt_of(ISSUER), True), (jwt_of(OTHERS), False), (jwt_of(None), True), ("opaque", True)]
+)
+def test_issuer_of_introspected_tokens(token: str, is_sent: bool) -> None:
+    """R59: a JWT that names another issuer is not sent to the server that introspects."""
+    validator = introspection(issuer=ISSUER)
+    assert list(route([validator], Secret(token))) == [validator] * is_sent
 
 
 def test_recognised_with_a_plain_string() -> None:
