@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from joserfc.jwk import KeySet, OctKey
+from joserfc.jwk import KeySet, OctKey, OKPKey
 
 from async_oauth_guard.authorization_server.cache_entries import CacheSigner
 from async_oauth_guard.authorization_server.jwks import (
@@ -861,6 +861,23 @@ def test_all_are_sources() -> None:
         (key,) = world.run(source.matching_keys_flow(BY_OLD, None))
         assert key.kid == "old"
         assert world.run(source.is_current_flow(key.identity, None)) is True
+
+
+def test_algorithms_of_all_sources() -> None:
+    """R62: from every kind of source, an Ed448 key verifies ``EdDSA`` only if Ed448 is in the algorithms."""
+    jwk = OKPKey.generate_key("Ed448").as_dict(private=False)
+    for algorithms, expected in ((DEFAULT_ALGORITHMS, {"Ed448"}), (("EdDSA", "Ed448"), {"EdDSA", "Ed448"})):
+        world = World()
+        world.answer(JWKS_URI, ok({"keys": [jwk]}))
+        sources: list[KeySource] = [
+            StaticKeySource(jwk, algorithms),
+            CallableKeySource(lambda: jwk, LIFETIMES, world.time.clock, algorithms),
+            RemoteKeySource(world.server(), JWKS_URI, LIFETIMES, signer, algorithms),
+        ]
+        for source in sources:
+            world.run(source.document_flow(None))
+            (key,) = source.settled_keys
+            assert key.algorithms == expected
 
 
 def test_nothing_shows() -> None:

@@ -126,6 +126,12 @@ def test_of_an_access_token() -> None:
     assert AccessToken.of(request_with(token)) is token
 
 
+@pytest.mark.parametrize(("claims", "expected"), [(CLAIMS, 100), ({}, None), ({"exp": "100"}, None)])
+def test_expiry_of_claims(claims: dict[str, Any], expected: float | None) -> None:
+    """Claims expire at their ``exp``, if it is a number."""
+    assert _expiry_of(claims) == expected
+
+
 def test_row_that_never_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last time of the calendar stands for "never". With ``USE_TZ = False``, it need not be a time in UTC."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")

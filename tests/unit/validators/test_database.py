@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-from async_oauth_guard import BearerTokenValidator
+from async_oauth_guard import BearerTokenValidator, ResourceProtector
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.runtime.effects import Row
 from tests.site.models import AnyTenantToken, HashedToken, LoginSession, OAuth2Token, TenantToken, UUIDToken, tenant
@@ -71,6 +71,13 @@ def test_unknown_options(make: Any, name: str, message: str) -> None:
     with pytest.raises(TypeError) as caught:
         make(**{name: "hunter2"})
     assert str(caught.value) == f"{name}: BearerTokenValidator has no such option{message}"
+
+
+def test_constructor_that_does_not_call_ours() -> None:
+    """R134: a constructor that does not call ours is refused at registration, not by an ``AttributeError`` later."""
+    cls: Any = type("Own", (BearerTokenValidator,), {"__init__": lambda self: None})
+    with pytest.raises(TypeError, match=r"^Own.__init__\(\) must call super\(\).__init__\(\)$"):
+        ResourceProtector(cls())
 
 
 def test_options_of_the_challenge() -> None:
