@@ -1,5 +1,6 @@
 """The options for DPoP, and the rules for proofs that need no I/O (RFC 9449 §4.3)."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -503,6 +504,14 @@ def test_options_have_names() -> None:
     assert DPoP(("ES256",)).algorithms == ("ES256",)
     with pytest.raises(TypeError, match="positional argument"):
         DPoP(("ES256",), True)  # type: ignore[misc]
+
+
+def test_copies_of_options() -> None:
+    """A copy is equal to the options, and other options are not."""
+    options = DPoP(nonce=True)
+    assert copy.deepcopy(options) == options
+    assert hash(copy.deepcopy(options)) == hash(options)
+    assert DPoP() != options
 
 
 @pytest.mark.parametrize("name", ["max_age", "nonce_lifetime"])
