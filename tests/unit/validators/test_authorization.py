@@ -641,6 +641,21 @@ def test_outage_of_a_custom_acquire_token(error: Exception) -> None:
     assert caught.value.__cause__ is None
 
 
+def test_requirements_that_were_met_earlier_in_the_request() -> None:
+    """A check is not called again for the same token, but it is for another token, or with other requirements."""
+
+    def check(request: Any, token: Any) -> bool: ...
+
+    context, row, other = authorization_context(check=check), token(), token()
+    authorize([model_validator()], context, [row], PERFORM, True)
+    acquire, called = Call(print, ()), Call(check, (context.request, other))
+    assert len(drive(adopt_token_flow(acquire, context), row, PERFORM)[1]) == 2
+    assert drive(adopt_token_flow(acquire, context), other, PERFORM, True)[1][2:] == [called]
+    stricter = authorization_context(check=[check, check])
+    stricter.request = context.request
+    assert drive(adopt_token_flow(acquire, stricter), other, PERFORM, True, True)[1][2:] == [called, called]
+
+
 # `validate_flow` alone, as the public methods of validators use it.
 
 
