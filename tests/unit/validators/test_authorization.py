@@ -21,6 +21,7 @@ from async_oauth_guard.errors import (
     TemporarilyUnavailableError,
 )
 from async_oauth_guard.protocol.access_token import TokenState
+from async_oauth_guard.protocol.confirmation import CERTIFICATE, Possession
 from async_oauth_guard.protocol.requirements import parse_requirements
 from async_oauth_guard.protocol.secrets import PresentedToken, Secret
 from async_oauth_guard.runtime.effects import Call, ReadModel, Row
@@ -785,3 +786,17 @@ def test_narrow_tokens_that_a_hook_validated(required: Any, claims: dict[str, An
     with pytest.raises(GuardError) as caught:
         own_verdict(authorization_context(**required), found)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("validator", "replies"),
+    [(BearerTokenValidator(BoundToken), [PERFORM]), (AllHooks(), [PERFORM, None, PERFORM])],
+    ids=["ours", "hook"],
+)
+def test_bound_tokens_are_sender_constrained(validator: Any, replies: list[Any]) -> None:
+    """A token that is bound to the certificate of the request is sender-constrained, also if a hook validated it."""
+    row, context = BoundToken(user=ALICE, cnf={CERTIFICATE: "t"}), authorization_context(sender_constrained=True)
+    context.possession = Possession({CERTIFICATE: "t"})
+    found = [None, row] if isinstance(validator, AllHooks) else [[row]]
+    authorization, _ = authorize([validator], context, *found, *replies)
+    assert (authorization.token, authorization.confirmation) == (row, row.cnf)
