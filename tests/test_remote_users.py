@@ -507,15 +507,15 @@ def test_users_whose_properties_query(ask: Ask) -> None:
     assert ask({"sub": "alice"}, lambda claims: Querying()).status == 200
 
 
-def recipes() -> dict[str, Any]:
-    """The lookups that the pages show, by page."""
+def recipes(name: str = "find_user") -> dict[str, Any]:
+    """The lookups of this name that the pages show, by page."""
     found: dict[str, Any] = {}
     for page in PAGES:
         for block in blocks(page):
-            if "def find_user(" in block["code"]:
+            if f"def {name}(" in block["code"]:
                 names: dict[str, Any] = {"__name__": "tests.site.documentation"}
                 exec(compile(block["code"], page.name, "exec"), names)
-                found[page.name] = names["find_user"]
+                found[page.name] = names[name]
     return found
 
 
@@ -547,11 +547,27 @@ def test_recipe_of_several_issuers() -> None:
     assert find_user({"iss": "https://sso.example.com/realms/globex", "sub": "7"}) is None
 
 
+def test_recipe_that_creates_users() -> None:
+    """The documented lookup that creates users creates one for each subject, and none for anything else."""
+    find_or_create = async_to_sync(recipes("find_or_create_user")["users.md"])
+    user = find_or_create({"sub": "a-subject"})
+    assert user.username == "a-subject"
+    assert find_or_create({"sub": "a-subject"}) == user
+    number = User.objects.count()
+    for claims in ({}, {"sub": ""}, {"sub": " "}, {"sub": None}, {"sub": 7}, {"sub": ["7"]}):
+        assert find_or_create(claims) is None
+    assert User.objects.count() == number
+    # Some collations find this user for it.
+    other = find_or_create({"sub": "A-Subject"})
+    assert other is None or other.username == "A-Subject"
+
+
 def test_every_recipe_is_tested() -> None:
     """No other page shows a lookup, and none queries the users in another way."""
     assert set(recipes()) == {"users.md", "several-sources.md"}
+    assert set(recipes("find_or_create_user")) == {"users.md"}
     queries = [page.name for page in PAGES for block in blocks(page) if "get_user_model().objects" in block["code"]]
-    assert sorted(queries) == sorted(recipes())
+    assert sorted(queries) == sorted([*recipes(), *recipes("find_or_create_user")])
 
 
 @sync_and_async

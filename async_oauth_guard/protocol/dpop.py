@@ -95,7 +95,7 @@ def _check_seconds(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, got {type(value).__name__}")
     if not (0 <= value <= _LONGEST_TIME and (value > 0 or name == "leeway")):
-        least = "0" if name == "leeway" else "more than 0"
+        least = "at least 0" if name == "leeway" else "more than 0"
         raise ValueError(f"{name} must be {least} and at most {_LONGEST_TIME} seconds, got {value}")
 
 

@@ -28,12 +28,18 @@ def status_of(reason: Reason) -> int:
         return 400
     if reason in (Reason.INSUFFICIENT_ACR, Reason.AUTHENTICATION_TOO_OLD):
         return 401
-    if reason in (Reason.NO_USER, Reason.METHOD_NOT_NAMED, Reason.CHECK_FAILED) or reason.startswith("insufficient_"):
+    if reason in WITHOUT_CHALLENGE or reason.startswith("insufficient_"):
         return 403
     # The outages are the last of them.
     return 503 if [*Reason].index(reason) >= [*Reason].index(Reason.DATABASE_UNAVAILABLE) else 401
 
 
+WITHOUT_CHALLENGE = (
+    Reason.NO_USER,
+    Reason.METHOD_NOT_NAMED,
+    Reason.CHECK_FAILED,
+    Reason.AUTHENTICATED_OTHERWISE,
+)
 WITH_CHALLENGE = (Reason.INSUFFICIENT_SCOPE, Reason.INSUFFICIENT_AUTHORIZATION_DETAILS)
 
 
