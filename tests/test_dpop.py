@@ -539,6 +539,32 @@ def test_replay_when_the_proof_expires(mode: str, now: list[float]) -> None:
         assert guarded.outcome(dpop("t", proof)) == (401, Reason.REPLAYED_PROOF)
 
 
+class SlowlyFound(Own):
+    """Takes this many seconds to find a token. Meanwhile, another request makes the store forget what has expired."""
+
+    def __init__(self, confirmation: Any, now: list[float]) -> None:
+        super().__init__(confirmation)
+        self.seconds, self.now = 0.0, now
+
+    def authenticate_token(self, token_string: str) -> Any:
+        if self.seconds:
+            self.now[0] += self.seconds
+            REPLAYS.remember("another", b"", expires_at=self.now[0] + 1, now=self.now[0])
+        return super().authenticate_token(token_string)
+
+
+@sync_and_async
+def test_replay_with_a_token_that_is_validated_slowly(mode: str, now: list[float]) -> None:
+    """R96: a replay whose validation takes longer than the time for which proofs are remembered is refused."""
+    validator = SlowlyFound(BOUND, now)
+    with site(mode, validator) as guarded:
+        proof = make_proof("t", claims={"iat": now[0]})
+        assert guarded.outcome(dpop("t", proof)) == (200, None)
+        now[0] += 69
+        validator.seconds = 32
+        assert guarded.outcome(dpop("t", proof)) == (401, Reason.EXPIRED_PROOF)
+
+
 def nonce_proof(now: list[float], nonce: Any = ..., **claims: Any) -> str:
     return make_proof("t", claims={"iat": now[0], "nonce": nonce, **claims})
 

@@ -14,7 +14,7 @@ from ..protocol.copies import own_copy
 from ..protocol.credentials import is_encodable
 from ..protocol.secrets import Secret
 
-__all__ = ["Admission", "CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]
+__all__ = ["RememberedAdmission", "CacheEntry", "CacheSigner", "Remembered", "derive_key", "size_of_entry"]
 
 _VERSION = "1"
 
@@ -87,8 +87,8 @@ def size_of_entry(*parts: Any) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """What it depended on that a token was let in, besides its cached result and what the caller compares.
+class RememberedAdmission:
+    """What the admission of a token depended on, besides its cached result and what the caller compares.
 
     ``policy`` is what the claims had to fulfil.
     """
@@ -101,7 +101,7 @@ class Admission:
 # Bytes of one member of `Remembered.admissions`.
 _ADMISSION = 400
 _MOST_ADMISSIONS = 16
-_NO_ADMISSIONS: Final[Mapping[Any, Admission]] = MappingProxyType({})
+_NO_ADMISSIONS: Final[Mapping[Any, RememberedAdmission]] = MappingProxyType({})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,11 +116,11 @@ class Remembered:
 
     size: int = field(default=0, init=False)
     changeable: Sequence[str] = field(default=(), init=False, repr=False, compare=False)
-    admissions: Mapping[Any, Admission] = field(
+    admissions: Mapping[Any, RememberedAdmission] = field(
         default_factory=lambda: _NO_ADMISSIONS, init=False, repr=False, compare=False
     )
 
-    def admit(self, circumstances: Any, admission: Admission) -> None:
+    def admit(self, circumstances: Any, admission: RememberedAdmission) -> None:
         """Add an admission. Nobody depends on earlier ones, so if there are too many, they are dropped."""
         earlier = self.admissions if len(self.admissions) < _MOST_ADMISSIONS else _NO_ADMISSIONS
         admissions = {**earlier, circumstances: admission}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..protocol.copies import changeable_members
 from ..runtime.lru_cache import SizedLRU
-from .cache_entries import Admission, Remembered, size_of_entry
+from .cache_entries import Remembered, RememberedAdmission, size_of_entry
 
 __all__ = ["CachePolicy", "Epoch", "IntrospectionCache", "IntrospectionResult"]
 
@@ -93,7 +93,9 @@ class IntrospectionCache:
         known = self._active.get(key) or self._inactive.get(key)
         return known if known is not None and now < known.until else None
 
-    def admit(self, key: bytes, result: IntrospectionResult, circumstances: Any, admission: Admission) -> None:
+    def admit(
+        self, key: bytes, result: IntrospectionResult, circumstances: Any, admission: RememberedAdmission
+    ) -> None:
         """Remember an admission with ``result``. See `Remembered.admit`."""
         result.admit(circumstances, admission)
         self._active.recount(key, result)

@@ -242,9 +242,9 @@ def _build_mtls(where: str, options: Mapping[str, Any]) -> MutualTLS:
 def _build(
     where: str, entry: Secret[Any], get_resource: Callable[[], str | None], has_document: Callable[[], bool]
 ) -> Any:
-    backend = _check_entry(where, entry.reveal())
+    backend = _check_entry(where, entry)
     try:
-        # If the backend raises another error, the frame of this function must not show the options.
+        # If the backend raises another error, no frame of ours must show the options.
         validator = backend(**entry.reveal().get("OPTIONS", {}))
         check_validator(validator, get_resource, has_document)
     except (TypeError, ValueError, ImproperlyConfigured) as error:
@@ -252,19 +252,18 @@ def _build(
     return validator
 
 
-def _check_entry(where: str, entry: Any) -> Any:
+def _check_entry(where: str, entry: Secret[Any]) -> Any:
     """Return the backend that ``entry`` names."""
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry.reveal(), Mapping):
         raise ImproperlyConfigured(
-            f"{where} must be a dictionary with 'BACKEND' and 'OPTIONS', got {type(entry).__name__}"
+            f"{where} must be a dictionary with 'BACKEND' and 'OPTIONS', got {type(entry.reveal()).__name__}"
         )
-    _check_keys(where, entry, ("BACKEND", "OPTIONS"))
-    if not isinstance(entry.get("BACKEND"), str):
-        raise ImproperlyConfigured(
-            f"{where}['BACKEND'] must be a dotted path, got {type(entry.get('BACKEND')).__name__}"
-        )
-    backend = _resolve(f"{where}['BACKEND']", entry["BACKEND"])
-    _check_options(f"{where}['OPTIONS']", backend, entry.get("OPTIONS", {}))
+    _check_keys(where, entry.reveal(), ("BACKEND", "OPTIONS"))
+    path = entry.reveal().get("BACKEND")
+    if not isinstance(path, str):
+        raise ImproperlyConfigured(f"{where}['BACKEND'] must be a dotted path, got {type(path).__name__}")
+    backend = _resolve(f"{where}['BACKEND']", path)
+    _check_options(f"{where}['OPTIONS']", backend, entry.reveal().get("OPTIONS", {}))
     return backend
 
 

@@ -177,7 +177,24 @@ def _trusting_subjects(protector: ResourceProtector) -> list[RemoteTokenValidato
     with_users = [each for each in _remote_validators(protector) if each.user_lookup is not None]
     if len(_servers(with_users)) < 2:
         return []
-    return [validator for validator in with_users if isinstance(validator.user_lookup, str)]
+    return [each for each in with_users if isinstance(each.user_lookup, str) or _shares_field(each, with_users)]
+
+
+def _shares_field(validator: RemoteTokenValidator, validators: Iterable[RemoteTokenValidator]) -> bool:
+    """Whether tokens of another issuer find users by ``sub`` and the same field."""
+    field = _field_for_subject(validator)
+    return field is not None and len(_servers(each for each in validators if _field_for_subject(each) == field)) > 1
+
+
+def _field_for_subject(validator: RemoteTokenValidator) -> str | None:
+    """The field that must equal ``sub``, if the user is found by that."""
+    match validator.user_lookup:
+        case str() as field:
+            return field
+        case (field, "sub"):
+            return str(field)
+        case _:
+            return None
 
 
 def _servers(validators: Iterable[RemoteTokenValidator]) -> set[str]:

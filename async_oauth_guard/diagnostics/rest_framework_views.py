@@ -14,6 +14,7 @@ from ..guard.view_guard import ViewGuard
 from .code_analysis import ANY, attribute_of, cells_of, members_named, module_of
 
 __all__ = [
+    "attributes_set_by_framework",
     "describes_nothing",
     "function_behind",
     "guards_of_permissions",
@@ -41,6 +42,14 @@ _BEFORE = (
     *("default_response_headers", "allowed_methods", "_allowed_methods", "get_format_suffix"),
     *("perform_content_negotiation", "determine_version", "perform_authentication"),
 )
+
+# The attributes that the frameworks set before they check permissions and look up the handler.
+_SET_BEFORE = ("headers", "format_kwarg", "action_map", "action")
+
+
+def attributes_set_by_framework(cls: type) -> Sequence[str]:
+    """The names of the attributes that the frameworks set on a view of theirs, besides those that Django sets."""
+    return _SET_BEFORE if any(f"{each.__module__}.".startswith(_FRAMEWORKS) for each in cls.__mro__) else ()
 
 
 def is_view_of_set(layer: Any) -> bool:

@@ -27,6 +27,7 @@ from .code_analysis import (
     module_of,
 )
 from .rest_framework_views import (
+    attributes_set_by_framework,
     describes_nothing,
     function_behind,
     guards_of_permissions,
@@ -294,8 +295,8 @@ def _guarding_of_class(cls: Any, given: Mapping[str, Any], actions: Mapping[str,
     methods = tuple(by_method)
     if not all(_is_of_django(cls, name) for name in _BESIDE_HANDLERS):
         by_method["other methods"] = ()
-    assigned = ("head", "request", "args", "kwargs", *given)
-    # To assign such an attribute runs code, which may replace what Django looks up.
+    assigned = ("head", "request", "args", "kwargs", *attributes_set_by_framework(cls), *given)
+    # Assigning to such an attribute runs the site's code, which may replace what Django looks up.
     runs_code = any(hasattr(attribute_of(cls, name), "__set__") for name in assigned)
     changes = _attributes_set(cls, [*members_named(cls, "__init__"), *members_named(cls, "setup")])
     is_replaced = not {ANY, "__class__", "dispatch"}.isdisjoint(changes | given.keys())

@@ -125,7 +125,7 @@ class ApplicationGuard:
         """
         guard = self._rechecking
         handover = replace(handovers_of(request)[0], is_fresh=False)
-        again = ScopeRequest({**request.scope, **hand_over(handover, request)})
+        again = ScopeRequest(HiddenScope({**request.scope, **hand_over(handover, request)}))
         try:
             yield from guard.authorize_flow(again, guard.protector.read_credentials(again))
         except TemporarilyUnavailableError:

@@ -13,8 +13,8 @@ from ..conf import Options
 from ..protocol.confirmation import NO_POSSESSION, Possession
 from ..protocol.requirements import Requirements
 from ..runtime.effects import Flow
+from ..validators.authorization_context import TRACE, AuthorizationContext, ValidationTrace
 from ..validators.client_certificates import MutualTLS, client_certificate_flow
-from ..validators.context import TRACE, AuthorizationContext, ValidationTrace
 from ..validators.hooks import CompatRequest
 
 __all__ = ["make_context", "target_uri"]

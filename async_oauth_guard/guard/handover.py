@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from ..protocol.access_token import TokenState
 from ..protocol.confirmation import Possession
 from ..protocol.secrets import Secret
+from ..validators.authorization_context import AuthorizationContext
 from ..validators.binding import POSSESSION
-from ..validators.context import AuthorizationContext
 from ..validators.found_token import FoundToken
 from .asgi.request import read_credential_fields
 

@@ -10,7 +10,7 @@ from ..errors import GuardError
 from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements
 from ..runtime.effects import Flow
-from ..validators.context import Authorization
+from ..validators.authorization_context import Authorization
 
 __all__ = ["Protector"]
 

@@ -18,7 +18,7 @@ from ..protocol.credentials import Credentials
 from ..protocol.requirements import NOTHING, Requirements
 from ..protocol.secrets import Secret
 from ..runtime.observer import is_watched
-from ..validators.context import TRACE, Authorization
+from ..validators.authorization_context import TRACE, Authorization
 from ..validators.found_token import FoundToken
 from ..validators.hooks import overridden
 from ..validators.introspection import IntrospectTokenValidator

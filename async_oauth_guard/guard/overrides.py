@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import GuardError
 from ..protocol.credentials import Credentials
 
-__all__ = ["Layer", "TokenOverride", "current_override", "put_override"]
+__all__ = ["Layer", "TokenOverride", "current_override", "begin_override"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def current_override() -> TokenOverride | None:
     return None
 
 
-def put_override(override: TokenOverride) -> Layer:
+def begin_override(override: TokenOverride) -> Layer:
     """Apply an override in this context, and in contexts that are copied from it, until the layer ends.
 
     A context variable can be reset only in the context that set it, and a test may end in another one. So the variable

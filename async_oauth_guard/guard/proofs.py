@@ -18,10 +18,11 @@ from ..protocol.dpop_nonces import make_nonce
 from ..protocol.rules import Trace
 from ..protocol.secrets import PresentedToken, Secret
 from ..protocol.uris import normalize_uri
+from ..validators.authorization_context import AuthorizationContext
 from ..validators.binding import POSSESSION
 from ..validators.client_certificates import certified_possession
 from ..validators.clock import CLOCK
-from ..validators.context import AuthorizationContext
+from .asgi.request import read_credential_fields
 from .context import target_uri
 from .handover import handovers_of
 from .overrides import current_override
@@ -60,10 +61,11 @@ def hide_proof(request: HttpRequest) -> Secret[str] | None:
 
     Error reports show the ``repr`` of each header. Django hides ``Authorization``, but not this one.
     """
-    if _HEADER not in request.META:
+    presented = read_credential_fields(request).get(_HEADER)
+    if presented is None:
         return None
-    request.META[_HEADER] = PresentedToken(request.META[_HEADER])
-    return Secret(request.META[_HEADER])
+    hidden = request.META[_HEADER] = PresentedToken(presented)
+    return Secret(hidden)
 
 
 def _proof_of(request: HttpRequest, token: Secret[Any], dpop: DPoP, options: Options, trace: Trace | None) -> Proof:

@@ -18,8 +18,8 @@ from ..runtime.effects import Flow
 from ..runtime.observer import watch_validation
 from ..runtime.run import arun, run_outside_loop
 from ..validators.authorization import authorize_flow
+from ..validators.authorization_context import TRACE, Authorization
 from ..validators.client_certificates import MutualTLS
-from ..validators.context import TRACE, Authorization
 from ..validators.hooks import overridden
 from .application_guard import Application, ApplicationGuard, GuardedApplication
 from .asgi.options import ApplicationOptions
@@ -363,7 +363,7 @@ class ResourceProtector(TokenChecks):
         context = make_context(self.options, requirements, request)
         validators = credentials.validators or self.by_scheme()[credentials.scheme]
         if context.trace is None and reuse_handover(request, self, context):
-            # A guard before this one has checked the proof, perhaps on another object for the same request.
+            # A guard before this one has checked the proof, and may have hidden it on another object for this request.
             hide_proof(request)
         elif credentials.scheme != "bearer" or credentials.validators:
             context.possession = possession_of(request, credentials, self.options, context)

@@ -12,7 +12,7 @@ from ..protocol.requirements import Requirements
 from ..protocol.resource_metadata import PARAMETER
 from ..protocol.scopes import Requirement
 from ..runtime.effects import Flow
-from ..validators.context import TRACE
+from ..validators.authorization_context import TRACE
 from ..validators.hooks import attributes_of, realm_of
 from .authlib_compat import respond_as_authlib
 from .interface import Protector

@@ -11,7 +11,7 @@ from ..runtime.effects import Flow
 from ..runtime.observer import watch_validation
 from ..runtime.run import arun, run_outside_loop
 from ..validators.authorization import authorize_flow
-from ..validators.context import Authorization
+from ..validators.authorization_context import Authorization
 from .context import make_context
 from .interface import Protector
 from .proofs import Presentation

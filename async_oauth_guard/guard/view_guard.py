@@ -15,8 +15,8 @@ from ..protocol.credentials import Credentials
 from ..protocol.requirements import Requirements, describe_requirements
 from ..runtime.effects import Call, Flow
 from ..validators.authorization import adopt_token_flow
+from ..validators.authorization_context import Authorization
 from ..validators.clock import CLOCK
-from ..validators.context import Authorization
 from ..validators.hooks import keywords_taken, overridden
 from .context import make_context
 from .csrf import session_checks_flow

@@ -21,7 +21,8 @@ def own_copy(value: Any) -> Any:
         if _UNCHANGEABLE.issuperset(map(type, value.values())):
             return dict(value)
         return {name: part if type(part) in _UNCHANGEABLE else own_copy(part) for name, part in value.items()}
-    for collection in (list, tuple, set, frozenset):
-        if isinstance(value, collection):
-            return collection(map(own_copy, value))
+    if isinstance(value, list | tuple | set | frozenset):
+        # The class of a named tuple takes its fields one by one.
+        make = getattr(type(value), "_make", type(value))
+        return make(map(own_copy, value))
     return value

@@ -47,7 +47,7 @@ class Pool:
         self, method: str, url: str, fields: Mapping[str, bytes], content: bytes | None, seconds: float
     ) -> Response:
         """See `SiteClient.send`. ``seconds`` is not used: the caller cancels the request at its deadline."""
-        origin = _origin_of(url)
+        origin = _connection_origin(url)
         length = None if content is None else len(content)
         head = _request_head(method, url, (*self._fields, *fields.items()), length)
         connection = self._take(origin)
@@ -109,7 +109,7 @@ class Pool:
 
 # The URLs of a site's authorization servers are few.
 @functools.lru_cache(64)
-def _origin_of(address: str) -> _Origin:
+def _connection_origin(address: str) -> _Origin:
     url = httpx.URL(address)
     default = _PORTS.get(url.scheme)
     if default is None or not url.host:

@@ -9,12 +9,12 @@ from types import FunctionType, TracebackType
 from typing import Any, Self, TypeVar
 
 from ..errors import GuardError, InsufficientUserAuthenticationError, Reason, UnsupportedTokenTypeError
-from ..guard.overrides import Layer, TokenOverride, put_override
+from ..guard.overrides import Layer, TokenOverride, begin_override
 from ..protocol.credentials import Credentials
 from ..protocol.secrets import PresentedToken, Secret
 from ..protocol.step_up import StepUp
 from ..runtime.run import is_async
-from ..validators.context import AuthorizationContext
+from ..validators.authorization_context import AuthorizationContext
 from ..validators.token_requirements import names_scope
 from .environment import check_test_environment, is_test_environment
 from .token_overrides import (
@@ -101,7 +101,7 @@ class override_oauth:  # noqa: N801 - a decorator and context manager, named as 
             )
         if self._layer is not None:
             raise RuntimeError("this override_oauth() is in use already: call override_oauth(...) again for each use")
-        self._layer = put_override(self._token_override)
+        self._layer = begin_override(self._token_override)
         return self
 
     def __exit__(

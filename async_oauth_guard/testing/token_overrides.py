@@ -22,9 +22,9 @@ from ..protocol.copies import own_copy
 from ..protocol.scopes import parse_scopes
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
+from ..validators.authorization_context import AuthorizationContext
 from ..validators.base import TokenValidator
 from ..validators.clock import CLOCK
-from ..validators.context import AuthorizationContext
 from ..validators.django_oauth_toolkit import ToolkitTokenValidator
 from .arguments import in_order, kind_of
 from .environment import check_test_environment

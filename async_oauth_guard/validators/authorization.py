@@ -20,8 +20,8 @@ from ..protocol.rules import Rule, reported, rules_for, walk_flow
 from ..protocol.scopes import with_implied
 from ..protocol.secrets import Secret
 from ..runtime.effects import OUTAGES, Call, Flow, ReadModel
+from .authorization_context import Authorization, AuthorizationContext
 from .binding import BINDING, POSSESSION, bind_flow, check_before_hook_flow, presenting, read_trusted_state
-from .context import Authorization, AuthorizationContext
 from .found_token import FoundToken
 from .fresh import call_hook_flow
 from .hooks import Hooks, check_returned, hooks_of, keywords_named, keywords_taken

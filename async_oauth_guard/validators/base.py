@@ -17,8 +17,8 @@ from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.run import arun, is_async, run_outside_loop
 from .authorization import OWN, REQUIREMENTS, require_flow, validate_flow
+from .authorization_context import AuthorizationContext
 from .binding import presented
-from .context import AuthorizationContext
 from .hooks import CompatRequest, overridden
 from .routing import recognises_format
 from .token_requirements import implied_scopes

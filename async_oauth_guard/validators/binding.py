@@ -20,7 +20,7 @@ from ..protocol.confirmation import (
 )
 from ..protocol.rules import Rule, walk_flow
 from ..runtime.effects import Flow, ReadModel
-from .context import AuthorizationContext
+from .authorization_context import AuthorizationContext
 from .dpop_replay import REPLAY
 
 __all__ = [

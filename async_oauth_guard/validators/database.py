@@ -14,8 +14,8 @@ from django.utils.module_loading import import_string
 from ..protocol.rules import Rule
 from ..protocol.secrets import Secret
 from ..runtime.effects import Flow
+from .authorization_context import AuthorizationContext
 from .base import USER_IS_ACTIVE, TokenValidator
-from .context import AuthorizationContext
 from .options import check_attributes, check_text, compile_format, known_options
 from .routing import RECOGNISED
 from .token_lookup import LOOKUP, LookupColumn, find_row_flow

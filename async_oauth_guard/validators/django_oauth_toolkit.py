@@ -12,8 +12,8 @@ from django.utils.functional import cached_property
 from ..errors import Reason
 from ..protocol.attributes import read_optional
 from ..protocol.rules import Rule
+from .authorization_context import AuthorizationContext
 from .base import NOT_EXPIRED, CheckedToken
-from .context import AuthorizationContext
 from .database import BearerTokenValidator
 from .hooks import check_returned
 

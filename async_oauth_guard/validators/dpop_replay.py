@@ -42,7 +42,9 @@ def _spend_flow(binding: Binding) -> Flow[Reason | None]:
 
 def _spend_in_cache_flow(alias: str, proof: Proof) -> Flow[Reason | None]:
     """Use the proof in the cache that workers share."""
-    add = CacheAdd(alias, f"async_oauth_guard:dpop:{proof.digest.hex()}", proof.expires_at - proof.checked_at)
+    # Another request may pass the check of the time, and then wait for the cache.
+    lifetime = proof.expires_at - proof.checked_at + _STORE_TIMEOUT
+    add = CacheAdd(alias, f"async_oauth_guard:dpop:{proof.digest.hex()}", lifetime)
 
     def add_flow() -> Flow[bool | None]:
         added: bool | None = yield add

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from ..authorization_server.cache_entries import Admission, CacheSigner
+from ..authorization_server.cache_entries import CacheSigner, RememberedAdmission
 from ..authorization_server.introspection import BAD_RESPONSES, Introspection, SignedResponses
 from ..authorization_server.introspection_cache import CachePolicy, IntrospectionCache, IntrospectionResult
 from ..authorization_server.jwks import KeySource, RefreshPolicy, RemoteKeySource
@@ -23,9 +23,9 @@ from ..protocol.secrets import PresentedToken, Secret
 from ..runtime.effects import Flow
 from ..runtime.run import arun, run_outside_loop
 from .audience_option import FROM_PROTECTOR, Audience
+from .authorization_context import AuthorizationContext
 from .cache_identity import digest_of, repr_of_keys, setdefault_bounded
 from .client_authentication import ClientAuth, ClientAuthentication
-from .context import AuthorizationContext
 from .fresh import call_hook_flow, is_fresh
 from .hooks import overridden
 from .introspection_rules import (
@@ -297,7 +297,9 @@ class IntrospectTokenValidator(RemoteTokenValidator):
     def _remembered(self, key: bytes) -> IntrospectionResult | None:
         return self._results.cached(key, self._server.clock.steady())
 
-    def _admit(self, key: bytes, known: IntrospectionResult, circumstances: Any, admission: Admission) -> None:
+    def _admit(
+        self, key: bytes, known: IntrospectionResult, circumstances: Any, admission: RememberedAdmission
+    ) -> None:
         self._results.admit(key, known, circumstances, admission)
 
     def _present(self, known: Any, audiences: Collection[str], user: Any = None) -> AccessToken:

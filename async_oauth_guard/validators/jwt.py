@@ -6,7 +6,7 @@ from typing import Any
 
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator as AuthlibValidator
 
-from ..authorization_server.cache_entries import Admission
+from ..authorization_server.cache_entries import RememberedAdmission
 from ..authorization_server.jwks import CallableKeySource, KeySource, RefreshPolicy, RemoteKeySource
 from ..authorization_server.metadata import Metadata
 from ..errors import InvalidTokenError, Reason
@@ -22,8 +22,8 @@ from ..runtime.effects import Flow
 from ..runtime.lru_cache import SizedLRU
 from ..runtime.run import arun, run_outside_loop
 from .audience_option import FROM_PROTECTOR, Audience
+from .authorization_context import AuthorizationContext
 from .cache_identity import repr_of_keys, setdefault_bounded
-from .context import AuthorizationContext
 from .hooks import overridden
 from .jwt_verification import JWT, JwtPolicy, VerifiedJwt, find_verified_flow, verify_flow
 from .options import check_hashable, check_seconds, fixed_keys, known_options
@@ -265,7 +265,7 @@ class JWTBearerTokenValidator(RemoteTokenValidator):
         known = self._verified_tokens.get(key)
         return known if known is not None and self._own_keys.is_settled(known.key) else None
 
-    def _admit(self, key: bytes, known: VerifiedJwt, circumstances: Any, admission: Admission) -> None:
+    def _admit(self, key: bytes, known: VerifiedJwt, circumstances: Any, admission: RememberedAdmission) -> None:
         known.admit(circumstances, admission)
         self._verified_tokens.recount(key, known)
 

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 
 from ..authorization_server.backoff import Backoff
-from ..authorization_server.cache_entries import Admission, CacheSigner
+from ..authorization_server.cache_entries import CacheSigner, RememberedAdmission
 from ..authorization_server.jwks import KeySource
 from ..authorization_server.metadata import Server, check_url
 from ..errors import Reason
@@ -23,10 +23,10 @@ from ..protocol.rules import Rule, first_failure, rules_for
 from ..protocol.secrets import Secret
 from ..runtime.effects import ClientOptions, ConcurrencyLimit, Flow
 from .audience_option import Audience, FromProtector, read_audience
+from .authorization_context import AuthorizationContext
 from .base import TokenValidator
 from .cache_identity import has_stable_name, repr_of, repr_of_issuer, setdefault_bounded
 from .clock import CLOCK
-from .context import AuthorizationContext
 from .found_token import FoundToken
 from .fresh import is_fresh
 from .hooks import check_returned
@@ -255,7 +255,7 @@ class RemoteTokenValidator(TokenValidator):
     def recall(self, token: Secret[str], circumstances: Any) -> tuple[FoundToken, TokenState] | None:
         """The token of a request, if `keep` remembers it for the same ``circumstances``, and it is still valid."""
         known = self._remembered(self.signer().digest(token))
-        admission: Admission | None = None if known is None else known.admissions.get(circumstances)
+        admission: RememberedAdmission | None = None if known is None else known.admissions.get(circumstances)
         if known is None or admission is None or admission.lifetime.check(self._server.clock.wall()) is not None:
             return None
         token_of_request = self._present(known, admission.audiences)
@@ -273,14 +273,14 @@ class RemoteTokenValidator(TokenValidator):
             return
         lifetime = lifetime_under(policy, found)
         if isinstance(lifetime, Lifetime) and found.user is None and found.get("cnf") is None:
-            admission = Admission(lifetime, found._audiences, policy)
+            admission = RememberedAdmission(lifetime, found._audiences, policy)
             self._admit(self.signer().digest(token), known, circumstances, admission)
 
     def _remembered(self, key: bytes) -> Any:
         """The cached result for a token, if it may be used now without I/O."""
         raise NotImplementedError
 
-    def _admit(self, key: bytes, known: Any, circumstances: Any, admission: Admission) -> None:
+    def _admit(self, key: bytes, known: Any, circumstances: Any, admission: RememberedAdmission) -> None:
         """Store an admission with the cached result."""
         raise NotImplementedError
 

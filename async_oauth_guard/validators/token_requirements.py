@@ -12,7 +12,7 @@ from ..protocol.rules import Rule
 from ..protocol.scopes import ImpliedScopes, Requirement
 from ..protocol.step_up import StepUp
 from ..runtime.effects import Call, Flow
-from .context import Authorization, AuthorizationContext
+from .authorization_context import Authorization, AuthorizationContext
 from .hooks import check_returned
 
 __all__ = [

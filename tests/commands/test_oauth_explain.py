@@ -460,6 +460,15 @@ def test_advice_for_each_validator(authority: Authority) -> None:
     assert shown.endswith(f"What to do for IntrospectTokenValidator: {REMEDIES[Reason.INACTIVE_TOKEN]}\n")
 
 
+def test_no_advice_about_validators_that_do_not_know_a_valid_token(authority: Authority) -> None:
+    """If another validator accepts the token, the others do not matter."""
+    validators = [each for one in (introspecting(authority), in_model()) for each in one["VALIDATORS"]]
+    with override_settings(OAUTH_GUARD={"VALIDATORS": validators}, ROOT_URLCONF=URLS):
+        shown = run(row(user=None, scope="email")(authority), "--url", "/class/", as_json=False).out
+    assert "Status 403: insufficient_scope" in shown
+    assert "What to do for" not in shown
+
+
 def test_sends_no_signal(authority: Authority) -> None:
     """Nobody else hears of it."""
     heard: list[Any] = []

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.test import AsyncClient, AsyncRequestFactory, RequestFactory, utils
 
 from async_oauth_guard import InsufficientScopeError, MissingAuthorizationError, Reason, ResourceProtector
-from async_oauth_guard.guard.overrides import current_override, put_override
+from async_oauth_guard.guard.overrides import begin_override, current_override
 from async_oauth_guard.testing import OAuthClient, override_oauth
 from tests.kit.asking import alice, answer_of, atoken_seen, get, reason_of, sync_and_async, token_seen
 from tests.kit.urls import VIEWS, OwnProtector, model_validator, protectors, rows
@@ -156,9 +156,9 @@ def test_ends_in_another_order() -> None:
 
 def test_those_that_ended_are_not_kept() -> None:
     """What has ended is no longer held by what comes after it."""
-    ended = put_override(mock.Mock())
+    ended = begin_override(mock.Mock())
     ended.end()
-    later = put_override(mock.Mock())
+    later = begin_override(mock.Mock())
     assert (later.outer, ended.override) == (None, None)
     later.end()
 

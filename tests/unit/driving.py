@@ -36,7 +36,7 @@ from async_oauth_guard.runtime.effects import (
     SingleFlight,
     StartBackground,
 )
-from async_oauth_guard.validators.context import AuthorizationContext
+from async_oauth_guard.validators.authorization_context import AuthorizationContext
 
 
 def check_unverified(typ: Any, claims: Mapping[str, Any], *, now: float, **policy: Any) -> Reason | None:

@@ -253,6 +253,7 @@ class Failing(IntrospectTokenValidator):
         ({}, {"OPTION": {}}, ImproperlyConfigured),
         ({}, {"BACKEND": "missing.Validator"}, ImproperlyConfigured),
         ({}, {"BACKEND": f"{__name__}.Failing"}, LookupError),
+        ({}, {"BACKEND": "tests.unit.failing_import.Validator"}, NameError),
         ({"RELM": "x"}, {}, ImproperlyConfigured),
         ({"REALM": 7}, {}, ImproperlyConfigured),
     ],

@@ -15,7 +15,7 @@ from ...guard.rest_permissions import required_scopes
 from ...guard.view_guard import ViewGuard
 from ...protocol.requirements import NOTHING
 from ...runtime.run import run_outside_loop
-from ...validators.context import Authorization
+from ...validators.authorization_context import Authorization
 from ...validators.hooks import overridden
 from .errors import RefusalError
 from .responses import complete_response_of

@@ -28,7 +28,7 @@ from .probe import Exchange, ProbeResult, probe
 
 __all__ = ["ServerExaminer"]
 
-# Bytes, for one response.
+# Bytes, enough for one response.
 _MEMORY_SIZE = 65_536
 _MARK = "oauth-doctor-"
 

@@ -35,9 +35,9 @@ from ...protocol.secrets import Secret
 from ...runtime.effects import Flow
 from ...runtime.run import arun, run_outside_loop
 from ...validators.authorization import OWN, REQUIREMENTS, authorize_flow
+from ...validators.authorization_context import TRACE, Authorization, AuthorizationContext
 from ...validators.binding import POSSESSION
 from ...validators.client_certificates import certified_possession
-from ...validators.context import TRACE, Authorization, AuthorizationContext
 from ...validators.database import BearerTokenValidator
 from ...validators.hooks import overridden
 from ...validators.jwt import JWTBearerTokenValidator

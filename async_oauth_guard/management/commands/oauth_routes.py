@@ -88,5 +88,6 @@ def _tone(route: Route, unguarded: Sequence[Route]) -> Tone:
 def _row(route: Route, allowed: Sequence[str]) -> list[str]:
     csrf = "exempt" if route.csrf_exempt else "checked"
     called = "async" if route.is_async else "sync"
-    requirement = f"{route.requirement} (allowed)" if is_allowed(route, allowed) else route.requirement
+    is_open = not route.is_guarded and is_allowed(route, allowed)
+    requirement = f"{route.requirement} (allowed)" if is_open else route.requirement
     return [route.path, route.view, called, route.kind, requirement, route.validators, csrf]

@@ -612,7 +612,11 @@ def test_insecure_http(validator: Any, expected: bool, debug: bool, protectors: 
 
 SUBJECTS: list[tuple[list[Any], int]] = [
     ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup="username")], 2),
-    ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=("username", "sub"))], 1),
+    ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=("username", "sub"))], 2),
+    ([jwt(user_lookup=("username", "sub")), jwt(OTHER_ISSUER, user_lookup=("username", "sub"))], 2),
+    ([jwt(user_lookup=("username", "sub")), jwt(OTHER_ISSUER, user_lookup=("username", "upn"))], 0),
+    # Each issuer has a field of its own.
+    ([jwt(user_lookup=("username", "sub")), jwt(OTHER_ISSUER, user_lookup=("id", "sub"))], 0),
     ([jwt(user_lookup="username"), jwt(OTHER_ISSUER, user_lookup=print)], 1),
     ([jwt(user_lookup="username"), introspection(user_lookup="username", issuer=OTHER_ISSUER)], 2),
     (

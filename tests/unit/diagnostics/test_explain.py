@@ -40,7 +40,7 @@ from async_oauth_guard.diagnostics.explain import Explanation, aexplain, explain
 from async_oauth_guard.diagnostics.explain.notes import shown_claims
 from async_oauth_guard.diagnostics.remedies import REMEDIES
 from async_oauth_guard.guard.context import make_context
-from async_oauth_guard.guard.overrides import TokenOverride, put_override
+from async_oauth_guard.guard.overrides import TokenOverride, begin_override
 from async_oauth_guard.protocol.credentials import AUTHLIB_CREDENTIALS, Credentials
 from async_oauth_guard.protocol.requirements import parse_requirements
 from async_oauth_guard.protocol.secrets import Secret
@@ -783,7 +783,7 @@ def test_authlib_answers() -> None:
 @pytest.mark.parametrize("compat", [None, "authlib"])
 def test_stand_ins_do_not_count(compat: Any) -> None:
     """What a test puts in the place of a request's credentials is not what is explained."""
-    layer = put_override(TokenOverride(lambda schemes: Credentials("bearer", Secret("another")), [Own()]))  # type: ignore[arg-type]
+    layer = begin_override(TokenOverride(lambda schemes: Credentials("bearer", Secret("another")), [Own()]))  # type: ignore[arg-type]
     try:
         explanation = explain(ResourceProtector(verifying(), compat=compat), f"Bearer {Draft().token()}")
         own = explain(OwnProtector(verifying(), compat=compat), None)

@@ -132,6 +132,19 @@ def test_guarded(view: Any) -> None:
     assert requirement_of(view) == (True, "a")
 
 
+@pytest.mark.parametrize("name", ["headers", "format_kwarg", "action_map", "action"])
+@pytest.mark.parametrize("base", [APIView, adrf.views.APIView])
+def test_attributes_that_the_frameworks_set(name: str, base: Any) -> None:
+    """A setter of the site runs before the permissions are checked, and may replace them."""
+
+    def open_to_everybody(self: Any, value: Any) -> None:
+        self.permission_classes = []
+
+    setter = {name: property(lambda self: None, open_to_everybody)}
+    assert requirement_of(like(base, **vars(Notes))) == (True, "a")
+    assert requirement_of(like(base, **{**vars(Notes), **setter})) == (False, "unguarded")
+
+
 def test_view_sets() -> None:
     """Each route of a view set has the permissions of its action."""
 

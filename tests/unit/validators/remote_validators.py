@@ -14,7 +14,7 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.protocol.secrets import Secret
 from async_oauth_guard.validators.audience_option import FROM_PROTECTOR
-from async_oauth_guard.validators.context import AuthorizationContext
+from async_oauth_guard.validators.authorization_context import AuthorizationContext
 from tests.unit.driving import ISSUER, SigningKey, World, authorization_context, key_set, ok
 
 SECRET = "s3cret"

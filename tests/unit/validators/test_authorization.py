@@ -26,7 +26,7 @@ from async_oauth_guard.protocol.requirements import parse_requirements
 from async_oauth_guard.protocol.secrets import PresentedToken, Secret
 from async_oauth_guard.runtime.effects import Call, ReadModel, Row
 from async_oauth_guard.validators.authorization import adopt_token_flow, authorize_flow, validate_flow
-from async_oauth_guard.validators.context import Authorization
+from async_oauth_guard.validators.authorization_context import Authorization
 from async_oauth_guard.validators.found_token import FoundToken
 from tests.ids import described
 from tests.site.models import BoundToken, OAuth2Token
@@ -731,7 +731,7 @@ def test_authorization_shows_no_token() -> None:
     authorization = Authorization(
         Telling(), Telling(), {"groups": Telling()}, TokenState(user=Telling()), context=authorization_context()
     )
-    authorization.confirmation = Telling()
+    authorization.confirmation = authorization.scope = Telling()
     found = FoundToken(None, Telling(), Telling())
     effects = [Call(print, (Telling(),), {"a": Telling()}), ReadModel(print, Telling(), blocking=False)]
     assert "the-token" not in repr([authorization, found, *effects])

@@ -57,7 +57,7 @@ def test_what_the_cache_is_asked() -> None:
     reason, [flight] = outcome(context(b"\x12" * 16), True)
     assert reason is None
     assert isinstance(flight, SingleFlight)
-    assert drive(flight.flow(), False) == (False, [CacheAdd("default", "async_oauth_guard:dpop:" + "12" * 16, 69.5)])
+    assert drive(flight.flow(), False) == (False, [CacheAdd("default", "async_oauth_guard:dpop:" + "12" * 16, 72.0)])
     assert outcome(context(b"2", cache=None)) == (None, [])
 
 

@@ -100,8 +100,8 @@ class Authorization:
 
     ``state`` is ``None`` if a hook validated the token. ``checked`` names the attributes that a hook has checked.
     ``context`` is what the token was presented for, and ``required`` are the required scopes. ``confirmation`` is the
-    token's ``cnf``, which the request satisfies. ``scope`` contains the scopes as the token holds them, unless a hook
-    checked them. ``found`` is the token as a validator found it.
+    token's ``cnf``, which the request satisfies. ``scope`` is what the token has as its scopes, or ``None`` if a hook
+    validated the token. ``found`` is the token as a validator found it.
     """
 
     # Do not show it: error pages print the repr, and a model's ``__str__`` may show the token.

@@ -1,0 +1,3 @@
+"""A module of a site that cannot be imported, because it has a bug."""
+
+raise NameError("a bug")
