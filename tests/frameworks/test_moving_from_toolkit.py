@@ -147,7 +147,8 @@ def test_session_and_invalid_token(token: str, send: Send) -> None:
 def test_other_schemes(credentials: bytes, send: Send) -> None:
     """Credentials of another class are no token."""
     headers = [(b"authorization", credentials)]
-    assert before(send, TokenHasScope, headers).status == 403
+    # With older releases, the toolkit's permission raises an `AssertionError`.
+    assert before(send, TokenHasScope, headers).status in (403, 500)
     answer = after(send, HasScopes("a"), headers)
     assert (answer.status, answer.json["error"]) == (401, "unsupported_token_type")
     assert answer.challenges[0].parameters["scope"] == "a"
