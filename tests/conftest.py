@@ -38,7 +38,7 @@ FIXTURES_OF_PLUGINS: dict[str, str | None] = {
     "event_loop_policy": None,  # what runs an async test asks for it
 }
 
-CASES = 10
+CASES = 8
 """How many cases of each test are not spare."""
 
 _serial = itertools.count(1)
