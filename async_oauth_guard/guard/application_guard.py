@@ -125,7 +125,7 @@ class ApplicationGuard:
         """
         guard = self._rechecking
         handover = replace(handovers_of(request)[0], is_fresh=False)
-        again = ScopeRequest(HiddenScope({**request.scope, **hand_over(handover, request)}))
+        again = ScopeRequest(HiddenScope(request.scope, **hand_over(handover, request)))
         try:
             yield from guard.authorize_flow(again, guard.protector.read_credentials(again))
         except TemporarilyUnavailableError:
@@ -172,7 +172,7 @@ class GuardedApplication:
             await refuse(outcome, scope, receive, send)
             return
         # A recheck reads the headers again, so the application must not change the same list.
-        scope = HiddenScope({**scope, "headers": [*(scope.get("headers") or ())], **outcome.state})
+        scope = HiddenScope(scope, headers=[*(scope.get("headers") or ())], **outcome.state)
         send = completing(send, partial(self._guard.complete, request))
         if outcome.state["oauth_token"] is not None:
             await run_until_expiry(self.app, scope, receive, send, self._lifetime(request, outcome))

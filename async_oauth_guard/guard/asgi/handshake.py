@@ -27,14 +27,14 @@ def read_handshake(scope: HiddenScope, subprotocol: str | None, send: Any) -> tu
         headers = [(name, value) for name, value in headers if name.lower() != b"sec-websocket-protocol"]
         if offered:
             headers.append((b"sec-websocket-protocol", ", ".join(offered).encode("latin-1", "replace")))
-        scope = HiddenScope({**scope, "subprotocols": offered, "headers": headers})
+        scope = HiddenScope(scope, subprotocols=offered, headers=headers)
         # Next to an `Authorization` header, they are refused like a repeated one.
         headers = [*headers, *((b"authorization", value) for value in credentials)]
         send = _choosing(send) if BEARER in offered else send
     # RFC 6455 §4.1: "The method of the request MUST be GET".
     scheme = scope.get("scheme") or "ws"
-    handshake = {**scope, "method": "GET", "scheme": _SCHEMES.get(scheme, scheme), "headers": headers}
-    return scope, HiddenScope(handshake), send
+    handshake = HiddenScope(scope, method="GET", scheme=_SCHEMES.get(scheme, scheme), headers=headers)
+    return scope, handshake, send
 
 
 def _choosing(send: Any) -> Any:
