@@ -19,6 +19,7 @@ from ..guard.protector import ResourceProtector
 from ..protocol.challenges import misleading_parameters
 from ..validators.hooks import attributes_of, realm_of
 from ..validators.remote import RemoteTokenValidator, issuers_of
+from ..validators.users import field_and_claim
 from .validator_names import distinct, endpoint_of, is_readable, name_of_validator
 
 __all__ = ["metadata_messages", "missing_validators", "protector_messages"]
@@ -188,13 +189,8 @@ def _shares_field(validator: RemoteTokenValidator, validators: Iterable[RemoteTo
 
 def _field_for_subject(validator: RemoteTokenValidator) -> str | None:
     """The field that must equal ``sub``, if the user is found by that."""
-    match validator.user_lookup:
-        case str() as field:
-            return field
-        case (field, "sub"):
-            return str(field)
-        case _:
-            return None
+    field, claim = field_and_claim(validator.user_lookup)
+    return str(field) if validator.user_rows is not None and claim == "sub" else None
 
 
 def _servers(validators: Iterable[RemoteTokenValidator]) -> set[str]:

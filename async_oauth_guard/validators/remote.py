@@ -39,7 +39,7 @@ from .options import (
     check_verify,
     resolve_http_client,
 )
-from .users import UserLookup, call_for_user_flow, check_email, find_user_flow, user_source
+from .users import UserLookup, call_for_user_flow, check_email, field_and_claim, find_user_flow, user_source
 
 __all__ = ["USER", "RemoteTokenValidator", "issuers_of"]
 
@@ -297,8 +297,8 @@ class RemoteTokenValidator(TokenValidator):
     @property
     def user_claim(self) -> str:
         """The claim that is compared with the column of the user model."""
-        lookup = self.user_lookup
-        return lookup[1] if isinstance(lookup, tuple | list) else "sub"
+        claim: str = field_and_claim(self.user_lookup)[1]
+        return claim
 
     def find_flow(self, token: Secret[str], context: AuthorizationContext) -> Flow[tuple[Any, TokenState]]:
         """Find a token as `authenticate_flow` does, and read its state as `read_state` does."""

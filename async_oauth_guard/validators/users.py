@@ -1,6 +1,6 @@
 """Finds the Django user of a remote token."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from django.contrib.auth import get_user_model
@@ -14,7 +14,15 @@ from ..runtime.effects import Call, Flow, ReadModel, Row
 from .token_lookup import LookupColumn, lookup_key
 from .token_table import RowSource
 
-__all__ = ["UserLookup", "call_for_user_flow", "check_email", "compares_email", "find_user_flow", "user_source"]
+__all__ = [
+    "UserLookup",
+    "call_for_user_flow",
+    "check_email",
+    "compares_email",
+    "field_and_claim",
+    "find_user_flow",
+    "user_source",
+]
 
 UserLookup: TypeAlias = str | tuple[str, str] | Callable[..., Any]
 
@@ -27,10 +35,15 @@ def user_source(lookup: Any) -> RowSource | None:
     """
     if lookup is None or (callable(lookup) and not isinstance(lookup, type)):
         return None
-    pair = lookup if isinstance(lookup, tuple | list) else (lookup, "sub")
+    pair = field_and_claim(lookup)
     if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
         raise TypeError("user_lookup must be the name of a field, a pair (field, claim) or a callable")
     return RowSource(get_user_model, cast("str", pair[0]), argument="user_lookup", select_related=())
+
+
+def field_and_claim(lookup: Any) -> Sequence[Any]:
+    """The field of the user model, and the claim that it must equal: ``sub`` if ``lookup`` names only the field."""
+    return lookup if isinstance(lookup, tuple | list) else (lookup, "sub")
 
 
 def find_user_flow(value: Any, column: LookupColumn, ask_for: Callable[[Secret[Any]], Row]) -> Flow[Any]:
