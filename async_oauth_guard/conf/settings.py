@@ -244,7 +244,7 @@ def _build(
 ) -> Any:
     backend = _check_entry(where, entry)
     try:
-        # If the backend raises another error, no frame of ours must show the options.
+        # If the backend raises another error, error reports must not show the options in this frame.
         validator = backend(**entry.reveal().get("OPTIONS", {}))
         check_validator(validator, get_resource, has_document)
     except (TypeError, ValueError, ImproperlyConfigured) as error:

@@ -49,7 +49,11 @@ _SET_BEFORE = ("headers", "format_kwarg", "action_map", "action")
 
 def attributes_set_by_framework(cls: type) -> Sequence[str]:
     """The names of the attributes that the frameworks set on a view of theirs, besides those that Django sets."""
-    return _SET_BEFORE if any(f"{each.__module__}.".startswith(_FRAMEWORKS) for each in cls.__mro__) else ()
+    return _SET_BEFORE if any(map(_is_class_of_framework, cls.__mro__)) else ()
+
+
+def _is_class_of_framework(cls: type) -> bool:
+    return f"{cls.__module__}.".startswith(_FRAMEWORKS)
 
 
 def is_view_of_set(layer: Any) -> bool:
@@ -96,7 +100,7 @@ def describes_nothing(cls: type, given: Mapping[str, Any], handler: Any) -> bool
 
 def run_before_permissions(cls: type) -> list[Any]:
     """What the site's classes define that the frameworks call before they check permissions."""
-    own = [each for each in cls.__mro__ if not f"{each.__module__}.".startswith(_FRAMEWORKS)]
+    own = [each for each in cls.__mro__ if not _is_class_of_framework(each)]
     return [
         member
         for name in _BEFORE

@@ -207,8 +207,13 @@ def _show_one(printer: Printer, explanation: Explanation) -> None:
     if explanation.challenge is not None:
         printer.line(f"WWW-Authenticate: {explanation.challenge}")
     printer.line(f"What to do: {explanation.remedy}")
-    for validator in explanation.validators if explanation.error == "invalid_token" else ():
-        # The response says why the first one refuses the token. The token may be meant for another.
+    if explanation.error == "invalid_token":
+        _show_other_reasons(printer, explanation)
+
+
+def _show_other_reasons(printer: Printer, explanation: Explanation) -> None:
+    """The response says why the first validator refuses the token. The token may be meant for another."""
+    for validator in explanation.validators:
         if validator.asked and validator.reason is not None and validator.reason != explanation.reason:
             printer.line(f"What to do for {validator.validator}: {REMEDIES[validator.reason]}")
 
