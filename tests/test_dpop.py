@@ -6,7 +6,6 @@ The rules for a proof alone are tested in `tests/unit/protocol/test_dpop.py`. Ea
 import logging
 import re
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +41,7 @@ from async_oauth_guard.validators.clock import CLOCK
 from tests.answers import Answer, bearer
 from tests.bound_tokens import SOURCES, SOURCES_OF_KEYS, commit_rows
 from tests.conftest import Committed
+from tests.frames import frames_of_package
 from tests.kit.asking import answer_of
 from tests.kit.guarded_sites import CLIENTS, SEND, introspecting, verifying
 from tests.kit.urls import async_view, sync_view
@@ -854,7 +854,7 @@ def test_errors_without_a_request_show_no_proof(scopes: str, mode: str) -> None:
     secrets = "the-token", make_proof("the-token", uri=uri if scopes == "email" else "http://elsewhere/")
     with pytest.raises(GuardError) as caught:
         VALIDATE[mode](protector, secrets[0], scopes, proof=secrets[1], method="GET", uri=uri)
-    frames = [frame for frame, _ in traceback.walk_tb(caught.tb) if "async_oauth_guard" in frame.f_code.co_filename]
+    frames = frames_of_package(caught.value)
     shown = repr([[value for value in frame.f_locals.values() if value is not protector] for frame in frames])
     assert len(frames) > 1
     assert not [secret for secret in secrets if secret in shown]

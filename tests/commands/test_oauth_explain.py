@@ -148,6 +148,11 @@ def introspecting(authority: Authority, **options: Any) -> dict[str, Any]:
     return setting(INTROSPECT, **(usual | {"introspection_endpoint": authority.issuer + INTROSPECTION} | options))
 
 
+def together(*settings: dict[str, Any]) -> dict[str, Any]:
+    """One setting with all their validators."""
+    return {"VALIDATORS": [entry for each in settings for entry in each["VALIDATORS"]]}
+
+
 def _segment(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
@@ -452,8 +457,7 @@ def test_nested_guards(authority: Authority) -> None:
 
 def test_advice_for_each_validator(authority: Authority) -> None:
     """The response is that of the first validator. The token may be meant for another, so its advice is shown too."""
-    validators = [each for one in (in_model(), introspecting(authority)) for each in one["VALIDATORS"]]
-    with override_settings(OAUTH_GUARD={"VALIDATORS": validators}):
+    with override_settings(OAUTH_GUARD=together(in_model(), introspecting(authority))):
         shown = run("unknown-4bF7", as_json=False).out
     assert "Status 401: invalid_token, for unknown_token\n" in shown
     assert f"What to do: {REMEDIES[Reason.UNKNOWN_TOKEN]}\n" in shown
@@ -462,8 +466,7 @@ def test_advice_for_each_validator(authority: Authority) -> None:
 
 def test_no_advice_about_validators_that_do_not_know_a_valid_token(authority: Authority) -> None:
     """If another validator accepts the token, the others do not matter."""
-    validators = [each for one in (introspecting(authority), in_model()) for each in one["VALIDATORS"]]
-    with override_settings(OAUTH_GUARD={"VALIDATORS": validators}, ROOT_URLCONF=URLS):
+    with override_settings(OAUTH_GUARD=together(introspecting(authority), in_model()), ROOT_URLCONF=URLS):
         shown = run(row(user=None, scope="email")(authority), "--url", "/class/", as_json=False).out
     assert "Status 403: insufficient_scope" in shown
     assert "What to do for" not in shown
@@ -548,8 +551,7 @@ def test_shown_header(authority: Authority) -> None:
 
 def test_shown_others(authority: Authority) -> None:
     """The output says that the guard does not use these validators, and none of them gets the token."""
-    both = verifying(authority)["VALIDATORS"] + introspecting(authority)["VALIDATORS"]
-    with override_settings(OAUTH_GUARD={"VALIDATORS": both}):
+    with override_settings(OAUTH_GUARD=together(verifying(authority), introspecting(authority))):
         own = run(authority.jwt(aud="another"), as_json=False).out
         assert authority.questions == []
         opaque = run(authority.opaque(), as_json=False).out

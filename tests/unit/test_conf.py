@@ -1,6 +1,5 @@
 """The setting ``OAUTH_GUARD``."""
 
-import traceback
 from typing import Any
 
 import pytest
@@ -18,12 +17,12 @@ from async_oauth_guard import (
 )
 from async_oauth_guard.conf import SETTING, GuardSettings, Options
 from async_oauth_guard.conf.options import check_dpop, check_option, document_url
+from tests.frames import check_frames
 
 MODEL_VALIDATOR = "async_oauth_guard.BearerTokenValidator"
 JWT_VALIDATOR = "async_oauth_guard.JWTBearerTokenValidator"
 INTROSPECTION_VALIDATOR = "async_oauth_guard.IntrospectTokenValidator"
 ISSUER = "https://as.example.com"
-PACKAGE = "async_oauth_guard"
 
 DEFAULTS = {
     "realm": None,
@@ -266,19 +265,14 @@ def test_reports_of_a_wrong_setting(changes: Any, entry: Any, error: type[Except
     with override_settings(OAUTH_GUARD={"VALIDATORS": validators, **changes}), pytest.raises(error) as caught:
         _ = ResourceProtector.from_settings().validators
     assert caught.value.__context__ is None
-    ours = [frame for frame, _ in traceback.walk_tb(caught.tb) if frame.f_globals["__name__"].startswith(PACKAGE)]
-    assert ours
-    for frame in ours:
-        assert SECRET not in repr(frame.f_locals), frame.f_code
+    check_frames(caught.value, SECRET)
 
 
 def test_reports_of_a_wrong_option() -> None:
     """The same applies to a validator that is built in code."""
     with pytest.raises(ValueError, match="cache_ttl") as caught:
         IntrospectTokenValidator(issuer=ISSUER, audience="api", client_id="api", client_secret=SECRET, cache_ttl=-1)
-    for frame, _ in traceback.walk_tb(caught.tb):
-        if frame.f_globals["__name__"].startswith(PACKAGE):
-            assert SECRET not in repr(frame.f_locals), frame.f_code
+    check_frames(caught.value, SECRET)
 
 
 def jwt(**options: Any) -> dict[str, Any]:

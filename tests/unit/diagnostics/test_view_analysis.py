@@ -124,15 +124,18 @@ def test_layers_without_end() -> None:
     assert not guarding_of(endless).is_complete
 
 
+class Logged:
+    """An object around a view, as decorators make them."""
+
+    def __init__(self, view: Any) -> None:
+        self.view = functools.update_wrapper(self, view).__wrapped__
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.view(request)
+
+
 def test_objects_that_wrap() -> None:
     """An object is seen through if its ``__call__`` reads what it wraps, and not if it has no attributes at all."""
-
-    class Logged:
-        def __init__(self, view: Any) -> None:
-            self.view = functools.update_wrapper(self, view).__wrapped__
-
-        def __call__(self, request: HttpRequest) -> Any:
-            return self.view(request)
 
     class Slotted:
         __slots__ = ("__wrapped__",)
@@ -635,14 +638,6 @@ def test_methods_without_a_handler() -> None:
 
 def test_objects_as_handlers() -> None:
     """An object that is no descriptor is called as it is, so it is seen through like a view."""
-
-    class Logged:
-        def __init__(self, view: Any) -> None:
-            self.view = functools.update_wrapper(self, view).__wrapped__
-
-        def __call__(self, request: HttpRequest) -> Any:
-            return self.view(request)
-
     assert words(type("Page", (View,), {"get": Logged(protector("read")(answer))}), "GET") == ["read"]
 
 
